@@ -1,0 +1,15 @@
+"""Data sets: class names, preparation, fixed splits, the datalist, phantoms."""
+
+from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, class_of_folder, display_name
+from braintumor_ext.data.datalist import load_datalist, load_section
+from braintumor_ext.data.floors import floors_for
+
+__all__ = [
+    "CLASS_NAMES",
+    "EMPTY_CLASS",
+    "class_of_folder",
+    "display_name",
+    "floors_for",
+    "load_datalist",
+    "load_section",
+]

@@ -1,0 +1,310 @@
+"""The datalist: a fixed split as a JSON file that a person can read and edit and that MONAI reads.
+
+Loading is ``monai.data.load_decathlon_datalist``; this module adds the writing and the checks that make a broken
+datalist stop a run before it starts, with all its problems told at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from monai.data import load_decathlon_datalist
+
+from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS
+from braintumor_ext.data.file_properties import file_properties
+from braintumor_ext.data.split import SECTIONS
+from braintumor_ext.errors import InputError, InputErrors
+from braintumor_ext.keys import CLASS, GROUP, IMAGE, LABEL, SLICE
+
+DATALIST_JSON = "datalist.json"
+"""The name of the datalist in a data set's folder."""
+
+_PREPARE = "python -m scripts.prepare_data --images DIR --output DATASET_DIR"
+
+
+def write_datalist(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a datalist, one item a line.
+
+    The text is ASCII: MONAI opens it with the machine's own encoding.
+
+    Args:
+        path: the file to write.
+        content: facts about the data set, then the sections as lists of items.
+    """
+    path.write_text(datalist_text(content), encoding="ascii", newline="\n")
+
+
+def datalist_text(content: Mapping[str, Any]) -> str:
+    """Return a datalist's text, one item a line."""
+    entries = []
+    for key, value in content.items():
+        if key in SECTIONS and value:
+            lines = ",\n".join(f"        {json.dumps(item)}" for item in value)
+            entries.append(f"    {json.dumps(key)}: [\n{lines}\n    ]")
+        else:
+            entries.append(f"    {json.dumps(key)}: {json.dumps(value)}")
+    return "{\n" + ",\n".join(entries) + "\n}\n"
+
+
+def load_datalist(
+    dataset_dir: str | os.PathLike[str],
+    datalist: str | os.PathLike[str] | None = None,
+    sections: Sequence[str] = SECTIONS,
+    class_names: Sequence[str] = CLASS_NAMES,
+    empty_class: str | None = EMPTY_CLASS,
+    check_files: bool = True,
+) -> dict[str, list[dict[str, Any]]]:
+    """Load the sections of a datalist, checked.
+
+    Args:
+        dataset_dir: the folder that holds ``datalist.json``.
+        datalist: another datalist; a relative path is looked for in the working directory, then in ``dataset_dir``.
+            Its items' paths are relative to its own folder.
+        sections: the sections to load; one that the file does not have is empty.
+        class_names: the classes in the order of their indices; an item's class is an index or one of these names.
+        empty_class: the class without tumour, checked against the one that the datalist was prepared with.
+        check_files: also check that files exist, and that a mask is of its image's size (headers only).
+
+    Returns:
+        The items of each section: ``image`` and ``label`` absolute paths, ``class`` an index, ``group`` and whatever
+        else as it stands; an absent key stays absent.
+
+    Raises:
+        InputError: if there is no datalist or it is not JSON.
+        InputErrors: naming every problem in its items, or if ``training`` was asked for and is empty.
+    """
+    path = _find(Path(dataset_dir), datalist)
+    return _load(path, tuple(sections), tuple(class_names), empty_class, check_files, not_empty=("training",))
+
+
+def _load(
+    path: Path,
+    sections: tuple[str, ...],
+    class_names: tuple[str, ...],
+    empty_class: str | None,
+    check_files: bool,
+    not_empty: tuple[str, ...],
+) -> dict[str, list[dict[str, Any]]]:
+    content = _read_json(path)
+    # A split is judged as a whole: an item in two sections is wrong even if one section alone is loaded.
+    names = [*dict.fromkeys([*sections, *SECTIONS])]
+    raw = {name: _items(content, name, path) for name in names}
+    problems = _class_list_problems(content, class_names, empty_class)
+    loaded: dict[str, list[dict[str, Any]]] = {}
+    for name, items in raw.items():
+        where = [f"{name}[{number}]" for number in range(len(items))]
+        broken = [_shape_problem(item) for item in items]
+        if any(broken):
+            if name in sections:
+                problems += [f"{w}: {problem}" for w, problem in zip(where, broken, strict=True) if problem]
+            loaded[name] = []
+            continue
+        loaded[name] = _with_paths(path, name, items)
+        if name in sections:
+            for w, item in zip(where, loaded[name], strict=True):
+                problems += [f"{w}: {p}" for p in _item_problems(item, class_names, check_files)]
+    problems += _divided_images(loaded)
+    problems += [_empty_section(name) for name in not_empty if name in sections and not raw[name]]
+    if problems:
+        raise InputErrors(str(path), problems)
+    _warn_of_divided_groups(loaded, path, content.get("protocol"))
+    return {name: loaded[name] for name in sections}
+
+
+def load_section(
+    dataset_dir: str | os.PathLike[str],
+    datalist: str | os.PathLike[str] | None = None,
+    section: str = "training",
+    class_names: Sequence[str] = CLASS_NAMES,
+    empty_class: str | None = EMPTY_CLASS,
+    check_files: bool = True,
+    allow_empty: bool = False,
+) -> list[dict[str, Any]]:
+    """Load one section of a datalist, for use in a config.
+
+    For ``training`` and ``validation`` the whole datalist is checked, so that a training does not end at a broken test
+    section; for any other section only that one's files. The outcome is kept until the file changes: asking for two
+    sections checks the files once.
+
+    Args:
+        dataset_dir: the folder that holds ``datalist.json``.
+        datalist: see ``load_datalist``.
+        section: its name.
+        class_names: see ``load_datalist``.
+        empty_class: see ``load_datalist``.
+        check_files: see ``load_datalist``.
+        allow_empty: whether a section that is absent or empty gives no items or an error.
+
+    Returns:
+        New item dictionaries, free to change.
+
+    Raises:
+        InputError: if there is no datalist or it is not JSON.
+        InputErrors: naming every problem in its items, or if the section is absent or empty.
+    """
+    path = _find(Path(dataset_dir), datalist)
+    if not _items(_read_json(path), section, path):
+        if allow_empty:
+            return []
+        raise InputErrors(str(path), [_empty_section(section)])
+    sections = SECTIONS if section in SECTIONS[:2] else (section,)
+    state = path.stat()
+    names = tuple(class_names)
+    loaded = _load_cached(path, state.st_mtime_ns, state.st_size, sections, names, empty_class, check_files)
+    return [dict(item) for item in loaded[section]]
+
+
+@lru_cache(maxsize=8)
+def _load_cached(
+    path: Path,
+    mtime_ns: int,
+    size: int,
+    sections: tuple[str, ...],
+    class_names: tuple[str, ...],
+    empty_class: str | None,
+    check_files: bool,
+) -> dict[str, list[dict[str, Any]]]:
+    """``_load``, keyed by the file's state too."""
+    return _load(path, sections, class_names, empty_class, check_files, not_empty=())
+
+
+def _empty_section(name: str) -> str:
+    return f"the section {name!r} has no items. Prepare the data with another --protocol, or from more images"
+
+
+def _find(dataset_dir: Path, datalist: str | os.PathLike[str] | None) -> Path:
+    if datalist is not None:
+        for candidate in (Path(datalist), dataset_dir / datalist):
+            if candidate.is_file():
+                return candidate.resolve()
+        raise InputError(datalist, "there is no such datalist", "Give the path of a datalist.json")
+    path = dataset_dir / DATALIST_JSON
+    if not path.is_file():
+        what = "holds no datalist.json" if dataset_dir.is_dir() else "is not a folder"
+        raise InputError(dataset_dir, f"dataset_dir {what}", f"Prepare the data first: {_PREPARE}")
+    return path.resolve()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except json.JSONDecodeError as error:
+        problem = f"is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}"
+        raise InputError(path, problem, "Correct that line, or prepare the data again") from error
+    except UnicodeDecodeError as error:
+        raise InputError(path, "is not a text file", "Prepare the data again") from error
+    if not isinstance(content, dict):
+        raise InputError(path, "holds no JSON object", 'Write {"training": [...], "validation": [...], "test": [...]}')
+    return content
+
+
+def _items(content: Mapping[str, Any], name: str, path: Path) -> list[Any]:
+    items = content.get(name, [])
+    if not isinstance(items, list):
+        raise InputError(path, f"the section {name!r} is not a list", 'Write it as [{"image": "..."}, ...]')
+    return items
+
+
+def _shape_problem(item: Any) -> str | None:
+    """Say what keeps an entry from being an item at all."""
+    if not isinstance(item, dict) or not isinstance(item.get(IMAGE), str):
+        return f'{json.dumps(item)[:80]} is not an item. Write {{"image": "path", ...}}'
+    if LABEL in item and not isinstance(item[LABEL], str):
+        return f"label {item[LABEL]!r} is not a path. Leave the key out where the mask is unknown"
+    return None
+
+
+def _with_paths(path: Path, name: str, items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Load a section through MONAI, which makes paths absolute."""
+    if not items:
+        return []
+    loaded: list[dict[str, Any]] = load_decathlon_datalist(path, is_segmentation=True, data_list_key=name)
+    # MONAI makes a path of any other value that happens to name a file too, e.g. of a class called like a folder.
+    return [
+        {key: value if key in (IMAGE, LABEL) else item[key] for key, value in entry.items()}
+        for entry, item in zip(loaded, items, strict=True)
+    ]
+
+
+def _class_list_problems(content: Mapping[str, Any], class_names: Sequence[str], empty_class: str | None) -> list[str]:
+    problems = []
+    prepared = content.get("class_names")
+    if prepared is not None and list(prepared) != list(class_names):
+        problems.append(
+            f"it was prepared for the classes {list(prepared)}, but class_names is {list(class_names)}. "
+            f'Run with --class_names "{list(prepared)}", or prepare the data again'
+        )
+    if "empty_class" in content and content["empty_class"] != empty_class:
+        problems.append(
+            f"its empty class is {content['empty_class']!r}, but empty_class is {empty_class!r}. "
+            f"Run with --empty_class {content['empty_class']}"
+        )
+    return problems
+
+
+def _item_problems(item: dict[str, Any], class_names: Sequence[str], check_files: bool) -> Iterable[str]:
+    """Yield what is wrong with an item; a class given by name becomes its index."""
+    if CLASS in item:
+        value = item[CLASS]
+        if value in class_names:
+            item[CLASS] = list(class_names).index(value)
+        elif not (isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(class_names)):
+            yield (
+                f"unknown class {value!r} of {item[IMAGE]}. Use one of {list(class_names)}, an index from 0 to "
+                f"{len(class_names) - 1}, or leave the key out where the class is unknown"
+            )
+    if not check_files:
+        return
+    found = {}
+    for key in (IMAGE, LABEL):
+        if key not in item:
+            continue
+        try:
+            found[key] = file_properties(Path(item[key]))
+        except InputError as error:
+            yield f"{key} {error}"
+    if IMAGE in found and found[IMAGE].slice_count > 1 and SLICE not in item:
+        yield (
+            f"image {item[IMAGE]} holds {found[IMAGE].slice_count} slices where one slice is expected. Say which one "
+            f'by "{SLICE}": N in the item (inference takes volumes by --slices all|middle|N)'
+        )
+    if len({(file.width, file.height) for file in found.values()}) > 1:
+        image, label = found[IMAGE], found[LABEL]
+        yield (
+            f"label {item[LABEL]} is {label.width}x{label.height}, but its image {item[IMAGE]} is "
+            f"{image.width}x{image.height}. Give the mask that belongs to the image, or leave the label out"
+        )
+
+
+def _divided_images(loaded: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    places: dict[str, list[str]] = defaultdict(list)
+    for name, items in loaded.items():
+        for number, item in enumerate(items):
+            places[item[IMAGE]].append(f"{name}[{number}]")
+    return [
+        f"image {image} is listed {len(found)} times: {', '.join(found)}. Keep one of them"
+        for image, found in places.items()
+        if len(found) > 1
+    ]
+
+
+def _warn_of_divided_groups(loaded: Mapping[str, Sequence[Mapping[str, Any]]], path: Path, protocol: Any) -> None:
+    sections: dict[Any, set[str]] = defaultdict(set)
+    for name, items in loaded.items():
+        for item in items:
+            if item.get(GROUP) is not None:
+                sections[item[GROUP]].add(name)
+    divided = [group for group, names in sections.items() if len(names) > 1]
+    if divided:
+        warnings.warn(
+            f"{path}: {len(divided)} group(s), e.g. {divided[0]!r}, stand in more than one section (protocol "
+            f"{protocol!r}): figures on this split are higher than on new patients. --protocol grouped avoids it.",
+            stacklevel=4,
+        )

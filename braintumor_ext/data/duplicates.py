@@ -1,0 +1,120 @@
+"""Byte duplicates, near-duplicates and the groups that follow from them."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from braintumor_ext.data.thumbnails import unit_vectors
+
+NEAR_DUPLICATE_CORRELATION = 0.98
+"""Slices whose thumbnails correlate more than this are taken for copies or neighbours of one another."""
+
+_BLOCK = 1024  # rows of the correlation matrix held in memory at a time
+
+
+def byte_duplicates(digests: Sequence[str]) -> list[list[int]]:
+    """Return the sets of positions that hold the same digest, in the order of their first members.
+
+    Args:
+        digests: the SHA-256 of each file.
+    """
+    positions: dict[str, list[int]] = defaultdict(list)
+    for position, digest in enumerate(digests):
+        positions[digest].append(position)
+    return [members for members in positions.values() if len(members) > 1]
+
+
+def near_duplicate_pairs(thumbnails: np.ndarray, threshold: float = NEAR_DUPLICATE_CORRELATION) -> np.ndarray:
+    """Return the pairs of slices that correlate more than a threshold.
+
+    Args:
+        thumbnails: (N, 48, 48).
+        threshold: the correlation that a pair must exceed.
+
+    Returns:
+        (M, 2) positions, the smaller first, in ascending order.
+    """
+    vectors = unit_vectors(thumbnails)
+    pairs = [np.empty((0, 2), dtype=np.int64)]
+    for start in range(0, len(vectors), _BLOCK):
+        first, second = np.nonzero(vectors[start : start + _BLOCK] @ vectors[start:].T > threshold)
+        upper = second > first
+        pairs.append(np.stack([first[upper] + start, second[upper] + start], axis=1))
+    return np.concatenate(pairs)
+
+
+def connected_sets(count: int, pairs: np.ndarray) -> np.ndarray:
+    """Number the connected sets of positions 0..count-1 joined by pairs.
+
+    Args:
+        count: how many positions there are.
+        pairs: (M, 2) positions.
+
+    Returns:
+        (count,) the number of each position's set.
+    """
+    pairs = np.asarray(pairs, dtype=np.int64).reshape(-1, 2)
+    graph = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    return connected_components(graph, directed=False)[1]
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """The group of each slice and how it came about.
+
+    Args:
+        names: one group name for each slice.
+        joined: sets of given group names that had to become one group, because they share identical files or
+            near-duplicates of one ungrouped slice.
+        found: how many slices had no given group.
+    """
+
+    names: list[str]
+    joined: list[list[str]]
+    found: int
+
+
+def group_slices(
+    keys: Sequence[str], digests: Sequence[str], near_pairs: np.ndarray, given: Mapping[str, str] | None = None
+) -> Grouping:
+    """Give each slice a group: the given one, or else that of its near-duplicates.
+
+    Byte-identical files always share a group. Near-duplicates join where at least one of the two has no given group
+    (patients that are known outrank likeness).
+
+    Args:
+        keys: the slices' unique names.
+        digests: the SHA-256 of each file.
+        near_pairs: (M, 2) positions of near-duplicates.
+        given: group by key, for the slices where it is known.
+    """
+    given = given or {}
+    group_of = [given.get(key) for key in keys]
+    by_name: dict[str, list[int]] = defaultdict(list)
+    for position, name in enumerate(group_of):
+        if name is not None:
+            by_name[name].append(position)
+    chains = [*by_name.values(), *byte_duplicates(digests)]
+    edges = [(a, b) for chain in chains for a, b in itertools.pairwise(chain)]
+    edges += [(int(a), int(b)) for a, b in near_pairs if group_of[a] is None or group_of[b] is None]
+    sets: dict[int, list[int]] = defaultdict(list)
+    for position, number in enumerate(connected_sets(len(keys), np.array(edges))):
+        sets[int(number)].append(position)
+
+    names, joined = [""] * len(keys), []
+    for members in sets.values():
+        given_names = sorted({name for position in members if (name := group_of[position]) is not None})
+        # An unnamed set is called after its first slice: the name depends on no other slice and on no order.
+        name = given_names[0] if given_names else f"near:{min(keys[position] for position in members)}"
+        for position in members:
+            names[position] = name
+        if len(given_names) > 1:
+            joined.append(given_names)
+    return Grouping(names, sorted(joined), sum(name is None for name in group_of))

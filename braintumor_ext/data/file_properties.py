@@ -1,0 +1,134 @@
+"""What a slice file gives away without its pixels' values, and the table that keeps it.
+
+Headers only: fast enough to check a whole data set before a run.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, UnidentifiedImageError
+
+from braintumor_ext.errors import InputError
+from braintumor_ext.transforms.dicom_file import dicom_grid
+from braintumor_ext.transforms.formats import NIFTI, PICTURE, container_of
+from braintumor_ext.transforms.nifti_file import nifti_grid
+from braintumor_ext.transforms.picture_file import picture_grid
+
+ITEMS_CSV = "items.csv"
+"""The table that preparation writes beside the datalist: one row for each image."""
+
+COLUMNS: tuple[str, ...] = (
+    "image",
+    "source",
+    "class",
+    "group",
+    "split",
+    "width",
+    "height",
+    "mode",
+    "bytes",
+    "sha256",
+)
+"""``image`` as in the datalist, ``source`` relative to the folder that was prepared; the rest is of the source file."""
+
+_TAIL = 65536
+_END_OF = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
+
+
+@dataclass(frozen=True)
+class FileProperties:
+    """What can be told of a slice's file without its pixels' values.
+
+    Args:
+        width: columns of a slice, as a person sees it.
+        height: rows of a slice.
+        mode: the colour mode of a picture, e.g. ``L`` or ``RGB``, or a medical format and its bits, e.g. ``dicom16``.
+        bytes: the file's size.
+        slice_count: how many slices the file holds.
+    """
+
+    width: int
+    height: int
+    mode: str
+    bytes: int
+    slice_count: int = 1
+
+
+def file_properties(path: Path) -> FileProperties:
+    """Read a file's header.
+
+    A picture without its format's closing marker is decoded, to tell a truncated one.
+
+    Args:
+        path: a picture, a DICOM or a NIfTI file.
+
+    Raises:
+        InputError: if the file is missing, empty, truncated or no image.
+    """
+    container = container_of(path)
+    if container == PICTURE:
+        grid, mode = picture_grid(path), _picture_mode(path)
+    else:
+        grid = nifti_grid(path) if container == NIFTI else dicom_grid(path)
+        mode = f"{container}{grid.bits}"
+    height, width, count = (int(side) for side in grid.shape)
+    return FileProperties(width, height, mode, path.stat().st_size, count)
+
+
+def _picture_mode(path: Path) -> str:
+    try:
+        with Image.open(path) as picture:
+            mode, marker = picture.mode, _END_OF.get(picture.format or "")
+            if marker is not None and not _tail_holds(path, marker):
+                picture.load()
+            return mode
+    except UnidentifiedImageError as error:
+        raise InputError(path, "is not an image, whatever its name says", "Replace or remove the file") from error
+    except (OSError, SyntaxError) as error:
+        raise InputError(path, f"is damaged ({error})", "Replace or remove the file") from error
+
+
+def _tail_holds(path: Path, marker: bytes) -> bool:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _TAIL))
+        return marker in file.read()
+
+
+def write_items_csv(dataset_dir: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
+    """Write the table of a data set's images.
+
+    Args:
+        dataset_dir: the folder of the datalist.
+        rows: mappings with ``COLUMNS``.
+    """
+    path = dataset_dir / ITEMS_CSV
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def read_items_csv(dataset_dir: str | os.PathLike[str]) -> dict[Path, FileProperties]:
+    """Return the source file's properties by absolute image path; empty where there is no table.
+
+    Args:
+        dataset_dir: the folder of the datalist.
+    """
+    folder = Path(dataset_dir).resolve()
+    path = folder / ITEMS_CSV
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        return {
+            Path(os.path.normpath(folder / row["image"])): FileProperties(
+                int(row["width"]), int(row["height"]), row["mode"], int(row["bytes"])
+            )
+            for row in csv.DictReader(file)
+        }

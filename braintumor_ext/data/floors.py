@@ -1,0 +1,146 @@
+"""Floors: what a trained network must clearly beat on a split before its accuracy means anything.
+
+The nearest-neighbour floor shows how much of a split can be solved by finding a look-alike in training (slices of one
+patient on both sides); the file-property floor how much by looking at no pixel at all (classes from different sources).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.tree import DecisionTreeClassifier
+from tqdm import tqdm
+
+from braintumor_ext.data.file_properties import FileProperties, file_properties, read_items_csv
+from braintumor_ext.data.thumbnails import thumbnail, unit_vectors
+from braintumor_ext.errors import InputError
+from braintumor_ext.keys import CLASS, IMAGE, SLICE, UNKNOWN
+from braintumor_ext.transforms import read_grey
+
+_MIN_SAMPLES_LEAF = 5
+
+
+@dataclass(frozen=True)
+class Floor:
+    """The outcome of a floor on one split.
+
+    Args:
+        accuracy: share of right predictions in [0, 1].
+        predictions: the predicted class index of each test slice.
+        n: the number of test slices.
+    """
+
+    accuracy: float
+    predictions: list[int]
+    n: int
+
+    @classmethod
+    def of(cls, predictions: np.ndarray, classes: Sequence[int]) -> Floor:
+        """Score predictions against the true class indices."""
+        return cls(float(np.mean(predictions == np.asarray(classes))), [int(p) for p in predictions], len(classes))
+
+
+def nearest_neighbour_floor(
+    train_thumbnails: np.ndarray, train_classes: Sequence[int], test_thumbnails: np.ndarray, test_classes: Sequence[int]
+) -> Floor:
+    """Classify each test slice as the training slice whose thumbnail correlates best with its own.
+
+    Args:
+        train_thumbnails: (N, 48, 48).
+        train_classes: N class indices.
+        test_thumbnails: (M, 48, 48), M > 0.
+        test_classes: M class indices.
+    """
+    correlation = unit_vectors(test_thumbnails) @ unit_vectors(train_thumbnails).T
+    return Floor.of(np.asarray(train_classes)[correlation.argmax(axis=1)], test_classes)
+
+
+def file_property_floor(
+    train_files: Sequence[FileProperties],
+    train_classes: Sequence[int],
+    test_files: Sequence[FileProperties],
+    test_classes: Sequence[int],
+) -> Floor:
+    """Classify each test slice by its file's width, height, mode and size in bytes alone (a decision tree).
+
+    Args:
+        train_files: N files' properties.
+        train_classes: N class indices.
+        test_files: M files' properties, M > 0.
+        test_classes: M class indices.
+    """
+    modes = {mode: number for number, mode in enumerate(sorted({f.mode for f in train_files}))}
+
+    def table(files: Sequence[FileProperties]) -> np.ndarray:
+        return np.array([[f.width, f.height, modes.get(f.mode, UNKNOWN), f.bytes] for f in files], dtype=np.float64)
+
+    tree = DecisionTreeClassifier(min_samples_leaf=_MIN_SAMPLES_LEAF, random_state=0)
+    tree.fit(table(train_files), np.asarray(train_classes))
+    return Floor.of(tree.predict(table(test_files)), test_classes)
+
+
+def floor_table(nearest: Floor | None, files: Floor | None, left_out: int = 0) -> dict[str, dict[str, Any]]:
+    """Return both floors as reports and metrics.json carry them (``n_left_out``: slices that could not be read)."""
+    floors = {"nearest_neighbour": nearest, "file_properties": files}
+    return {
+        name: {"accuracy": floor.accuracy, "n": floor.n, "n_left_out": left_out}
+        for name, floor in floors.items()
+        if floor is not None
+    }
+
+
+def floors_for(
+    dataset_dir: str | os.PathLike[str],
+    training: Sequence[Mapping[str, Any]],
+    test: Sequence[Mapping[str, Any]],
+) -> dict[str, dict[str, Any]]:
+    """Measure both floors from training to test items of a loaded datalist.
+
+    File properties come from ``items.csv`` in the data set's folder where it lists an image (they are the source
+    file's, which a compact copy hides), else from the file itself.
+
+    Args:
+        dataset_dir: the folder of the datalist.
+        training: items with ``image`` (absolute path) and ``class``; those of unknown class take no part.
+        test: likewise.
+
+    Returns:
+        ``{"nearest_neighbour": {"accuracy", "n", "n_left_out"}, "file_properties": {...}}``; empty where one side has
+        no readable image of a known class.
+    """
+    listed = read_items_csv(dataset_dir)
+    sides = [[item for item in side if item.get(CLASS, UNKNOWN) != UNKNOWN] for side in (training, test)]
+    tasks = [(item, listed) for side in sides for item in side]
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+        read = iter(list(tqdm(pool.map(_measure, tasks), "floors", len(tasks), unit="slice", leave=False)))
+    measured = [[(int(item[CLASS]), next(read)) for item in side] for side in sides]
+    known = [[(index, found) for index, found in side if found is not None] for side in measured]
+    if not known[0] or not known[1]:
+        return {}
+    classes = [[index for index, _ in side] for side in known]
+    thumbnails = [np.stack([found[0] for _, found in side]) for side in known]
+    files = [[found[1] for _, found in side] for side in known]
+    return floor_table(
+        nearest_neighbour_floor(thumbnails[0], classes[0], thumbnails[1], classes[1]),
+        file_property_floor(files[0], classes[0], files[1], classes[1]),
+        left_out=len(measured[1]) - len(known[1]),
+    )
+
+
+def _measure(
+    task: tuple[Mapping[str, Any], Mapping[Path, FileProperties]],
+) -> tuple[np.ndarray, FileProperties] | None:
+    """Read one item's thumbnail and file properties; None if it cannot be read."""
+    item, listed = task
+    try:
+        grey = read_grey(item[IMAGE], item.get(SLICE))
+    except InputError:
+        return None
+    path = Path(os.path.normpath(item[IMAGE]))
+    return thumbnail(grey), listed.get(path) or file_properties(path)

@@ -1,0 +1,209 @@
+"""Finding slices, masks and groups in a folder that holds one folder for each class."""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from braintumor_ext.data.classes import CLASS_NAMES, FOLDER_NAMES, class_of_folder
+from braintumor_ext.data.split import canonical
+from braintumor_ext.errors import InputError
+from braintumor_ext.transforms import SUPPORTED_SUFFIXES, find_images
+
+PARTS: dict[str, str] = {"training": "Training", "train": "Training", "testing": "Testing", "test": "Testing"}
+"""Names (lower case) of the folders of a published division, and the part that each stands for."""
+
+_TESTING = "Testing"
+
+
+@dataclass(frozen=True)
+class FoundSlice:
+    """A file that should hold a slice.
+
+    Args:
+        key: its name on any machine: the path from the class folder on, with forward slashes; ``Testing/`` before it
+            marks the published test part.
+        path: the file.
+        source: its path relative to the folder that was scanned.
+        class_name: the class that its folder stands for.
+        mask: the file of its tumour mask, if there is one.
+    """
+
+    key: str
+    path: Path
+    source: str
+    class_name: str
+    mask: Path | None = None
+
+    @property
+    def in_test_part(self) -> bool:
+        """Whether the file lies in a published test part."""
+        return self.key.startswith(f"{_TESTING}/")
+
+
+@dataclass
+class FolderScan:
+    """What a folder holds.
+
+    Args:
+        slices: the files in the class folders, sorted by key.
+        left_out: what could not be taken.
+        notes: what a person should know, though nothing was lost.
+        has_parts: whether there are both a Training and a Testing folder.
+    """
+
+    slices: list[FoundSlice] = field(default_factory=list)
+    left_out: list[InputError] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    has_parts: bool = False
+
+
+def scan_folder(
+    images: Path,
+    masks: Path | None = None,
+    class_names: Sequence[str] = CLASS_NAMES,
+    folder_table: Mapping[str, str] = FOLDER_NAMES,
+) -> FolderScan:
+    """Find the slices below a folder and their masks.
+
+    Args:
+        images: holds one folder for each class, or ``Training`` (and ``Testing``) that do.
+        masks: holds masks in the same folders, or in folders of the same classes, under the images' stems.
+        class_names: the classes in use.
+        folder_table: normalised folder name to class name (see ``class_of_folder``).
+
+    Raises:
+        InputError: if a folder is absent, or no class folder is found.
+    """
+    for folder in (images, masks):
+        if folder is not None and not folder.is_dir():
+            raise InputError(folder, "is not a folder", "Give a folder that holds one folder for each class")
+    scan = FolderScan()
+    parts = {PARTS[f.name.lower()]: f for f in _folders(images) if f.name.lower() in PARTS}
+    scan.has_parts = len(parts) == 2
+    skipped = masks.resolve() if masks is not None else None
+    mask_of = _index_masks(masks, class_names, folder_table) if masks is not None else {}
+    for part, root in sorted(parts.items()) or [("Training", images)]:
+        for folder in _folders(root):
+            if folder.resolve() == skipped:
+                continue
+            _scan_class_folder(scan, images, folder, part, mask_of, class_names, folder_table)
+    seen = {s.class_name for s in scan.slices}
+    if not seen:
+        problem = f"no folder in it that stands for a class ({', '.join(class_names)}) holds an image"
+        raise InputError(images, problem, _name_folders(class_names))
+    scan.notes += [f"class {name!r} has no images" for name in class_names if name not in seen]
+    if len(seen) == 1:
+        scan.notes.append(f"all images are of one class, {min(seen)!r}: no classifier can be trained on them")
+    used = {s.mask for s in scan.slices}
+    if spare := [path for path in dict.fromkeys(mask_of.values()) if path not in used]:
+        scan.notes.append(f"{len(spare)} mask(s) in {masks} belong to no image, e.g. {spare[0].name}")
+    scan.slices.sort(key=lambda s: s.key)
+    return scan
+
+
+def _scan_class_folder(
+    scan: FolderScan,
+    images: Path,
+    folder: Path,
+    part: str,
+    mask_of: Mapping[tuple[str, str], Path],
+    class_names: Sequence[str],
+    folder_table: Mapping[str, str],
+) -> None:
+    files = find_images(folder)
+    name = class_of_folder(folder.name, class_names, folder_table)
+    if name is None:
+        if files:
+            problem = f"no class is known for this folder; its {len(files)} image(s) are left out"
+            scan.left_out.append(InputError(folder, problem, _name_folders(class_names)))
+        else:
+            scan.notes.append(f"folder {folder} stands for no class and holds no images: skipped")
+        return
+    if not files:
+        scan.notes.append(f"class folder {folder} holds no images")
+    prefix = f"{_TESTING}/" if part == _TESTING else ""
+    for path in files:
+        below = canonical(path.relative_to(folder.parent).as_posix())
+        stem = _stem(PurePosixPath(below).relative_to(canonical(folder.name)).as_posix())
+        candidates = [(prefix + canonical(folder.name), stem), (canonical(folder.name), stem), (f"class {name}", stem)]
+        mask = next((mask_of[c] for c in candidates if c in mask_of), None)
+        source = path.relative_to(images).as_posix()
+        scan.slices.append(FoundSlice(prefix + below, path, source, name, mask))
+
+
+def _index_masks(
+    masks: Path, class_names: Sequence[str], folder_table: Mapping[str, str]
+) -> dict[tuple[str, str], Path]:
+    """Masks by (class folder, stem), and by (``class`` and its name, stem) where the folders are named otherwise."""
+    index: dict[tuple[str, str], Path] = {}
+    for part in _folders(masks):
+        inner = part.name.lower() in PARTS
+        for folder in _folders(part) if inner else [part]:
+            prefix = f"{_TESTING}/" if inner and PARTS[part.name.lower()] == _TESTING else ""
+            name = class_of_folder(folder.name, class_names, folder_table)
+            for path in find_images(folder):
+                stem = _stem(canonical(path.relative_to(folder).as_posix()))
+                index.setdefault((prefix + canonical(folder.name), stem), path)
+                if name is not None and not prefix:
+                    index.setdefault((f"class {name}", stem), path)
+    return index
+
+
+def read_groups(path: Path, keys: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Read the groups of images from a table.
+
+    Args:
+        path: CSV with the columns ``image`` (the path from the class folder on; ``Training/`` or ``Testing/`` may
+            stand before it) and ``group``.
+        keys: the keys of the images at hand.
+
+    Returns:
+        The group by key where it is told, and notes on rows that belong to no image.
+
+    Raises:
+        InputError: if the file or one of the columns is absent, or an image stands in two groups.
+    """
+    if not path.is_file():
+        raise InputError(path, "there is no such file", "Give a CSV with the columns image,group")
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        if not {"image", "group"} <= set(reader.fieldnames or ()):
+            problem = f"has the columns {reader.fieldnames}, not image and group"
+            raise InputError(path, problem, "Write the header image,group and one row for each image")
+        rows = [(canonical((row["image"] or "").strip()), (row["group"] or "").strip()) for row in reader]
+    named_alike: dict[str, list[str]] = defaultdict(list)
+    for key in keys:
+        named_alike[key.removeprefix(f"{_TESTING}/")].append(key)
+    groups: dict[str, str] = {}
+    spare = []
+    known = set(keys)
+    for image, group in rows:
+        key = image.removeprefix("Training/")
+        if key not in known:
+            key = named_alike.get(key, [""])[0]
+        if key not in known:
+            spare.append(image)
+        elif group and groups.setdefault(key, group) != group:
+            raise InputError(
+                path, f"{image} stands in two groups, {groups[key]!r} and {group!r}", "Keep one row for it"
+            )
+    notes = [f"{len(spare)} row(s) of {path} belong to no image, e.g. {spare[0]!r}"] if spare else []
+    return groups, notes
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted((f for f in root.iterdir() if f.is_dir() and not f.name.startswith(".")), key=lambda f: f.name)
+
+
+def _stem(name: str) -> str:
+    """A path without the suffix of a supported format (``.nii.gz`` is one)."""
+    suffix = next((s for s in sorted(SUPPORTED_SUFFIXES, key=len, reverse=True) if name.lower().endswith(s)), "")
+    return name[: len(name) - len(suffix)]
+
+
+def _name_folders(class_names: Sequence[str]) -> str:
+    return f"Name class folders {', '.join(class_names)}, or map other names by --folder-map FILE.json"

@@ -1,0 +1,132 @@
+"""One look at every file: is it usable, what is it like, does its mask fit. Each image is decoded once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from braintumor_ext.data.file_properties import FileProperties, file_properties
+from braintumor_ext.data.folder_scan import FoundSlice
+from braintumor_ext.data.modality import suspicions
+from braintumor_ext.data.thumbnails import thumbnail
+from braintumor_ext.errors import InputError
+from braintumor_ext.transforms import ToBinaryMask, ToUnitGrey, read_slice
+
+
+@dataclass
+class InspectedSlice:
+    """A usable slice.
+
+    Args:
+        found: where it is and what its folder says.
+        properties: of the source file.
+        sha256: of the source file's bytes, in hexadecimal.
+        thumbnail: (48, 48) uint8.
+        mask: its tumour mask, if there is one and it fits.
+        mask_area: the mask's tumour pixels; None where there is no mask.
+        suspicions: what speaks against its being a grey MRI.
+        group: its group, once that is known.
+        section: its section of the split, once that is known.
+    """
+
+    found: FoundSlice
+    properties: FileProperties
+    sha256: str
+    thumbnail: np.ndarray
+    mask: Path | None = None
+    mask_area: int | None = None
+    suspicions: list[str] = field(default_factory=list)
+    group: str = ""
+    section: str = ""
+
+    @property
+    def key(self) -> str:
+        """The slice's unique name."""
+        return self.found.key
+
+    @property
+    def class_name(self) -> str:
+        """The slice's class."""
+        return self.found.class_name
+
+
+def inspect_slices(
+    slices: Sequence[FoundSlice], empty_class: str | None = None
+) -> tuple[list[InspectedSlice], list[InputError]]:
+    """Inspect files, in their order.
+
+    Args:
+        slices: the files.
+        empty_class: the class whose masks are empty by definition: a mask with tumour there is a problem.
+
+    Returns:
+        The usable slices, and what had to be left out: unusable images, and masks that do not fit theirs.
+    """
+    usable: list[InspectedSlice] = []
+    left_out: list[InputError] = []
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+        looked_at = pool.map(lambda found: _inspect(found, empty_class), slices)
+        for inspected, problem in tqdm(looked_at, "reading slices", len(slices), unit="slice"):
+            if inspected is not None:
+                usable.append(inspected)
+            if problem is not None:
+                left_out.append(problem)
+    return usable, left_out
+
+
+def _inspect(found: FoundSlice, empty_class: str | None) -> tuple[InspectedSlice | None, InputError | None]:
+    try:
+        properties = file_properties(found.path)
+        if properties.slice_count > 1:
+            raise InputError(
+                found.path,
+                f"holds {properties.slice_count} slices where one slice is expected",
+                "Save the slices to learn from as files of their own (inference takes a volume by --slices all, "
+                "--slices middle or --slices N)",
+            )
+        raw = read_slice(found.path)
+        grey = ToUnitGrey()(raw).numpy()[0]
+    except InputError as problem:
+        return None, problem
+    slice_ = InspectedSlice(
+        found,
+        properties,
+        hashlib.sha256(found.path.read_bytes()).hexdigest(),
+        thumbnail(grey),
+        suspicions=suspicions(raw.numpy(), grey),
+    )
+    if found.mask is None:
+        return slice_, None
+    try:
+        slice_.mask_area = _mask_area(found, grey.shape, empty_class)
+    except InputError as problem:
+        return slice_, problem
+    slice_.mask = found.mask
+    return slice_, None
+
+
+def _mask_area(found: FoundSlice, shape: tuple[int, ...], empty_class: str | None) -> int:
+    if found.mask is None:
+        raise ValueError(f"{found.key} has no mask")
+    mask = ToBinaryMask()(read_slice(found.mask)).numpy()[0]
+    if mask.shape != shape:
+        raise InputError(
+            found.mask,
+            f"is {mask.shape[1]}x{mask.shape[0]}, but its image {found.source} is {shape[1]}x{shape[0]}",
+            "Give the mask that belongs to the image; until then its mask counts as unknown",
+        )
+    area = int(mask.sum())
+    if area > 0 and found.class_name == empty_class:
+        raise InputError(
+            found.mask,
+            f"marks {area} tumour pixels in a slice of the class {empty_class!r}",
+            "Correct the class or the mask; until then the mask counts as empty",
+        )
+    return area

@@ -1,0 +1,293 @@
+"""Preparation: from a folder of slices to a fixed split, a datalist and a report on the data."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, FOLDER_NAMES
+from braintumor_ext.data.compact import JPEG_QUALITY, write_bit_mask, write_compact_image
+from braintumor_ext.data.data_report import build_report, write_report
+from braintumor_ext.data.datalist import DATALIST_JSON, datalist_text, write_datalist
+from braintumor_ext.data.duplicates import Grouping, group_slices, near_duplicate_pairs
+from braintumor_ext.data.file_properties import write_items_csv
+from braintumor_ext.data.folder_scan import FolderScan, read_groups, scan_folder
+from braintumor_ext.data.inspection import InspectedSlice, inspect_slices
+from braintumor_ext.data.split import SECTIONS, SplitItem, external_split, given_split, grouped_split, random_split
+from braintumor_ext.errors import InputError
+from braintumor_ext.keys import CLASS, GROUP, IMAGE, LABEL
+from braintumor_ext.transforms import ToBinaryMask, read_grey, read_slice
+
+PROTOCOLS: tuple[str, ...] = ("grouped", "random", "external", "given")
+"""How images are divided; see ``braintumor_ext.data.split``."""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What a preparation did.
+
+    Args:
+        datalist: the datalist that was written.
+        report: the data report, as in ``data_report.json``.
+        left_out: what could not be taken over; empty if nothing was lost.
+    """
+
+    datalist: Path
+    report: dict[str, Any]
+    left_out: list[InputError]
+
+
+def prepare(
+    images: Path,
+    output: Path,
+    masks: Path | None = None,
+    groups: Path | None = None,
+    protocol: str = "grouped",
+    split_seed: int = 0,
+    size: int | None = None,
+    class_names: Sequence[str] = CLASS_NAMES,
+    empty_class: str | None = EMPTY_CLASS,
+    folder_table: Mapping[str, str] = FOLDER_NAMES,
+    overwrite: bool = False,
+) -> Preparation:
+    """Prepare a data set: scan, inspect, group, split, write, report.
+
+    Args:
+        images: holds one folder for each class, or ``Training`` (and ``Testing``) that do.
+        output: the data set's folder; made if absent.
+        masks: holds masks in the same folders under the same stems; without it tumour masks are unknown.
+        groups: CSV with the columns image and group; images that it lacks are grouped by near-duplicates.
+        protocol: one of ``PROTOCOLS``.
+        split_seed: the split's seed.
+        size: write compact copies with this short side in pixels; without it images stay where they are.
+        class_names: the classes in the order of their indices.
+        empty_class: the class whose masks are empty by definition, if there is one.
+        folder_table: normalised folder name to class name.
+        overwrite: put another datalist in the place of one that is there; the old one is renamed.
+
+    Returns:
+        What was written, and what had to be left out.
+
+    Raises:
+        InputError: if nothing can be prepared, or a different datalist is there already.
+    """
+    _check_options(images, output, protocol, size, class_names, empty_class)
+    scan = scan_folder(images, masks, class_names, folder_table)
+    if protocol == "given" and not scan.has_parts:
+        remedy = "Use --protocol grouped, or name the published division's folders Training and Testing"
+        raise InputError(images, "does not hold both Training and Testing, which --protocol given keeps", remedy)
+    slices, unusable = inspect_slices(scan.slices, empty_class)
+    left_out = [*scan.left_out, *unusable]
+    if not slices:
+        first = unusable[0]
+        problem = f"none of its {len(scan.slices)} image(s) can be used. The first one: {first.path}: {first.problem}"
+        raise InputError(images, problem, first.remedy)
+
+    near_pairs = near_duplicate_pairs(np.stack([s.thumbnail for s in slices]))
+    grouping = _group(slices, near_pairs, groups, scan)
+    _split(slices, protocol, split_seed)
+    items = _items(slices, output.resolve(), size, empty_class)
+    content = _datalist(items, slices, images, protocol, split_seed, class_names, empty_class)
+    output.mkdir(parents=True, exist_ok=True)
+    if (renamed := _make_way(output / DATALIST_JSON, content, overwrite)) is not None:
+        scan.notes.append(f"the datalist that was there is now {renamed.name}")
+    compact = _write_files(slices, items, output, size, empty_class)
+    write_datalist(output / DATALIST_JSON, content)
+    write_items_csv(output, [_row(s, item) for s, item in zip(slices, items, strict=True)])
+
+    facts = {
+        "name": content["name"],
+        "protocol": protocol,
+        "split_seed": split_seed,
+        "masks_given": masks is not None,
+        "groups_given": groups is not None,
+        "empty_class": empty_class,
+        "compact": compact,
+    }
+    report = build_report(slices, near_pairs, grouping, class_names, facts, left_out, scan.notes, len(scan.slices))
+    write_report(report, slices, output)
+    return Preparation(output / DATALIST_JSON, report, left_out)
+
+
+def _check_options(
+    images: Path, output: Path, protocol: str, size: int | None, class_names: Sequence[str], empty_class: str | None
+) -> None:
+    if protocol not in PROTOCOLS:
+        raise InputError("--protocol", f"{protocol!r} is no protocol", f"Use one of {', '.join(PROTOCOLS)}")
+    if size is not None and size < 32:
+        raise InputError("--size", f"{size} pixels are fewer than the network takes", "Give at least 32, e.g. 224")
+    if len(set(class_names)) != len(class_names) or not class_names:
+        raise InputError("--class_names", f"{list(class_names)} has a name twice or none", "Name each class once")
+    if empty_class is not None and empty_class not in class_names:
+        remedy = f"Give one of {', '.join(class_names)}, or none"
+        raise InputError("--empty_class", f"{empty_class!r} is not among the classes", remedy)
+    if output.resolve().is_relative_to(images.resolve()):
+        raise InputError(output, f"lies in the folder of images {images}", "Write to a folder outside of it")
+
+
+def _group(slices: list[InspectedSlice], near_pairs: np.ndarray, groups: Path | None, scan: FolderScan) -> Grouping:
+    keys = [s.key for s in slices]
+    given: dict[str, str] = {}
+    if groups is not None:
+        # Rows of images that could not be read are no mistake of the table's.
+        given, notes = read_groups(groups, [s.key for s in scan.slices])
+        scan.notes += notes
+    grouping = group_slices(keys, [s.sha256 for s in slices], near_pairs, given)
+    for slice_, name in zip(slices, grouping.names, strict=True):
+        slice_.group = name
+    return grouping
+
+
+def _split(slices: list[InspectedSlice], protocol: str, seed: int) -> None:
+    wanted = [SplitItem(s.key, s.class_name, s.group) for s in slices]
+    if protocol == "random":
+        section = random_split(wanted, seed)
+    elif protocol == "external":
+        section = external_split(wanted)
+    elif protocol == "given":
+        section = given_split(wanted, [s.key for s in slices if s.found.in_test_part], seed)
+    else:
+        section = grouped_split(wanted, seed)
+    for slice_ in slices:
+        slice_.section = section[slice_.key]
+
+
+def _items(
+    slices: Sequence[InspectedSlice], folder: Path, size: int | None, empty_class: str | None
+) -> list[dict[str, Any]]:
+    """Datalist items without class indices, in the order of the slices."""
+    items = []
+    for slice_, name in zip(slices, _file_names([s.key for s in slices]), strict=True):
+        item: dict[str, Any] = {
+            IMAGE: _relative(slice_.found.path, folder) if size is None else f"images/{name}.jpg",
+        }
+        if slice_.class_name == empty_class or (slice_.mask is not None and size is not None):
+            item[LABEL] = f"masks/{name}.png"
+        elif slice_.mask is not None:
+            item[LABEL] = _relative(slice_.mask, folder)
+        items.append(item)
+    return items
+
+
+def _file_names(keys: Sequence[str]) -> list[str]:
+    """The keys without suffixes, for files that are written; a.jpg and a.png of one folder become a and a_png."""
+    taken: set[str] = set()
+    names = []
+    for key in keys:
+        stem, dot, suffix = key.rpartition(".")
+        name = stem if dot and "/" not in suffix else key
+        # Lower case: file systems that ignore case must not take two slices for one.
+        while name.lower() in taken:
+            name = f"{name}_{suffix}"
+        taken.add(name.lower())
+        names.append(name)
+    return names
+
+
+def _relative(path: Path, folder: Path) -> str:
+    """A path relative to a folder, with forward slashes; absolute if it is on another drive."""
+    try:
+        return Path(os.path.relpath(path.resolve(), folder)).as_posix()
+    except ValueError:
+        return path.resolve().as_posix()
+
+
+def _datalist(
+    items: Sequence[dict[str, Any]],
+    slices: Sequence[InspectedSlice],
+    images: Path,
+    protocol: str,
+    split_seed: int,
+    class_names: Sequence[str],
+    empty_class: str | None,
+) -> dict[str, Any]:
+    sections: dict[str, list[dict[str, Any]]] = {name: [] for name in SECTIONS}
+    for item, slice_ in zip(items, slices, strict=True):
+        known = {CLASS: list(class_names).index(slice_.class_name), GROUP: slice_.group}
+        sections[slice_.section].append({**item, **known})
+    return {
+        "name": images.resolve().name,
+        "description": "Brain MRI slices with class and tumour mask; paths are relative to this file. An item without "
+        "label has an unknown mask, one without class an unknown class",
+        "modality": {"0": "MRI"},
+        "labels": {"0": "background", "1": "tumour"},
+        "class_names": list(class_names),
+        "empty_class": empty_class,
+        "protocol": protocol,
+        "split_seed": split_seed,
+        "numTraining": len(sections["training"]),
+        "numValidation": len(sections["validation"]),
+        "numTest": len(sections["test"]),
+        **sections,
+    }
+
+
+def _make_way(path: Path, content: Mapping[str, Any], overwrite: bool) -> Path | None:
+    """Rename a datalist of other content that stands in the way, if that is allowed; return its new name."""
+    if not path.exists() or path.read_bytes() == datalist_text(content).encode():
+        return None
+    if not overwrite:
+        remedy = "Give another --output, or --overwrite to keep the old one under a name with its date and write anew"
+        raise InputError(path, "a datalist of other content is there already", remedy)
+    renamed = path.with_name(f"datalist.{time.strftime('%Y%m%d-%H%M%S')}.json")
+    path.rename(renamed)
+    return renamed
+
+
+def _write_files(
+    slices: Sequence[InspectedSlice],
+    items: Sequence[Mapping[str, Any]],
+    output: Path,
+    size: int | None,
+    empty_class: str | None,
+) -> dict[str, Any] | None:
+    """Write empty masks and, where a size is given, the compact copies; return what the copies cost."""
+
+    def write(pair: tuple[InspectedSlice, Mapping[str, Any]]) -> float | None:
+        slice_, item = pair
+        if slice_.class_name == empty_class:
+            shape = (slice_.properties.height, slice_.properties.width)
+            write_bit_mask(np.zeros(shape, dtype=bool), output / item[LABEL], size)
+        elif size is not None and slice_.mask is not None:
+            write_bit_mask(ToBinaryMask()(read_slice(slice_.mask)).numpy()[0], output / item[LABEL], size)
+        return write_compact_image(read_grey(slice_.found.path), output / item[IMAGE], size) if size else None
+
+    pairs = list(zip(slices, items, strict=True))
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+        kept = list(tqdm(pool.map(write, pairs), "writing", len(pairs), unit="slice"))
+    if size is None:
+        return None
+    ratios = np.array([min(ratio, 99.0) for ratio in kept if ratio is not None])
+    image_bytes = sum((output / item[IMAGE]).stat().st_size for item in items)
+    mask_bytes = sum((output / item[LABEL]).stat().st_size for item in items if LABEL in item)
+    return {
+        "size": size,
+        "format": f"8-bit grey JPEG, quality {JPEG_QUALITY}; one-bit PNG masks",
+        "mebibytes": round((image_bytes + mask_bytes) / 2**20, 2),
+        "shrunk": sum(min(s.properties.width, s.properties.height) > size for s in slices),
+        "psnr_db": {"mean": round(float(ratios.mean()), 1), "lowest": round(float(ratios.min()), 1)},
+    }
+
+
+def _row(slice_: InspectedSlice, item: Mapping[str, Any]) -> dict[str, Any]:
+    properties = slice_.properties
+    return {
+        "image": item[IMAGE],
+        "source": slice_.found.source,
+        "class": slice_.class_name,
+        "group": slice_.group,
+        "split": slice_.section,
+        "width": properties.width,
+        "height": properties.height,
+        "mode": properties.mode,
+        "bytes": properties.bytes,
+        "sha256": slice_.sha256,
+    }

@@ -1,0 +1,25 @@
+"""What MONAI's engines need beside the network: batches, schedule, precision, and handlers."""
+
+from braintumor_ext.engines.checkpointing import TrainingFiles
+from braintumor_ext.engines.early_stopping import EarlyStopping
+from braintumor_ext.engines.evaluation import EvaluationReport
+from braintumor_ext.engines.gradient_clipping import GradientClipping
+from braintumor_ext.engines.history import TrainingHistory
+from braintumor_ext.engines.lr_schedule import WarmupCosineLR, warmup_length
+from braintumor_ext.engines.precision import MixedPrecisionInferer, mixed_precision_supported
+from braintumor_ext.engines.prepare_batch import prepare_slices
+from braintumor_ext.engines.reproducibility import SeedEachEpoch
+
+__all__ = [
+    "EarlyStopping",
+    "EvaluationReport",
+    "GradientClipping",
+    "MixedPrecisionInferer",
+    "SeedEachEpoch",
+    "TrainingFiles",
+    "TrainingHistory",
+    "WarmupCosineLR",
+    "mixed_precision_supported",
+    "prepare_slices",
+    "warmup_length",
+]

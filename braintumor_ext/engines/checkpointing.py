@@ -1,0 +1,156 @@
+"""Files of a training: model.pt, the best weights, and last.pt, everything to resume."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from braintumor_ext.errors import InputError
+from braintumor_ext.files import replacing, set_aside, sha256_of
+from braintumor_ext.networks import load_pretrained
+
+logger = logging.getLogger(__name__)
+
+BEST = "model.pt"
+LAST = "last.pt"
+
+
+def save_state(state: Any, path: Path) -> None:
+    """Write ``state`` by ``torch.save``, whole or not at all."""
+    with replacing(path) as partial:
+        torch.save(state, partial)
+
+
+class TrainingFiles:
+    """Start or resume a training, and keep its files: a handler of the trainer.
+
+    ``model.pt`` is the flat state dict with the best key metric. ``last.pt`` holds, after each epoch, the weights,
+    optimizer, schedule, loss scaler, epoch, best metric and history, and the SHA-256 of its ``model.pt``. Both are
+    replaced atomically. Files of another training are renamed, never overwritten.
+
+    Args:
+        ckpt_dir: the folder of both files.
+        network: the network that is trained (unwrapped, not the distributed wrapper).
+        optimizer: its optimizer.
+        lr_scheduler: its schedule, stepped before this handler runs.
+        evaluator: the validation's engine, with ``best_metric`` and ``best_metric_epoch`` in its state.
+        resume: go on from ``last.pt``; otherwise a new training starts.
+        pretrained: weights for the encoder of a new training; see :func:`~braintumor_ext.networks.load_pretrained`.
+        extra_state: further objects with ``state_dict`` and ``load_state_dict``, such as the history.
+        rank: the process's rank; only rank 0 writes.
+    """
+
+    def __init__(
+        self,
+        ckpt_dir: str | os.PathLike[str],
+        network: nn.Module,
+        optimizer: Optimizer,
+        lr_scheduler: LRScheduler,
+        evaluator: Engine,
+        resume: bool = False,
+        pretrained: bool | str = False,
+        extra_state: Mapping[str, Any] | None = None,
+        rank: int = 0,
+    ) -> None:
+        self.folder = Path(ckpt_dir)
+        self.network, self.optimizer, self.lr_scheduler, self.evaluator = network, optimizer, lr_scheduler, evaluator
+        self.resume, self.pretrained = resume, pretrained
+        self.extra_state = dict(extra_state or {})
+        self.rank = rank
+        self.best_sha256: str | None = None
+        self._scaler_state: dict | None = None
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to the trainer, last of all its handlers."""
+        engine.add_event_handler(Events.STARTED, self._restore_scaler)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
+
+    def begin(self, trainer: Engine) -> None:
+        """Prepare the run: load the state to resume, or set old files aside and load pretrained weights.
+
+        Raises:
+            InputError: when there is nothing to resume, or the pretrained weights cannot be had.
+        """
+        if self.resume:
+            self._resume(trainer)
+            return
+        load_pretrained(self.network, self.pretrained)
+        if self.rank == 0:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for name in (BEST, LAST):
+                set_aside(self.folder / name)
+
+    def _resume(self, trainer: Engine) -> None:
+        path = self.folder / LAST
+        if not path.is_file():
+            raise InputError(path, "nothing to resume", "Start a new training (--resume false) or give its --ckpt_dir")
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            self.network.load_state_dict(state["network"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.lr_scheduler.load_state_dict(state["lr_scheduler"])
+            epoch = int(state["epoch"])
+            best = state["best"]
+        except Exception as error:
+            raise InputError(
+                path,
+                f"cannot be resumed ({type(error).__name__}: {str(error).splitlines()[0]})",
+                "Give the class_names, in_channels and image_size that the training began with, or start a new one",
+            ) from error
+        trainer.state.epoch = epoch
+        trainer.state.iteration = epoch * int(state["epoch_length"])
+        self.evaluator.state.best_metric = best["metric"]
+        self.evaluator.state.best_metric_epoch = best["epoch"]
+        self._scaler_state = state.get("scaler")
+        for name, part in self.extra_state.items():
+            if name in state:
+                part.load_state_dict(state[name])
+        self.best_sha256 = best["sha256"]
+        best_path = self.folder / BEST
+        if self.rank == 0 and best_path.exists() and sha256_of(best_path) != self.best_sha256:
+            set_aside(best_path)
+        logger.info("Resuming after epoch %d of %s; best %s at epoch %s.", epoch, path, best["metric"], best["epoch"])
+
+    def _restore_scaler(self, engine: Engine) -> None:
+        scaler = getattr(engine, "scaler", None)
+        if scaler is not None and self._scaler_state:
+            scaler.load_state_dict(self._scaler_state)
+
+    def save(self, engine: Engine) -> None:
+        """Write ``last.pt``, and ``model.pt`` if this epoch is the best."""
+        if self.rank != 0:
+            return
+        state = self.evaluator.state
+        weights = {key: value.detach().cpu() for key, value in self.network.state_dict().items()}
+        if state.best_metric_epoch == engine.state.epoch:
+            save_state(weights, self.folder / BEST)
+            self.best_sha256 = sha256_of(self.folder / BEST)
+            logger.info("Epoch %d is the best so far: %s saved.", engine.state.epoch, self.folder / BEST)
+        scaler = getattr(engine, "scaler", None)
+        best_metric = state.best_metric
+        save_state(
+            {
+                "network": weights,
+                "optimizer": self.optimizer.state_dict(),
+                "lr_scheduler": self.lr_scheduler.state_dict(),
+                "scaler": scaler.state_dict() if scaler is not None else None,
+                "epoch": engine.state.epoch,
+                "epoch_length": engine.state.epoch_length,
+                "best": {
+                    "metric": float(best_metric) if best_metric is not None else None,
+                    "epoch": int(state.best_metric_epoch),
+                    "sha256": self.best_sha256,
+                },
+                **{name: part.state_dict() for name, part in self.extra_state.items()},
+            },
+            self.folder / LAST,
+        )

@@ -1,0 +1,146 @@
+"""Evaluation of a split: every slice scored in its own grid, and the report written."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+
+from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS
+from braintumor_ext.data.floors import floors_for
+from braintumor_ext.files import sha256_of
+from braintumor_ext.inference import class_probabilities, mask_on_grid
+from braintumor_ext.inference.prediction_writer import batch_meta
+from braintumor_ext.keys import CLASS, GROUP, IMAGE, LABEL, UNKNOWN
+from braintumor_ext.metrics import SliceRecord, score_mask, write_evaluation
+from braintumor_ext.transforms import LoadImageSlice, ToBinaryMask
+
+logger = logging.getLogger(__name__)
+
+
+class EvaluationReport:
+    """Score each slice in its own grid, gather them from all processes and write the report: an evaluator's handler.
+
+    Args:
+        output_dir: where the report is written.
+        data: the evaluated items, as in the datalist.
+        training_data: the training's items, for the floors; None leaves the floors out.
+        dataset_dir: the prepared data set, for the floors.
+        class_names: the class names in the order of their indices.
+        empty_class: the class whose masks are empty; None if there is none.
+        image_size: the network's input size; smaller inputs are flagged ``upscaled``.
+        context: what the report says of the run (checkpoint, split, seed).
+        n_draws: draws of the bootstrap.
+        seed: seed of the bootstrap.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | os.PathLike[str],
+        data: Sequence[Mapping[str, Any]],
+        training_data: Sequence[Mapping[str, Any]] | None = None,
+        dataset_dir: str | os.PathLike[str] | None = None,
+        class_names: Sequence[str] = CLASS_NAMES,
+        empty_class: str | None = EMPTY_CLASS,
+        image_size: int = 224,
+        context: Mapping[str, Any] | None = None,
+        n_draws: int = 2000,
+        seed: int = 0,
+    ) -> None:
+        self.folder = Path(output_dir)
+        self.items = {str(item[IMAGE]): (index, item) for index, item in enumerate(data)}
+        self.data, self.training_data, self.dataset_dir = data, training_data, dataset_dir
+        self.class_names, self.empty_class = list(class_names), empty_class
+        self.image_size = image_size
+        self.context = dict(context or {})
+        self.n_draws, self.seed = n_draws, seed
+        self.records: dict[int, SliceRecord] = {}
+        self.metrics: dict[str, Any] | None = None
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to an evaluator made with ``decollate=False``."""
+        engine.add_event_handler(Events.STARTED, lambda _: self.records.clear())
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+        engine.add_event_handler(Events.COMPLETED, self.finish)
+
+    def __call__(self, engine: Engine) -> None:
+        """Score the slices of one batch."""
+        metas, output = engine.state.batch[IMAGE].meta, engine.state.output["pred"]
+        probabilities = class_probabilities(output)
+        for position, shares in enumerate(probabilities):
+            meta = batch_meta(metas, position)
+            index, item = self.items[str(meta["filename_or_obj"])]
+            height, width = (int(v) for v in meta["slice_size"])
+            predicted = mask_on_grid(output, position, height, width).numpy()
+            self.records[index] = self._record(item, meta, shares.tolist(), predicted)
+
+    def _record(
+        self, item: Mapping[str, Any], meta: Mapping[str, Any], shares: list[float], predicted: Any
+    ) -> SliceRecord:
+        spacing = tuple(float(v) for v in meta["spacing"])
+        known_spacing = spacing if all(v == v for v in spacing) else None
+        scores: dict[str, Any] = {}
+        true_area = 0
+        if LABEL in item:
+            true = ToBinaryMask()(LoadImageSlice()(item[LABEL]))[0].bool().numpy()
+            result = score_mask(predicted, true, known_spacing)
+            true_area = int(true.sum())
+            scores = {"dice": result.dice, "iou": result.iou, "hd95": result.hd95, "hd95_unit": result.unit}
+        return SliceRecord(
+            image=self._shown(item[IMAGE]),
+            group=item.get(GROUP),
+            true_class=int(item.get(CLASS, UNKNOWN)),
+            probabilities=tuple(shares),
+            mask_known=LABEL in item,
+            true_area_px=true_area,
+            pred_area_px=int(predicted.sum()),
+            spacing=known_spacing,
+            flags=("upscaled",) if min(predicted.shape) < self.image_size else (),
+            **scores,
+        )
+
+    def _shown(self, path: str) -> str:
+        if self.dataset_dir is None:
+            return path
+        return Path(os.path.relpath(path, self.dataset_dir)).as_posix()
+
+    def finish(self, engine: Engine) -> None:
+        """Gather the records of all processes; on rank 0, write the report."""
+        records = dict(self.records)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            gathered: list[Any] = [None] * torch.distributed.get_world_size()
+            torch.distributed.all_gather_object(gathered, records)
+            records = {index: record for part in gathered for index, record in part.items()}
+            if torch.distributed.get_rank() != 0:
+                return
+        ordered = [records[index] for index in sorted(records)]
+        floors = None
+        if self.training_data is not None and self.dataset_dir is not None:
+            floors = floors_for(self.dataset_dir, self.training_data, self.data)
+        self.metrics = write_evaluation(
+            ordered,
+            self.folder,
+            self.class_names,
+            self.empty_class,
+            floors=floors,
+            context=self._full_context(),
+            n_draws=self.n_draws,
+            seed=self.seed,
+        )
+        logger.info("Evaluation of %d slices: %s", len(ordered), self.folder / "report.md")
+
+    def _full_context(self) -> dict[str, Any]:
+        context = dict(self.context)
+        checkpoint = context.get("checkpoint")
+        if checkpoint and Path(checkpoint).is_file():
+            context["checkpoint"] = Path(checkpoint).name
+            context["checkpoint_sha256"] = sha256_of(checkpoint)
+        hardware = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU ({platform.machine()})"
+        return {**context, "date": time.strftime("%Y-%m-%d"), "hardware": hardware, "torch": torch.__version__}

@@ -1,0 +1,84 @@
+"""What a training's epochs were like: a table and curves that grow while it runs."""
+
+from __future__ import annotations
+
+import csv
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from ignite.engine import Engine, Events
+
+from braintumor_ext.files import replacing
+from braintumor_ext.visualize import plot_training_curves
+
+
+class TrainingHistory:
+    """Collect each epoch's loss, learning rate and metrics; write ``history.csv`` and ``training_curves.png``.
+
+    Args:
+        output_dir: where to write, after each epoch.
+        evaluator: the validation's engine.
+        rank: the process's rank; only rank 0 writes.
+    """
+
+    def __init__(self, output_dir: str | os.PathLike[str], evaluator: Engine, rank: int = 0) -> None:
+        self.folder = Path(output_dir)
+        self.evaluator = evaluator
+        self.rank = rank
+        self.values: dict[str, list[tuple[int, float]]] = {}
+        self._started = time.monotonic()
+        self._losses: list[float] = []
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to the trainer, after its validation handler and before the learning rate's step is of interest."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._add_loss)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def _start(self, engine: Engine) -> None:
+        self._started = time.monotonic()
+        self._losses = []
+        self._append("learning_rate", engine.state.epoch, engine.optimizer.param_groups[0]["lr"])
+
+    def _add_loss(self, engine: Engine) -> None:
+        self._losses.append(float(engine.state.output["loss"]))
+
+    def _append(self, name: str, epoch: int, value: Any) -> None:
+        entries = self.values.setdefault(name, [])
+        if not entries or entries[-1][0] < epoch:
+            entries.append((epoch, float(value)))
+
+    def __call__(self, engine: Engine) -> None:
+        """Add the epoch and write the files."""
+        epoch = engine.state.epoch
+        self._append("train_loss", epoch, sum(self._losses) / max(len(self._losses), 1))
+        if self.evaluator.state.epoch == epoch:
+            for name, value in self.evaluator.state.metrics.items():
+                self._append(name, epoch, value)
+        self._append("seconds", epoch, time.monotonic() - self._started)
+        if self.rank == 0:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._write_table()
+            curves = {name: entries for name, entries in self.values.items() if name != "seconds"}
+            plot_training_curves(curves, self.folder / "training_curves.png")
+
+    def _write_table(self) -> None:
+        epochs = sorted({epoch for entries in self.values.values() for epoch, _ in entries})
+        by_name = {name: dict(entries) for name, entries in self.values.items()}
+        with (
+            replacing(self.folder / "history.csv") as partial,
+            open(partial, "w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.writer(file)
+            writer.writerow(["epoch", *by_name])
+            writer.writerows([epoch, *(values.get(epoch, "") for values in by_name.values())] for epoch in epochs)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the history so far, of plain numbers."""
+        return {name: [list(entry) for entry in entries] for name, entries in self.values.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on with the history of a resumed training."""
+        self.values = {name: [(int(e), float(v)) for e, v in entries] for name, entries in state.items()}

@@ -1,0 +1,40 @@
+"""Mixed precision where the hardware has it: float16 with loss scaling on CUDA, bfloat16 on CPUs with matrix units."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from monai.inferers import SimpleInferer
+from torch import Tensor, nn
+
+
+def mixed_precision_supported(device: str | torch.device) -> bool:
+    """Return whether mixed precision pays: on any CUDA device, and on a CPU with bfloat16 matrix units (AMX)."""
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return True
+    return kind == "cpu" and bool(torch.cpu._is_amx_tile_supported())
+
+
+class MixedPrecisionInferer(SimpleInferer):
+    """Run the network under bfloat16 autocast on a CPU; elsewhere, and when disabled, as it is.
+
+    MONAI's engines know mixed precision on CUDA alone (their ``amp``); bfloat16 has float32's range, so on a CPU no
+    loss scaling is needed and the forward pass can hold all of it. The outputs are float32.
+
+    Args:
+        enabled: whether to use bfloat16 on a CPU.
+    """
+
+    def __init__(self, enabled: bool = True) -> None:
+        super().__init__()
+        self.enabled = enabled
+
+    def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        """Return the network's output, a tensor or a dictionary of tensors, of ``inputs`` (B, C, H, W)."""
+        if not self.enabled or inputs.device.type != "cpu":
+            return super().__call__(inputs, network, *args, **kwargs)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            out = super().__call__(inputs, network, *args, **kwargs)
+        return {name: value.float() for name, value in out.items()} if isinstance(out, dict) else out.float()

@@ -1,0 +1,37 @@
+"""The same numbers from the same seed, in a training that ran through and in one that was resumed."""
+
+from __future__ import annotations
+
+from ignite.engine import Engine, Events
+from monai.data import set_rnd
+from monai.utils import set_determinism
+from torch.utils.data import Dataset
+
+
+class SeedEachEpoch:
+    """Seed all random numbers at the start of each epoch, from the seed and the epoch.
+
+    An epoch's augmentation, order and dropout then depend on nothing that came before, so a resumed training goes on
+    exactly as if it had never stopped.
+
+    Args:
+        seed: the training's seed.
+        dataset: the training's dataset, whose random transforms are seeded too.
+        rank: the process's rank, so that processes draw different augmentation.
+    """
+
+    def __init__(self, seed: int, dataset: Dataset, rank: int = 0) -> None:
+        self.seed = seed
+        self.dataset = dataset
+        self.rank = rank
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to the trainer."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Seed this epoch."""
+        seed = (self.seed + 1_000_003 * engine.state.epoch + 7_919 * self.rank) % 2**31
+        # no deterministic algorithms here: the initial set_determinism has switched them on if they are wanted
+        set_determinism(seed=seed, use_deterministic_algorithms=None)
+        set_rnd(self.dataset, seed=seed)

@@ -1,0 +1,65 @@
+"""Errors that a person can act on: each names the file, what is wrong with it and the remedy."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from os import PathLike
+from types import TracebackType
+
+
+class InputError(ValueError):
+    """One input that cannot be used.
+
+    Args:
+        path: the file or folder at fault, as the user gave it.
+        problem: what is wrong with it, with the offending value, without a closing full stop.
+        remedy: what to do about it, without a closing full stop.
+    """
+
+    def __init__(self, path: str | PathLike[str], problem: str, remedy: str) -> None:
+        self.path, self.problem, self.remedy = str(path), problem, remedy
+        super().__init__(f"{self.path}: {problem}. {remedy}.")
+
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
+        return type(self), (self.path, self.problem, self.remedy)
+
+
+class InputErrors(ValueError):
+    """Several problems of one run, told at once.
+
+    Args:
+        what: the thing that is broken, e.g. the datalist's path.
+        problems: one sentence each.
+        shown: how many problems the message spells out; the rest are counted.
+    """
+
+    def __init__(self, what: str, problems: Sequence[str], shown: int = 50) -> None:
+        self.what, self.problems = what, list(problems)
+        lines = [f"{what}: {len(self.problems)} problem(s)", *(f"  - {p}" for p in self.problems[:shown])]
+        if len(self.problems) > shown:
+            lines.append(f"  ... and {len(self.problems) - shown} more")
+        super().__init__("\n".join(lines))
+
+    def __reduce__(self) -> tuple[type[InputErrors], tuple[str, list[str]]]:
+        return type(self), (self.what, self.problems)
+
+
+def explain_plainly() -> None:
+    """Let a program that ends with an input error show its message alone, instead of a traceback that buries it.
+
+    MONAI's configuration parser wraps the error of a component several times. Nothing changes for other errors, nor
+    where another handler of uncaught errors is already in place.
+    """
+    if sys.excepthook is sys.__excepthook__:
+        sys.excepthook = _show
+
+
+def _show(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, InputError | InputErrors):
+        cause = cause.__cause__ or cause.__context__
+    if cause is None:
+        sys.__excepthook__(kind, error, traceback)
+    else:
+        print(f"error: {cause}", file=sys.stderr)

@@ -1,0 +1,49 @@
+"""Files that are never half written and never lost."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path beside ``path`` to write to, and put it in place when all went well.
+
+    A kill or an error leaves the old file as it was.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """Return a file's SHA-256 in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def set_aside(path: str | os.PathLike[str]) -> Path | None:
+    """Rename a file that is about to be replaced by its time of writing; return its new path, None if there is none."""
+    path = Path(path)
+    if not path.exists():
+        return None
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(path.stat().st_mtime))
+    target, count = path.with_name(f"{path.stem}.{stamp}{path.suffix}"), 1
+    while target.exists():
+        target, count = path.with_name(f"{path.stem}.{stamp}-{count}{path.suffix}"), count + 1
+    path.rename(target)
+    logger.warning("%s exists already: it is kept as %s.", path, target.name)
+    return target

@@ -1,0 +1,27 @@
+"""The names of things in a datalist item, a batch and a network output.
+
+The datalist and the batch share their keys; a key that is absent from a datalist item means "unknown".
+"""
+
+from __future__ import annotations
+
+IMAGE = "image"
+"""The slice: a path in a datalist, a (C, H, W) tensor in an item, (B, C, H, W) in a batch."""
+
+LABEL = "label"
+"""The tumour mask: a path in a datalist, (1, H, W) in an item. All of it is ``UNKNOWN`` where no mask is known."""
+
+CLASS = "class"
+"""The class index; ``UNKNOWN`` where no class is known. Also the name of the network's class logits."""
+
+GROUP = "group"
+"""Images of one group (a patient, or near-duplicates) never stand on two sides of a split."""
+
+MASK = "mask"
+"""The name of the network's mask logits, (B, 1, H, W)."""
+
+SLICE = "slice"
+"""The index of the slice in a volume; absent for a file that holds one slice."""
+
+UNKNOWN = -1
+"""The value of a class index, and of every pixel of a mask, that is not known."""

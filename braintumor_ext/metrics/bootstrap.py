@@ -1,0 +1,100 @@
+"""Intervals for statistics of slices that come in groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+CHUNK = 250
+"""Draws whose slice weights are held at once: 2,000 draws of some thousand slices would fill memory."""
+
+
+class GroupBootstrap:
+    """Resamples whole groups with replacement (the cluster bootstrap, Davison and Hinkley 1997, section 3.8).
+
+    Slices of one patient resemble each other: resampling them one by one would make intervals too narrow. The draws are
+    made once, as the number of times that each group is drawn, so that all statistics of a report are of the same
+    draws and a sum over the drawn slices is a matrix product.
+
+    Args:
+        groups: each slice's group; a slice whose group is None is a group by itself.
+        n_draws: D, the number of draws.
+        seed: the draws' seed.
+    """
+
+    def __init__(self, groups: Sequence[str | None], n_draws: int = 2000, seed: int = 0) -> None:
+        self.n_draws, self.seed = n_draws, seed
+        names = [("", str(i)) if group is None else (group, "grouped") for i, group in enumerate(groups)]
+        index = {name: i for i, name in enumerate(dict.fromkeys(names))}
+        self.group_index = np.array([index[name] for name in names], dtype=np.int64)
+        self.n_groups = len(index)
+        chance = np.full(self.n_groups, 1 / max(self.n_groups, 1))
+        self.times_drawn = np.random.default_rng(seed).multinomial(self.n_groups, chance, size=n_draws)
+
+    def sums(self, values: np.ndarray) -> np.ndarray:
+        """Return each draw's sum of a value over its slices.
+
+        Args:
+            values: (N, ...) finite values.
+
+        Returns:
+            (D, ...).
+        """
+        values = np.asarray(values, dtype=float)
+        of_groups = np.zeros((self.n_groups, *values.shape[1:]))
+        np.add.at(of_groups, self.group_index, values)
+        return np.tensordot(self.times_drawn.astype(float), of_groups, axes=1)
+
+    def means(self, values: np.ndarray) -> np.ndarray:
+        """Return each draw's mean of the values that are not NaN; NaN for a draw that has none.
+
+        Args:
+            values: (N,).
+
+        Returns:
+            (D,).
+        """
+        defined = ~np.isnan(values)
+        total, count = self.sums(np.where(defined, values, 0.0)), self.sums(defined)
+        return np.divide(total, count, out=np.full(self.n_draws, np.nan), where=count > 0)
+
+    def slice_weights(self) -> Iterator[np.ndarray]:
+        """Yield, for successive chunks of draws, how often each slice is drawn: (d, N) with d summing to D."""
+        for start in range(0, self.n_draws, CHUNK):
+            yield self.times_drawn[start : start + CHUNK][:, self.group_index]
+
+    def interval(self, draws: np.ndarray, level: float = 0.95) -> np.ndarray:
+        """Return the percentile interval of a statistic (Efron 1979, https://doi.org/10.1214/aos/1176344552).
+
+        Draws in which the statistic is undefined (NaN) are left out. One group alone has no interval (NaN).
+
+        Args:
+            draws: (D, ...) the statistic of each draw.
+            level: the share of draws inside the interval.
+
+        Returns:
+            (2, ...): the lower and the upper end.
+        """
+        ends = np.full((2, *draws.shape[1:]), np.nan)
+        defined = ~np.isnan(draws).all(axis=0)
+        if self.n_groups > 1:
+            outside = 100 * (1 - level) / 2
+            ends[:, defined] = np.nanpercentile(draws[:, defined], [outside, 100 - outside], axis=0)
+        return ends
+
+
+def group_bootstrap(
+    groups: Sequence[str | None], values: np.ndarray, n_draws: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """Return the 95% interval of the mean of the values that are not NaN.
+
+    Args:
+        groups: each slice's group; a slice whose group is None is a group by itself.
+        values: (N,) one value for each slice.
+        n_draws: the number of draws.
+        seed: the draws' seed.
+    """
+    bootstrap = GroupBootstrap(groups, n_draws, seed)
+    lower, upper = bootstrap.interval(bootstrap.means(np.asarray(values, dtype=float)))
+    return float(lower), float(upper)

@@ -1,0 +1,263 @@
+"""An evaluation as files: metrics.json, per_image.csv, report.md and the pictures."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from braintumor_ext.data.classes import display_name
+from braintumor_ext.files import replacing
+from braintumor_ext.keys import UNKNOWN
+from braintumor_ext.metrics.calibration import reliability_bins
+from braintumor_ext.metrics.evaluation_summary import summarise_evaluation
+from braintumor_ext.metrics.records import SliceRecord, write_records
+from braintumor_ext.visualize.confusion_matrix import plot_confusion_matrix
+from braintumor_ext.visualize.reliability import plot_reliability
+from braintumor_ext.visualize.roc_curves import plot_roc_curves
+
+FLOOR_NAMES = {
+    "nearest_neighbour": "floor: 1-nearest neighbour by correlation of thumbnails",
+    "file_properties": "floor: file properties only (size, mode, bytes)",
+}
+RATE_NAMES = {
+    "accuracy": "accuracy",
+    "macro_precision": "macro precision",
+    "macro_recall": "macro recall",
+    "macro_f1": "macro F1",
+    "macro_roc_auc": "macro ROC AUC (one versus rest)",
+}
+CALIBRATION_NAMES = {
+    "ece": "expected calibration error (15 bins, top label)",
+    "nll": "negative log-likelihood",
+    "brier": "Brier score (0 to 2)",
+}
+GATE_NAMES = {"raw": "with any predicted pixel", "gated": "with any predicted pixel after gating by class"}
+NONE = "–"
+
+
+def write_evaluation(
+    records: Sequence[SliceRecord],
+    output_dir: str | PathLike[str],
+    class_names: Sequence[str],
+    empty_class: str | None,
+    floors: Mapping[str, Mapping[str, Any]] | None = None,
+    title: str = "",
+    context: Mapping[str, Any] | None = None,
+    n_draws: int = 2000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Write the numbers, tables and pictures of an evaluation, and return what metrics.json holds.
+
+    Each file appears whole or not at all and takes the place of an earlier evaluation's; no other file is touched.
+
+    Args:
+        records: one for each slice, at least one, in any order.
+        output_dir: the folder, made if it does not exist.
+        class_names: K class names in the order of their indices.
+        empty_class: the name of the class whose masks are empty; None if there is none.
+        floors: the name of a model-free baseline (``nearest_neighbour``, ``file_properties``) to its ``accuracy`` and
+            the number ``n`` of slices it was measured on; None if none was measured.
+        title: the report's heading.
+        context: what the numbers belong to (split, data set, checkpoint, date, hardware ...), shown in the report.
+        n_draws: draws of the bootstrap over groups.
+        seed: the draws' seed.
+
+    Raises:
+        ValueError: there is no record, or the empty class is none of the classes.
+        InputError: a record's probabilities are not K finite numbers.
+    """
+    summary = {
+        "title": title or "Evaluation",
+        "context": dict(context or {}),
+        **summarise_evaluation(records, class_names, empty_class, n_draws, seed),
+        "floors": {name: dict(values) for name, values in (floors or {}).items()},
+    }
+    summary = _jsonable(summary)
+    folder = Path(output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    ordered = sorted(records, key=lambda record: (record.image, record.probabilities))
+    empty_index = list(class_names).index(empty_class) if empty_class is not None else None
+    _draw_pictures(ordered, class_names, summary, folder)
+    with replacing(folder / "per_image.csv") as path:
+        write_records(ordered, path, class_names, empty_index)
+    with replacing(folder / "report.md") as path:
+        path.write_text(render_report(summary), encoding="utf-8")
+    with replacing(folder / "metrics.json") as path:
+        path.write_text(json.dumps(summary, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
+    return summary
+
+
+def _draw_pictures(
+    records: Sequence[SliceRecord], class_names: Sequence[str], summary: Mapping[str, Any], folder: Path
+) -> None:
+    known = [record for record in records if record.true_class != UNKNOWN]
+    true = np.array([record.true_class for record in known], dtype=np.int64)
+    probabilities = np.array([record.probabilities for record in known], dtype=float).reshape(-1, len(class_names))
+    confusion, title = np.array(summary["confusion_matrix"]), str(summary["title"])
+    plot_confusion_matrix(confusion, class_names, folder / "confusion_matrix.png", title)
+    plot_roc_curves(true, probabilities, class_names, folder / "roc_curves.png", title)
+    plot_reliability(reliability_bins(true, probabilities), folder / "reliability.png", title)
+
+
+def render_report(summary: Mapping[str, Any]) -> str:
+    """Return the Markdown report of an evaluation.
+
+    Args:
+        summary: what metrics.json holds.
+    """
+    parts = [
+        _head(summary),
+        _overall_section(summary),
+        _per_class_section(summary),
+        _segmentation_section(summary),
+        _calibration_section(summary),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _head(summary: Mapping[str, Any]) -> str:
+    slices, draws = summary["slices"], summary["bootstrap"]
+    lines = [f"# {summary['title']}", ""]
+    lines += [f"- {name.replace('_', ' ')}: {value}" for name, value in summary["context"].items()]
+    lines.append(
+        f"- slices: {slices['total']} in {slices['groups']} groups; class known for {slices['class_known']}, "
+        f"mask known for {slices['mask_known']}; the others are left out of what needs them"
+    )
+    if slices["flags"]:
+        lines.append("- flagged slices: " + ", ".join(f"{flag} {n}" for flag, n in slices["flags"].items()))
+    lines.append(
+        f"- in brackets: 95% interval by bootstrap over groups ({draws['n_draws']} draws of {draws['n_groups']} "
+        f"groups, seed {draws['seed']}); {NONE} means undefined"
+    )
+    return "\n".join(lines)
+
+
+def _overall_section(summary: Mapping[str, Any]) -> str:
+    values = summary["classification"]
+    rows = [[label, _with_interval(values[name])] for name, label in RATE_NAMES.items()]
+    floors = [
+        [FLOOR_NAMES.get(name, f"floor: {name.replace('_', ' ')}"), _floor(floor, values["accuracy"])]
+        for name, floor in summary["floors"].items()
+    ]
+    table = _table([f"{values['n']} slices of known class", "value"], [rows[0], *floors, *rows[1:]])
+    return f"## Classification\n\n{table}"
+
+
+def _floor(floor: Mapping[str, Any], accuracy: Mapping[str, Any]) -> str:
+    value = floor.get("accuracy")
+    text = _number(value) + (f" (n = {floor['n']})" if floor.get("n") is not None else "")
+    if value is None or accuracy["value"] is None:
+        return text
+    return f"{text}; the model: {accuracy['value'] - value:+.3f}"
+
+
+def _per_class_section(summary: Mapping[str, Any]) -> str:
+    columns = {
+        "precision": "precision",
+        "recall": "recall",
+        "f1": "F1",
+        "one_versus_rest_accuracy": "one-versus-rest accuracy",
+        "roc_auc": "ROC AUC",
+    }
+    rows = [
+        [display_name(name), str(values["support"]), *(_with_interval(values[column]) for column in columns)]
+        for name, values in summary["per_class"].items()
+    ]
+    names = [display_name(name) for name in summary["class_names"]]
+    counts = [[f"**{name}**", *map(str, row)] for name, row in zip(names, summary["confusion_matrix"], strict=True)]
+    return "\n\n".join(
+        [
+            "## Per class",
+            _table(["class", "slices", *columns.values()], rows),
+            "Confusion matrix (rows: true class, columns: predicted class):",
+            _table(["", *names], counts),
+            "![Confusion matrix](confusion_matrix.png)",
+            "![ROC curves](roc_curves.png)",
+        ]
+    )
+
+
+def _segmentation_section(summary: Mapping[str, Any]) -> str:
+    tumour = summary["segmentation"]["tumour_slices"]
+    rows = [_outline_row("all", tumour)]
+    rows += [_outline_row(display_name(name), values) for name, values in tumour["per_class"].items()]
+    header = ["tumour slices with a known mask", "n", "missed", "missed if gated", "Dice", "IoU"]
+    header += ["95% Hausdorff distance, mm", "the same, px"]
+    parts = [
+        "## Segmentation",
+        "In each input's own grid. Mean (95% interval), then the median. A tumour without any predicted pixel is "
+        "missed: its Dice is 0, and it has no distance. Gated: a mask counts only if the predicted class has tumour. "
+        "Distances are in mm where the pixel spacing is known, else in pixels.",
+        _table(header, rows),
+    ]
+    empty = summary["segmentation"]["no_tumour_slices"]
+    if empty is not None:
+        shares = [[label, _share(empty[name], empty["n"])] for name, label in GATE_NAMES.items()]
+        parts.append(_table([f"{empty['n']} slices of class {display_name(summary['empty_class'])}", "share"], shares))
+    return "\n\n".join(parts)
+
+
+def _outline_row(name: str, values: Mapping[str, Any]) -> list[str]:
+    distances = [
+        f"{_with_median(values[f'hd95_{unit}'], 1)} (n = {values[f'hd95_{unit}']['n']})"
+        if values[f"hd95_{unit}"]["n"]
+        else NONE
+        for unit in ("mm", "px")
+    ]
+    counts = [str(values["n"]), str(values["missed"]), str(values["missed_gated"])]
+    return [name, *counts, _with_median(values["dice"]), _with_median(values["iou"]), *distances]
+
+
+def _share(values: Mapping[str, Any], n: int) -> str:
+    return f"{_with_interval(values)}: {values['count']} of {n}"
+
+
+def _calibration_section(summary: Mapping[str, Any]) -> str:
+    values = summary["calibration"]
+    rows = [[label, _with_interval(values[name])] for name, label in CALIBRATION_NAMES.items()]
+    return "\n\n".join(
+        ["## Calibration", _table(["probabilities", "value"], rows), "![Reliability diagram](reliability.png)"]
+    )
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return NONE if value is None else f"{value:.{digits}f}"
+
+
+def _with_interval(estimate: Mapping[str, Any], digits: int = 3) -> str:
+    if estimate["value"] is None or estimate["ci95"] is None:
+        return _number(estimate["value"], digits)
+    lower, upper = (_number(end, digits) for end in estimate["ci95"])
+    return f"{_number(estimate['value'], digits)} ({lower} to {upper})"
+
+
+def _with_median(estimate: Mapping[str, Any], digits: int = 3) -> str:
+    if estimate["value"] is None:
+        return NONE
+    return f"{_with_interval(estimate, digits)}, median {_number(estimate['median'], digits)}"
+
+
+def _jsonable(value: Any) -> Any:
+    """Bring a value to what JSON holds: numbers that are not finite become null, unknown types text."""
+    if isinstance(value, Mapping):
+        return {str(key): _jsonable(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return _jsonable(value.tolist())
+    if isinstance(value, list | tuple | set):
+        return [_jsonable(item) for item in value]
+    if isinstance(value, np.generic):
+        return _jsonable(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int | bool) else str(value)

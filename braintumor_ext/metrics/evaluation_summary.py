@@ -1,0 +1,269 @@
+"""All numbers of an evaluation, with their intervals, from the records of its slices."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from braintumor_ext.errors import InputError
+from braintumor_ext.keys import UNKNOWN
+from braintumor_ext.metrics.bootstrap import GroupBootstrap
+from braintumor_ext.metrics.calibration import (
+    N_BINS,
+    ReliabilityBins,
+    brier_scores,
+    negative_log_likelihoods,
+    reliability_contributions,
+)
+from braintumor_ext.metrics.classification import confusion_matrix, mean_of_defined, rates, roc_auc
+from braintumor_ext.metrics.records import SliceRecord
+
+Estimate = dict[str, Any]
+"""``value`` and ``ci95``, [lower, upper]; None where undefined."""
+
+LEVEL = 0.95
+PER_CLASS_RATES = ("precision", "recall", "f1", "one_versus_rest_accuracy")
+
+
+def summarise_evaluation(
+    records: Sequence[SliceRecord],
+    class_names: Sequence[str],
+    empty_class: str | None,
+    n_draws: int = 2000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Return all numbers of an evaluation as JSON can hold them; None is an undefined one.
+
+    A slice of unknown class is left out of classification and calibration, one of unknown mask out of segmentation.
+
+    Args:
+        records: at least one.
+        class_names: K class names in the order of their indices.
+        empty_class: the name of the class whose masks are empty; None if there is none.
+        n_draws: draws of the bootstrap over groups.
+        seed: the draws' seed.
+
+    Raises:
+        ValueError: there is no record, or the empty class is none of the classes.
+        InputError: a record's probabilities are not K finite numbers.
+    """
+    _check(records, class_names, empty_class)
+    # The order in which slices arrive depends on the number of processes; the draws must not.
+    records = sorted(records, key=lambda record: (record.image, record.probabilities))
+    bootstrap = GroupBootstrap([record.group for record in records], n_draws, seed)
+    empty_index = list(class_names).index(empty_class) if empty_class is not None else None
+    classes = _Classes(records, len(class_names), bootstrap)
+    return {
+        "class_names": list(class_names),
+        "empty_class": empty_class,
+        "slices": _counts(records, bootstrap),
+        "bootstrap": {
+            "unit": "group",
+            "n_groups": bootstrap.n_groups,
+            "n_draws": n_draws,
+            "seed": seed,
+            "level": LEVEL,
+        },
+        **classes.summary(class_names),
+        "segmentation": {
+            "tumour_slices": _tumour_slices(records, class_names, empty_index, bootstrap),
+            "no_tumour_slices": _no_tumour_slices(records, empty_index, bootstrap),
+        },
+    }
+
+
+def _check(records: Sequence[SliceRecord], class_names: Sequence[str], empty_class: str | None) -> None:
+    if not records:
+        raise ValueError("no slice was evaluated: give a split that holds slices")
+    if empty_class is not None and empty_class not in class_names:
+        raise ValueError(f"empty_class {empty_class!r} is none of the classes {list(class_names)}: set empty_class")
+    for record in records:
+        if len(record.probabilities) != len(class_names) or not np.isfinite(record.probabilities).all():
+            raise InputError(
+                record.image,
+                f"its class probabilities {record.probabilities} are not {len(class_names)} finite numbers",
+                "check that class_names are those of the training and that the checkpoint is of a finished training",
+            )
+
+
+def _counts(records: Sequence[SliceRecord], bootstrap: GroupBootstrap) -> dict[str, Any]:
+    known = sum(record.true_class != UNKNOWN for record in records)
+    masks = sum(record.mask_known for record in records)
+    return {
+        "total": len(records),
+        "groups": bootstrap.n_groups,
+        "class_known": known,
+        "class_unknown": len(records) - known,
+        "mask_known": masks,
+        "mask_unknown": len(records) - masks,
+        "flags": dict(sorted(Counter(flag for record in records for flag in record.flags).items())),
+    }
+
+
+class _Classes:
+    """Classification and calibration: point estimates from the sums over all slices, draws from the drawn sums."""
+
+    def __init__(self, records: Sequence[SliceRecord], num_classes: int, bootstrap: GroupBootstrap) -> None:
+        self.true = np.array([record.true_class for record in records])
+        self.probabilities = np.array([record.probabilities for record in records], dtype=float)
+        self.known = self.true != UNKNOWN
+        self.num_classes, self.bootstrap = num_classes, bootstrap
+
+    def summary(self, class_names: Sequence[str]) -> dict[str, Any]:
+        """Return the sections ``classification``, ``per_class``, ``confusion_matrix`` and ``calibration``."""
+        true, probabilities = self.true[self.known], self.probabilities[self.known]
+        counts = confusion_matrix(true, probabilities.argmax(1), self.num_classes)
+        points, draws = rates(counts), rates(self._confusion_draws())
+        points["roc_auc"], draws["roc_auc"] = roc_auc(true, probabilities), self._auc_draws()
+        for values in (points, draws):
+            values["macro_roc_auc"] = mean_of_defined(values["roc_auc"])
+        overall = ("accuracy", "macro_precision", "macro_recall", "macro_f1", "macro_roc_auc")
+        return {
+            "classification": {
+                "n": int(self.known.sum()),
+                **{name: self._estimate(points[name], draws[name]) for name in overall},
+            },
+            "per_class": {
+                class_name: {
+                    "support": int(counts[index].sum()),
+                    **{
+                        name: self._estimate(points[name][index], draws[name][:, index])
+                        for name in (*PER_CLASS_RATES, "roc_auc")
+                    },
+                }
+                for index, class_name in enumerate(class_names)
+            },
+            "confusion_matrix": counts.tolist(),
+            "calibration": self._calibration(true, probabilities),
+        }
+
+    def _confusion_draws(self) -> np.ndarray:
+        one_hot = np.eye(self.num_classes**2)
+        cells = np.where(self.known, self.true, 0) * self.num_classes + self.probabilities.argmax(1)
+        drawn = self.bootstrap.sums(one_hot[cells] * self.known[:, None])
+        return drawn.reshape(-1, self.num_classes, self.num_classes)
+
+    def _auc_draws(self) -> np.ndarray:
+        true, probabilities = self.true[self.known], self.probabilities[self.known]
+        chunks = self.bootstrap.slice_weights()
+        return np.concatenate([roc_auc(true, probabilities, weights[:, self.known]) for weights in chunks])
+
+    def _calibration(self, true: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
+        each = reliability_contributions(true, probabilities)
+        bins = ReliabilityBins(each.count.sum(0), each.confidence.sum(0), each.correct.sum(0))
+        drawn = ReliabilityBins(*(self._sums(values) for values in (each.count, each.confidence, each.correct)))
+        per_slice = {
+            "nll": negative_log_likelihoods(true, probabilities),
+            "brier": brier_scores(true, probabilities),
+        }
+        return {
+            "ece": self._estimate(bins.expected_calibration_error(), drawn.expected_calibration_error()),
+            **{name: _mean(self._scattered(values), self.bootstrap) for name, values in per_slice.items()},
+            "n_bins": N_BINS,
+            "bins": _bin_table(bins),
+        }
+
+    def _sums(self, values: np.ndarray) -> np.ndarray:
+        """Return the draws' sums of a value (N_known, ...) that only slices of known class have."""
+        whole = np.zeros((len(self.known), *values.shape[1:]))
+        whole[self.known] = values
+        return self.bootstrap.sums(whole)
+
+    def _scattered(self, values: np.ndarray) -> np.ndarray:
+        whole = np.full(len(self.known), np.nan)
+        whole[self.known] = values
+        return whole
+
+    def _estimate(self, value: float | np.ndarray, draws: np.ndarray) -> Estimate:
+        return _estimate(value, draws, self.bootstrap)
+
+
+def _bin_table(bins: ReliabilityBins) -> list[dict[str, Any]]:
+    rows = zip(bins.edges[:-1], bins.edges[1:], bins.count, bins.confidence, bins.correct, strict=True)
+    return [
+        {
+            "lower": round(float(lower), 6),
+            "upper": round(float(upper), 6),
+            "count": int(count),
+            "mean_confidence": float(confidence / count) if count else None,
+            "accuracy": float(correct / count) if count else None,
+        }
+        for lower, upper, count, confidence, correct in rows
+    ]
+
+
+def _tumour_slices(
+    records: Sequence[SliceRecord], class_names: Sequence[str], empty_index: int | None, bootstrap: GroupBootstrap
+) -> dict[str, Any]:
+    scored = np.array([record.mask_known and record.true_area_px > 0 for record in records])
+    of_class = np.array([record.true_class for record in records])
+    subsets = {name: scored & (of_class == i) for i, name in enumerate(class_names) if i != empty_index}
+    return {
+        **_outlines(records, scored, empty_index, bootstrap),
+        "per_class": {name: _outlines(records, chosen, empty_index, bootstrap) for name, chosen in subsets.items()},
+    }
+
+
+def _outlines(
+    records: Sequence[SliceRecord], chosen: np.ndarray, empty_index: int | None, bootstrap: GroupBootstrap
+) -> dict[str, Any]:
+    """Dice, IoU and distances of the chosen slices; a missed tumour has Dice 0 and no distance."""
+    found = np.array([record.pred_area_px > 0 for record in records])
+    kept = np.array([record.gated_area_px(empty_index) > 0 for record in records])
+    units = np.array([record.hd95_unit for record in records])
+
+    def estimate(name: str, where: np.ndarray) -> Estimate:
+        values = np.array([getattr(record, name) for record in records], dtype=float)
+        return _mean(np.where(where, values, np.nan), bootstrap)
+
+    return {
+        "n": int(chosen.sum()),
+        "missed": int((chosen & ~found).sum()),
+        "missed_gated": int((chosen & ~kept).sum()),
+        "dice": estimate("dice", chosen),
+        "iou": estimate("iou", chosen),
+        **{f"hd95_{unit}": estimate("hd95", chosen & found & (units == unit)) for unit in ("mm", "px")},
+    }
+
+
+def _no_tumour_slices(
+    records: Sequence[SliceRecord], empty_index: int | None, bootstrap: GroupBootstrap
+) -> dict[str, Any] | None:
+    """The share of the slices without tumour that have any predicted pixel, raw and gated by the predicted class."""
+    if empty_index is None:
+        return None
+    chosen = np.array([record.true_class == empty_index for record in records])
+    areas = {
+        "raw": np.array([record.pred_area_px for record in records]),
+        "gated": np.array([record.gated_area_px(empty_index) for record in records]),
+    }
+    return {
+        "n": int(chosen.sum()),
+        **{
+            name: {
+                "count": int((chosen & (area > 0)).sum()),
+                **_mean(np.where(chosen, area > 0, np.nan), bootstrap, median=False),
+            }
+            for name, area in areas.items()
+        },
+    }
+
+
+def _mean(values: np.ndarray, bootstrap: GroupBootstrap, median: bool = True) -> Estimate:
+    """Estimate the mean of the values that are not NaN, with their number and median."""
+    defined = values[~np.isnan(values)]
+    value = defined.mean() if len(defined) else float("nan")
+    middle = {"median": float(np.median(defined)) if len(defined) else None} if median else {}
+    return {**_estimate(value, bootstrap.means(values), bootstrap), "n": len(defined), **middle}
+
+
+def _estimate(value: float | np.ndarray, draws: np.ndarray, bootstrap: GroupBootstrap) -> Estimate:
+    ends = bootstrap.interval(draws, LEVEL)
+    defined = bool(np.isfinite(value))
+    return {
+        "value": float(value) if defined else None,
+        "ci95": [float(end) for end in ends] if defined and bool(np.isfinite(ends).all()) else None,
+    }

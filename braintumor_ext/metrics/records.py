@@ -1,0 +1,169 @@
+"""What an evaluation keeps of each slice: everything that the metrics, the tables and the plots are made from."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+
+from braintumor_ext.errors import InputError
+from braintumor_ext.keys import UNKNOWN
+
+FLAG_SEPARATOR = "; "
+
+
+@dataclass(frozen=True, slots=True)
+class SliceRecord:
+    """One evaluated slice; masks are measured in the input's own grid.
+
+    Args:
+        image: the path as it is shown to people (with the slice's index for a slice of a volume).
+        group: the group, None if unknown.
+        true_class: the class index, -1 if unknown.
+        probabilities: K class probabilities that sum to 1.
+        mask_known: whether the true mask is known (possibly empty).
+        true_area_px: pixels of the true mask; 0 if it is unknown.
+        pred_area_px: pixels of the predicted mask, whatever the predicted class.
+        dice: Dice coefficient in [0, 1]; NaN where undefined.
+        iou: intersection over union in [0, 1]; NaN where undefined.
+        hd95: 95% Hausdorff distance in ``hd95_unit``; NaN where undefined.
+        hd95_unit: ``mm`` where the spacing is known, else ``px``.
+        spacing: (row, column) in mm, None if unknown.
+        flags: remarks on the input, such as ``upscaled``.
+    """
+
+    image: str
+    group: str | None
+    true_class: int
+    probabilities: tuple[float, ...]
+    mask_known: bool = False
+    true_area_px: int = 0
+    pred_area_px: int = 0
+    dice: float = float("nan")
+    iou: float = float("nan")
+    hd95: float = float("nan")
+    hd95_unit: str = "px"
+    spacing: tuple[float, float] | None = None
+    flags: tuple[str, ...] = ()
+
+    @property
+    def predicted_class(self) -> int:
+        """The class index of the highest probability."""
+        return int(np.argmax(self.probabilities))
+
+    @property
+    def confidence(self) -> float:
+        """The highest class probability, in [0, 1]."""
+        return max(self.probabilities)
+
+    def gated_area_px(self, empty_class: int | None) -> int:
+        """Return the predicted area, or 0 if the predicted class is the one without tumour.
+
+        Args:
+            empty_class: the index of the class whose masks are empty; None if there is none.
+        """
+        return 0 if self.predicted_class == empty_class else self.pred_area_px
+
+    def to_row(self, class_names: Sequence[str], empty_class: int | None = None) -> dict[str, str]:
+        """Return the record as a row of ``per_image.csv``; what is unknown or undefined is blank.
+
+        Args:
+            class_names: the class names in the order of their indices.
+            empty_class: the index of the class whose masks are empty; None if there is none.
+        """
+        row_mm, col_mm = self.spacing if self.spacing else (float("nan"), float("nan"))
+        return {
+            "image": self.image,
+            "group": self.group or "",
+            "true_class": class_names[self.true_class] if self.true_class != UNKNOWN else "",
+            "predicted_class": class_names[self.predicted_class],
+            **{f"p_{name}": _number(p) for name, p in zip(class_names, self.probabilities, strict=True)},
+            "true_area_px": str(self.true_area_px) if self.mask_known else "",
+            "pred_area_px": str(self.pred_area_px),
+            "gated_area_px": str(self.gated_area_px(empty_class)),
+            "dice": _number(self.dice),
+            "iou": _number(self.iou),
+            "hd95": _number(self.hd95),
+            "hd95_unit": self.hd95_unit,
+            "row_mm": _number(row_mm),
+            "col_mm": _number(col_mm),
+            "flags": FLAG_SEPARATOR.join(self.flags),
+        }
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, str], class_names: Sequence[str]) -> SliceRecord:
+        """Return the record that a row of ``per_image.csv`` was written from.
+
+        Args:
+            row: column name to text, as ``csv.DictReader`` gives it.
+            class_names: the class names in the order of their indices.
+        """
+        spacing = (_value(row["row_mm"]), _value(row["col_mm"]))
+        return cls(
+            image=row["image"],
+            group=row["group"] or None,
+            true_class=list(class_names).index(row["true_class"]) if row["true_class"] else UNKNOWN,
+            probabilities=tuple(float(row[f"p_{name}"]) for name in class_names),
+            mask_known=row["true_area_px"] != "",
+            true_area_px=int(row["true_area_px"] or 0),
+            pred_area_px=int(row["pred_area_px"]),
+            dice=_value(row["dice"]),
+            iou=_value(row["iou"]),
+            hd95=_value(row["hd95"]),
+            hd95_unit=row["hd95_unit"],
+            spacing=spacing if np.isfinite(spacing).all() else None,
+            flags=tuple(row["flags"].split(FLAG_SEPARATOR)) if row["flags"] else (),
+        )
+
+
+def write_records(
+    records: Iterable[SliceRecord],
+    path: str | PathLike[str],
+    class_names: Sequence[str],
+    empty_class: int | None = None,
+) -> None:
+    """Write one CSV row for each record.
+
+    Args:
+        records: the records, in the order of the rows.
+        path: the CSV file.
+        class_names: the class names in the order of their indices.
+        empty_class: the index of the class whose masks are empty; None if there is none.
+    """
+    rows = [record.to_row(class_names, empty_class) for record in records]
+    with Path(path).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else ["image"])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_records(path: str | PathLike[str], class_names: Sequence[str]) -> list[SliceRecord]:
+    """Read the records of a ``per_image.csv``.
+
+    Args:
+        path: the CSV file.
+        class_names: the class names in the order of their indices.
+
+    Raises:
+        InputError: a column is missing or a value can't be read.
+    """
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        try:
+            return [SliceRecord.from_row(row, class_names) for row in csv.DictReader(file)]
+        except (KeyError, ValueError) as error:
+            raise InputError(
+                path, f"not a table of these classes: {error}", "give the per_image.csv of an evaluation"
+            ) from error
+
+
+def _number(value: float) -> str:
+    """Write a number so that the same number is read back; NaN is blank."""
+    return "" if np.isnan(value) else repr(float(value))
+
+
+def _value(text: str) -> float:
+    return float(text) if text else float("nan")

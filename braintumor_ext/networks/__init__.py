@@ -1,0 +1,26 @@
+"""The network, its parts, its views and its weights."""
+
+from braintumor_ext.networks.brain_tumor_net import MINIMUM_SIZE, BrainTumorNet
+from braintumor_ext.networks.cbam import CBAM, BlendedAttention, ChannelAttention, SpatialAttention
+from braintumor_ext.networks.encoder import STAGE_CHANNELS, AttentionResNet50
+from braintumor_ext.networks.heads import ClassificationHead, SegmentationDecoder
+from braintumor_ext.networks.pretrained import load_checkpoint, load_encoder, load_pretrained, read_state_dict
+from braintumor_ext.networks.views import HeadView
+
+__all__ = [
+    "CBAM",
+    "MINIMUM_SIZE",
+    "STAGE_CHANNELS",
+    "AttentionResNet50",
+    "BlendedAttention",
+    "BrainTumorNet",
+    "ChannelAttention",
+    "ClassificationHead",
+    "HeadView",
+    "SegmentationDecoder",
+    "SpatialAttention",
+    "load_checkpoint",
+    "load_encoder",
+    "load_pretrained",
+    "read_state_dict",
+]

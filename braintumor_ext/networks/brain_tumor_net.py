@@ -1,0 +1,63 @@
+"""The network: one encoder, a class and a mask."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from braintumor_ext.networks.encoder import STAGE_CHANNELS, AttentionResNet50
+from braintumor_ext.networks.heads import ClassificationHead, SegmentationDecoder
+
+MINIMUM_SIZE = 32
+"""The encoder divides the size by 32: a smaller image leaves no feature to classify."""
+
+
+class BrainTumorNet(nn.Module):
+    """ResNet50 encoder with attention, a classification head on C5 and an FPN decoder on C2..C5.
+
+    It is the bare architecture: it never downloads; :func:`~braintumor_ext.networks.load_pretrained` adds weights.
+
+    Args:
+        in_channels: channels of the input image.
+        num_classes: number of classes K.
+        attention: whether the encoder's stages are attended (CBAM).
+        reduction: reduction of the channel attention.
+        kernel_size: odd size of the spatial attention's convolution.
+        hidden: units of the classification head's hidden layer.
+        dropout: dropout of the classification head.
+        pyramid_channels: channels of the feature pyramid.
+
+    Example::
+
+        >>> net = BrainTumorNet().eval()
+        >>> out = net(torch.zeros(2, 3, 224, 224))
+        >>> {name: tuple(value.shape) for name, value in out.items()}
+        {'class': (2, 4), 'mask': (2, 1, 224, 224)}
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        num_classes: int = 4,
+        attention: bool = True,
+        reduction: int = 16,
+        kernel_size: int = 7,
+        hidden: int = 1024,
+        dropout: float = 0.5,
+        pyramid_channels: int = 256,
+    ) -> None:
+        super().__init__()
+        self.encoder = AttentionResNet50(in_channels, attention, reduction, kernel_size)
+        self.classifier = ClassificationHead(STAGE_CHANNELS[-1], num_classes, hidden, dropout)
+        self.decoder = SegmentationDecoder(STAGE_CHANNELS, pyramid_channels)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Return ``{"class": (B, K), "mask": (B, 1, H, W)}`` logits of images (B, in_channels, H, W).
+
+        Raises:
+            ValueError: when H or W is below 32.
+        """
+        height, width = x.shape[2], x.shape[3]
+        if min(height, width) < 32:
+            raise ValueError(f"the image must be at least 32 x 32 pixels, got {height} x {width}: resize it first.")
+        features = self.encoder(x)
+        return {"class": self.classifier(features[3]), "mask": self.decoder(features, height, width)}

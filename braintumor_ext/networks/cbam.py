@@ -1,0 +1,109 @@
+"""Convolutional block attention: which channels matter, then where (https://arxiv.org/abs/1807.06521)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class ChannelAttention(nn.Module):
+    """Weigh the channels by one two-layer MLP shared between average and maximum pooling.
+
+    ``x * sigmoid(MLP(avgpool(x)) + MLP(maxpool(x)))``, equation 2 of the paper.
+
+    Args:
+        channels: number of channels of the input.
+        reduction: the MLP's hidden layer has ``channels // reduction`` units, at least one.
+
+    Raises:
+        ValueError: when ``channels`` or ``reduction`` is not positive.
+    """
+
+    def __init__(self, channels: int, reduction: int = 16) -> None:
+        super().__init__()
+        if channels < 1 or reduction < 1:
+            raise ValueError(f"channels and reduction must be positive, got {channels} and {reduction}.")
+        hidden = max(channels // reduction, 1)
+        # the paper's MLP has no biases: its only non-linearity is the hidden ReLU
+        self.mlp = nn.Sequential(
+            nn.Conv2d(channels, hidden, kernel_size=1, bias=False),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(hidden, channels, kernel_size=1, bias=False),
+        )
+
+    def gate(self, x: Tensor) -> Tensor:
+        """Return the weights, (B, C, 1, 1) in (0, 1), of ``x`` (B, C, H, W)."""
+        average = x.mean(dim=(2, 3), keepdim=True)
+        maximum = x.amax(dim=(2, 3), keepdim=True)
+        return torch.sigmoid(self.mlp(average) + self.mlp(maximum))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``x`` (B, C, H, W) with its channels weighed."""
+        return x * self.gate(x)
+
+
+class SpatialAttention(nn.Module):
+    """Weigh the pixels by a convolution of the channels' mean and maximum, equation 3 of the paper.
+
+    Args:
+        kernel_size: odd size of the convolution.
+
+    Raises:
+        ValueError: when ``kernel_size`` is even.
+    """
+
+    def __init__(self, kernel_size: int = 7) -> None:
+        super().__init__()
+        if kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd, got {kernel_size}.")
+        self.conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
+
+    def gate(self, x: Tensor) -> Tensor:
+        """Return the weights, (B, 1, H, W) in (0, 1), of ``x`` (B, C, H, W)."""
+        pooled = torch.cat([x.mean(dim=1, keepdim=True), x.amax(dim=1, keepdim=True)], dim=1)
+        return torch.sigmoid(self.conv(pooled))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``x`` (B, C, H, W) with its pixels weighed."""
+        return x * self.gate(x)
+
+
+class CBAM(nn.Module):
+    """Channel attention, then spatial attention.
+
+    Args:
+        channels: number of channels of the input.
+        reduction: reduction of the channel attention's hidden layer.
+        kernel_size: odd size of the spatial attention's convolution.
+    """
+
+    def __init__(self, channels: int, reduction: int = 16, kernel_size: int = 7) -> None:
+        super().__init__()
+        self.channel = ChannelAttention(channels, reduction)
+        self.spatial = SpatialAttention(kernel_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``x`` (B, C, H, W) attended, of the same shape."""
+        return self.spatial(self.channel(x))
+
+
+class BlendedAttention(nn.Module):
+    """An attention block that starts as the identity and is learnt in: ``x + blend * (attention(x) - x)``.
+
+    Two sigmoid gates start near 0.5 each and so scale a stage to about a quarter; four attended stages would scale
+    pretrained features to 0.4%. ``blend`` is one learnt number that starts at 0: the features pass unchanged at
+    first, and the published block is reached at 1 (as in ReZero, https://arxiv.org/abs/2003.04887).
+
+    Args:
+        attention: the block, of equal input and output shape.
+        blend: the blend to start from; 0 is the identity, 1 the plain block.
+    """
+
+    def __init__(self, attention: nn.Module, blend: float = 0.0) -> None:
+        super().__init__()
+        self.attention = attention
+        self.blend = nn.Parameter(torch.tensor(float(blend)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``x`` (B, C, H, W) blended with its attended self."""
+        return torch.lerp(x, self.attention(x), self.blend.to(x.dtype))

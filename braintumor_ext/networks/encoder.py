@@ -1,0 +1,62 @@
+"""The encoder: torchvision's ResNet50 with attention on the outputs of its four stages."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torchvision.models import resnet50
+
+from braintumor_ext.networks.cbam import CBAM, BlendedAttention
+
+STAGE_CHANNELS: tuple[int, int, int, int] = (256, 512, 1024, 2048)
+"""Channels of the stages' outputs C2..C5, at 1/4, 1/8, 1/16 and 1/32 of the input's size."""
+
+
+class AttentionResNet50(nn.Module):
+    """ResNet50 (https://arxiv.org/abs/1512.03385) with CBAM on the stages' outputs.
+
+    The modules bear torchvision's names, so a torchvision state dict without ``fc`` loads into it with no missing
+    keys but the attention's own.
+
+    Args:
+        in_channels: channels of the input image.
+        attention: whether the stages' outputs pass through attention, before the next stage and the decoder.
+        reduction: reduction of the channel attention.
+        kernel_size: odd size of the spatial attention's convolution.
+        blend: where the attention's blend starts; see :class:`BlendedAttention`.
+
+    Raises:
+        ValueError: when ``in_channels`` is not positive.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        attention: bool = True,
+        reduction: int = 16,
+        kernel_size: int = 7,
+        blend: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if in_channels < 1:
+            raise ValueError(f"in_channels must be positive, got {in_channels}.")
+        resnet = resnet50(weights=None)
+        self.conv1 = resnet.conv1
+        if in_channels != 3:
+            self.conv1 = nn.Conv2d(in_channels, 64, kernel_size=7, stride=2, padding=3, bias=False)
+            nn.init.kaiming_normal_(self.conv1.weight, mode="fan_out", nonlinearity="relu")
+        self.bn1, self.relu, self.maxpool = resnet.bn1, resnet.relu, resnet.maxpool
+        self.layer1, self.layer2, self.layer3, self.layer4 = resnet.layer1, resnet.layer2, resnet.layer3, resnet.layer4
+
+        def attend(channels: int) -> nn.Module:
+            return BlendedAttention(CBAM(channels, reduction, kernel_size), blend) if attention else nn.Identity()
+
+        self.attention1, self.attention2, self.attention3, self.attention4 = (attend(c) for c in STAGE_CHANNELS)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Return the attended C2, C3, C4, C5 of an image (B, in_channels, H, W)."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        c2 = self.attention1(self.layer1(x))
+        c3 = self.attention2(self.layer2(c2))
+        c4 = self.attention3(self.layer3(c3))
+        c5 = self.attention4(self.layer4(c4))
+        return [c2, c3, c4, c5]

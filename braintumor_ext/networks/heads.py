@@ -1,0 +1,57 @@
+"""The two heads: what the slice shows, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from monai.networks.blocks import FeaturePyramidNetwork
+from torch import Tensor, nn
+
+
+class ClassificationHead(nn.Sequential):
+    """Global average pooling, a hidden layer with ReLU and dropout, and the class logits.
+
+    Args:
+        in_channels: channels of the deepest feature map (B, C, h, w).
+        num_classes: number of classes K; the output is (B, K).
+        hidden: units of the hidden layer.
+        dropout: probability of dropping a hidden unit in training.
+    """
+
+    def __init__(self, in_channels: int, num_classes: int, hidden: int = 1024, dropout: float = 0.5) -> None:
+        super().__init__(
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(in_channels, hidden),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, num_classes),
+        )
+
+
+class SegmentationDecoder(nn.Module):
+    """A feature pyramid on C2..C5 (https://arxiv.org/abs/1612.03144), merged on C2's grid, and a 1x1 head.
+
+    P3, P4 and P5 are upsampled (2x, 4x, 8x) to P2's grid and the four are summed, as in Panoptic FPN
+    (https://arxiv.org/abs/1901.02446).
+
+    Args:
+        in_channels: channels of C2..C5.
+        pyramid_channels: channels of the pyramid.
+        out_channels: channels of the mask's logits.
+    """
+
+    def __init__(self, in_channels: Sequence[int], pyramid_channels: int = 256, out_channels: int = 1) -> None:
+        super().__init__()
+        self.pyramid = FeaturePyramidNetwork(2, list(in_channels), pyramid_channels)
+        self.head = nn.Conv2d(pyramid_channels, out_channels, kernel_size=1)
+
+    def forward(self, features: list[Tensor], height: int, width: int) -> Tensor:
+        """Return mask logits (B, out_channels, height, width) of the features C2..C5."""
+        levels = list(self.pyramid({str(i): feature for i, feature in enumerate(features)}).values())
+        merged = levels[0]
+        size = [merged.shape[2], merged.shape[3]]
+        for level in levels[1:]:
+            merged = merged + F.interpolate(level, size=size, mode="bilinear", align_corners=False)
+        return F.interpolate(self.head(merged), size=[height, width], mode="bilinear", align_corners=False)

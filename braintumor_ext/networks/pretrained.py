@@ -1,0 +1,155 @@
+"""ImageNet weights for the encoder, and checkpoints for the whole network."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import ResNet50_Weights
+
+from braintumor_ext.errors import InputError
+from braintumor_ext.networks.encoder import AttentionResNet50
+
+logger = logging.getLogger(__name__)
+
+
+def adapt_first_convolution(weight: Tensor, in_channels: int) -> Tensor:
+    """Return a first convolution's weights for another number of input channels.
+
+    The channels are averaged and repeated, scaled by 3 / ``in_channels``: a grey image repeated over any number of
+    channels gives the same features as the same image in RGB.
+
+    Args:
+        weight: (out, 3, k, k) weights learnt on RGB images.
+        in_channels: the wanted number of input channels.
+    """
+    if weight.shape[1] == in_channels:
+        return weight
+    mean = weight.mean(dim=1, keepdim=True)
+    return mean.repeat(1, in_channels, 1, 1) * (weight.shape[1] / in_channels)
+
+
+def load_encoder(encoder: AttentionResNet50, state: Mapping[str, Tensor]) -> None:
+    """Load a torchvision ResNet50 state dict into the encoder, strictly but for ``fc`` and the attention.
+
+    Args:
+        encoder: the encoder; its attention keeps its own values.
+        state: torchvision's keys (``conv1.weight``, ``layer1.0.conv1.weight``, ...).
+
+    Raises:
+        ValueError: when keys are missing, unexpected or of another shape.
+    """
+    backbone = {key: value for key, value in state.items() if not key.startswith("fc.")}
+    if "conv1.weight" in backbone:
+        backbone["conv1.weight"] = adapt_first_convolution(backbone["conv1.weight"], encoder.conv1.in_channels)
+    own = encoder.state_dict()
+    expected = {key for key in own if not key.startswith("attention")}
+    shapes = [key for key in expected & set(backbone) if own[key].shape != backbone[key].shape]
+    missing, unexpected = sorted(expected - set(backbone)), sorted(set(backbone) - expected)
+    if missing or unexpected or shapes:
+        raise ValueError(
+            "not a ResNet50 state dict with torchvision's keys: "
+            f"missing {_first(missing)}, unexpected {_first(unexpected)}, of another shape {_first(sorted(shapes))}"
+        )
+    encoder.load_state_dict(backbone, strict=False)
+
+
+def load_pretrained(network: nn.Module, pretrained: bool | str | PathLike[str]) -> None:
+    """Apply pretrained weights to a new network's encoder (``network.encoder``), in place.
+
+    Args:
+        network: a network with an ``encoder`` of type :class:`AttentionResNet50`.
+        pretrained: ``True`` for torchvision's IMAGENET1K_V2 (downloaded once and cached by torch), the path of a
+            torchvision-shaped ResNet50 state dict, or ``False`` for none.
+
+    Raises:
+        InputError: when the download fails, or the file is missing or no such state dict.
+    """
+    if pretrained is False or pretrained in ("", "false", "False", None):
+        logger.info("Encoder: random initial weights (pretrained is false).")
+        return
+    encoder = network.encoder
+    assert isinstance(encoder, AttentionResNet50)
+    if pretrained is True or pretrained in ("true", "True"):
+        weights = ResNet50_Weights.IMAGENET1K_V2
+        try:
+            state = weights.get_state_dict(progress=True, check_hash=True)
+        except OSError as error:
+            raise InputError(
+                weights.url,
+                f"the ImageNet weights could not be downloaded ({error})",
+                "Give --pretrained PATH of a ResNet50 state dict with torchvision's keys (the file of that address, "
+                "fetched elsewhere), or --pretrained false to train from random weights",
+            ) from error
+        source = f"torchvision {weights}"
+    else:
+        source = str(pretrained)
+        state = read_state_dict(source)
+    try:
+        load_encoder(encoder, state)
+    except ValueError as error:
+        raise InputError(source, str(error), "Give the file that torchvision publishes for resnet50") from error
+    logger.info("Encoder: pretrained weights from %s.", source)
+
+
+def read_state_dict(path: str | PathLike[str]) -> dict[str, Tensor]:
+    """Read a flat state dict, with ``weights_only=True``.
+
+    Args:
+        path: a file written by ``torch.save(network.state_dict(), path)``.
+
+    Raises:
+        InputError: when the file is missing, unreadable or not a flat mapping of names to tensors.
+    """
+    if not Path(path).is_file():
+        raise InputError(path, "no such checkpoint", "Train first, or give the path of a model.pt")
+    try:
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a broken file; all mean the same to the user
+        problem = f"not a readable PyTorch checkpoint ({type(error).__name__})"
+        raise InputError(path, problem, "Give a file written by torch.save(network.state_dict(), path)") from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        nested = sorted(map(str, state)) if isinstance(state, dict) else type(state).__name__
+        problem = f"not a flat state dict (it holds {_first(nested) if isinstance(nested, list) else nested})"
+        raise InputError(path, problem, "Give model.pt, the best weights; last.pt only resumes a training")
+    return state
+
+
+def load_checkpoint(network: nn.Module, path: str | PathLike[str]) -> None:
+    """Load a checkpoint of this network strictly, in place.
+
+    Args:
+        network: the network as it was trained (the same classes, channels and attention).
+        path: ``model.pt``.
+
+    Raises:
+        InputError: when the file is no checkpoint of this architecture; the differing keys are named.
+    """
+    state = read_state_dict(path)
+    own = network.state_dict()
+    missing, unexpected = sorted(set(own) - set(state)), sorted(set(state) - set(own))
+    shapes = [
+        f"{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
+        for key in sorted(set(own) & set(state))
+        if own[key].shape != state[key].shape
+    ]
+    if missing or unexpected or shapes:
+        raise InputError(
+            path,
+            "a checkpoint of another architecture: "
+            f"missing {_first(missing)}, unexpected {_first(unexpected)}, of another shape {_first(shapes)}",
+            "Give the class_names and in_channels that it was trained with, or another checkpoint",
+        )
+    network.load_state_dict(state)
+
+
+def _first(names: list[str], shown: int = 3) -> str:
+    """Return a few of many names as text."""
+    if not names:
+        return "nothing"
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")

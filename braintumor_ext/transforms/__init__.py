@@ -1,0 +1,43 @@
+"""Transforms: reading slices as a person sees them, grey in [0, 1], unknown targets, masks, augmentation."""
+
+from braintumor_ext.transforms.augment import (
+    RandBrightnessContrast,
+    RandBrightnessContrastd,
+    RandErase,
+    RandErased,
+)
+from braintumor_ext.transforms.formats import SUPPORTED_SUFFIXES, find_images, is_supported
+from braintumor_ext.transforms.grid import SliceGrid
+from braintumor_ext.transforms.intensity import ToUnitGrey, ToUnitGreyd, read_grey
+from braintumor_ext.transforms.load import LoadImageSlice, LoadImageSliced
+from braintumor_ext.transforms.mask import CheckSameSized, ToBinaryMask, ToBinaryMaskd
+from braintumor_ext.transforms.native_grid import to_native, to_native_volume, write_mask, write_volume_mask
+from braintumor_ext.transforms.reader import SliceReader, count_slices, read_slice
+from braintumor_ext.transforms.unknown import FillUnknownd
+
+__all__ = [
+    "SUPPORTED_SUFFIXES",
+    "CheckSameSized",
+    "FillUnknownd",
+    "LoadImageSlice",
+    "LoadImageSliced",
+    "RandBrightnessContrast",
+    "RandBrightnessContrastd",
+    "RandErase",
+    "RandErased",
+    "SliceGrid",
+    "SliceReader",
+    "ToBinaryMask",
+    "ToBinaryMaskd",
+    "ToUnitGrey",
+    "ToUnitGreyd",
+    "count_slices",
+    "find_images",
+    "is_supported",
+    "read_grey",
+    "read_slice",
+    "to_native",
+    "to_native_volume",
+    "write_mask",
+    "write_volume_mask",
+]

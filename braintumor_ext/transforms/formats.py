@@ -1,0 +1,119 @@
+"""Which files can be read: by suffix when a folder is listed, by content when a file is opened."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from pathlib import Path
+
+from braintumor_ext.errors import InputError
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif")
+DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+NIFTI_SUFFIXES = (".nii", ".nii.gz", ".hdr")
+SUPPORTED_SUFFIXES = PICTURE_SUFFIXES + DICOM_SUFFIXES + NIFTI_SUFFIXES
+"""Lower case. A DICOM file may also have no suffix at all."""
+
+PICTURE = "picture"
+DICOM = "dicom"
+NIFTI = "nifti"
+ARRAY = "array"
+"""The containers that a slice can come from; ``ARRAY`` is one that was handed over in memory."""
+
+_PICTURE_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"GIF8")
+_HEAD = 352  # a NIfTI-1 header; longer than DICOM's preamble (132)
+
+
+def has_suffix(path: str | Path, suffixes: tuple[str, ...]) -> bool:
+    """Return whether a file name ends with one of some suffixes, in any case.
+
+    Args:
+        path: a file's path; only its name matters.
+        suffixes: lower case, with the leading dot; ``.nii.gz`` is one suffix.
+    """
+    return Path(path).name.lower().endswith(suffixes)
+
+
+def is_supported(path: str | Path) -> bool:
+    """Return whether a file is one to read, by its suffix; one without a suffix is looked into for DICOM's signature.
+
+    Args:
+        path: a file's path; it need not exist.
+    """
+    path = Path(path)
+    if has_suffix(path, SUPPORTED_SUFFIXES):
+        return True
+    # DICOM names such as 1.2.840.113619 or IM00001 have no suffix that means anything; a DICOMDIR holds no pixels.
+    if (path.suffix and not path.suffix[1:].isdigit()) or path.name.upper() == "DICOMDIR" or not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return stream.read(132)[128:] == b"DICM"
+
+
+def find_images(root: str | Path) -> list[Path]:
+    """Return the supported files below a folder, sorted by relative path; hidden files and folders are left out.
+
+    Args:
+        root: a folder (searched to any depth), or one file, which is returned whatever its suffix.
+
+    Raises:
+        InputError: if nothing is there.
+    """
+    root = Path(root)
+    if root.is_file():
+        return [root]
+    if not root.is_dir():
+        raise InputError(root, "no such file or folder", "Check the path")
+    relative = (path.relative_to(root) for path in root.rglob("*"))
+    visible = [path for path in relative if not any(part.startswith(".") for part in path.parts)]
+    # Compared by parts as strings, so that the order does not depend on the machine's path separator or locale.
+    return [
+        root / path
+        for path in sorted(visible, key=Path.as_posix)
+        if (root / path).is_file() and is_supported(root / path)
+    ]
+
+
+def container_of(path: str | Path) -> str:
+    """Return ``picture``, ``dicom`` or ``nifti`` by a file's content; its suffix decides only where that says nothing.
+
+    Args:
+        path: a file to open.
+
+    Raises:
+        InputError: if the file is missing, a folder, empty, or of no format that can be read.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(path, "is a folder where one file is expected", "Give the path of a file in it")
+    if not path.is_file():
+        raise InputError(path, "no such file", "Check the path")
+    try:
+        head = _head(path)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(path, f"cannot be read ({error})", "Check its permissions or copy it again") from error
+    if not head:
+        raise InputError(path, "is empty (0 bytes)", "Copy it again from its source, or remove it")
+    if head[128:132] == b"DICM":
+        return DICOM
+    if head[344:348] in (b"n+1\0", b"ni1\0") or head[4:8] in (b"n+2\0", b"ni2\0"):
+        return NIFTI
+    if head.startswith(_PICTURE_MAGIC):
+        return PICTURE
+    if has_suffix(path, DICOM_SUFFIXES):  # files older than the preamble; the reader tells whether it is one
+        return DICOM
+    if has_suffix(path, NIFTI_SUFFIXES):  # an Analyze header has no signature
+        return NIFTI
+    known = ", ".join(SUPPORTED_SUFFIXES)
+    if has_suffix(path, PICTURE_SUFFIXES):
+        raise InputError(path, f"is no picture (it begins with {head[:8]!r})", "Replace it by the real image file")
+    raise InputError(path, f"has an unsupported format (suffix {path.suffix!r})", f"Give one of {known}")
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        head = stream.read(_HEAD)
+    if head[:2] == b"\x1f\x8b":
+        with gzip.open(path) as stream:
+            return stream.read(_HEAD)
+    return head

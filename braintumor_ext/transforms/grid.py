@@ -1,0 +1,162 @@
+"""The grid of a file's slices: where the pixels that a person sees lie in the patient and in the file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nibabel.affines import voxel_sizes
+from nibabel.orientations import axcodes2ornt, inv_ornt_aff, io_orientation, ornt2axcodes, ornt_transform
+
+from braintumor_ext.transforms.formats import ARRAY, PICTURE
+
+IDENTITY_ORNT = np.array([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]])
+"""nibabel's orientation array of axes that stay as they are."""
+
+# Radiological display: where rows and columns run to, by the world axis that the slices are stacked along.
+_DISPLAY_AXES = {0: ("I", "P"), 1: ("I", "L"), 2: ("P", "L")}
+# Slices count as the through-plane direction if their spacing exceeds that of both other axes by this factor.
+_THICK = 1.2
+
+
+@dataclass(frozen=True)
+class SliceGrid:
+    """The geometry of a file's slices, the same for every format.
+
+    Args:
+        container: ``picture``, ``nifti``, ``dicom`` or ``array``.
+        bits: 1 or 8 if values are ready for display (0..1, 0..255), else the stored type's size, at least 16.
+        shape: (H, W, slices) as a person sees them.
+        affine: (4, 4), takes (row, column, slice, 1) to RAS mm.
+        spacing: (2,) mm between rows and between columns; NaN if unknown.
+        native_shape: (3,) in the file's own index order, padded with 1.
+        native_ndim: the number of axes of the file's array.
+        native_affine: (4, 4), takes the file's own indices to RAS mm.
+        native_ornt: (3, 2) nibabel orientation array that takes (row, column, slice) to the file's own axes.
+    """
+
+    container: str
+    bits: int
+    shape: tuple[int, int, int]
+    affine: np.ndarray
+    spacing: np.ndarray
+    native_shape: tuple[int, int, int]
+    native_ndim: int
+    native_affine: np.ndarray
+    native_ornt: np.ndarray
+
+    @property
+    def slice_count(self) -> int:
+        """The number of slices in the file."""
+        return self.shape[2]
+
+    def metadata(self, path: str | Path, slice_index: int) -> dict[str, Any]:
+        """Return the metadata of one slice: the same keys, types and shapes whatever the format.
+
+        Args:
+            path: the file, or an empty string for an array in memory.
+            slice_index: 0-based; of no effect for a single slice, whose index is told as -1.
+        """
+        single = self.slice_count == 1
+        index = 0 if single else slice_index
+        affine = self.affine.copy()
+        affine[:3, 3] += index * affine[:3, 2]
+        size = np.array(self.shape[:2], dtype=np.int64)
+        return {
+            "filename_or_obj": str(path),
+            "affine": affine,
+            "original_affine": affine.copy(),
+            "space": "RAS",
+            "original_channel_dim": 0,
+            "spatial_shape": size.copy(),  # MONAI's writers and inverters look for this name
+            "spacing": np.asarray(self.spacing, dtype=np.float64),
+            "slice_size": size,
+            "slice_index": -1 if single else int(slice_index),
+            "slice_count": int(self.slice_count),
+            "native_shape": np.array(self.native_shape, dtype=np.int64),
+            "native_ndim": int(self.native_ndim),
+            "native_affine": np.asarray(self.native_affine, dtype=np.float64),
+            "native_ornt": np.asarray(self.native_ornt, dtype=np.float64),
+            "container": self.container,
+            "bits": int(self.bits),
+        }
+
+
+def flat_grid(height: int, width: int, slices: int = 1, bits: int = 8, in_memory: bool = False) -> SliceGrid:
+    """Return the grid of a picture or an array: no place in a patient, no known spacing.
+
+    Args:
+        height: rows of a slice.
+        width: columns of a slice.
+        slices: the number of slices (frames).
+        bits: as in `SliceGrid`.
+        in_memory: whether the slice came as an array, not from a file.
+    """
+    return SliceGrid(
+        container=ARRAY if in_memory else PICTURE,
+        bits=bits,
+        shape=(height, width, slices),
+        affine=np.eye(4),
+        spacing=np.full(2, np.nan),
+        native_shape=(height, width, slices),
+        native_ndim=2 if slices == 1 else 3,
+        native_affine=np.eye(4),
+        native_ornt=IDENTITY_ORNT.copy(),
+    )
+
+
+def slice_axis(shape: tuple[int, int, int], affine: np.ndarray) -> int:
+    """Return the axis of an array that its slices are stacked along.
+
+    It is the last axis of length 1 if there is one; else the axis whose spacing is more than 1.2 times that of both
+    others (thick slices); else the axis nearest to the patient's inferior-superior direction (axial slices).
+
+    Args:
+        shape: (3,) of the array.
+        affine: (4, 4), takes the array's indices to RAS mm.
+    """
+    if 1 in shape:
+        return max(axis for axis in range(3) if shape[axis] == 1)
+    spacing = voxel_sizes(affine)
+    thickest = int(np.argmax(spacing))
+    if spacing[thickest] > _THICK * np.delete(spacing, thickest).max():
+        return thickest
+    return int(np.flatnonzero(io_orientation(affine)[:, 0] == 2)[0])
+
+
+def patient_grid(
+    container: str, bits: int, native_shape: tuple[int, int, int], native_ndim: int, native_affine: np.ndarray
+) -> SliceGrid:
+    """Return the grid of a volume shown as radiologists see it, from its affine.
+
+    Axial slices have rows that run to the patient's posterior and columns to the left, coronal ones inferior and left,
+    sagittal ones inferior and posterior. Oblique volumes take the nearest of these; nothing is resampled. Slices keep
+    the file's own order.
+
+    Args:
+        container: as in `SliceGrid`.
+        bits: as in `SliceGrid`.
+        native_shape: (3,) in the file's own index order.
+        native_ndim: the number of axes of the file's array.
+        native_affine: (4, 4), takes the file's own indices to RAS mm; invertible.
+    """
+    native = io_orientation(native_affine)
+    through = slice_axis(native_shape, native_affine)
+    rows, columns = _DISPLAY_AXES[int(native[through, 0])]
+    display = axcodes2ornt((rows, columns, ornt2axcodes(native)[through]))
+    to_display = ornt_transform(native, display)
+    affine = native_affine @ inv_ornt_aff(to_display, native_shape)
+    shape = tuple(int(native_shape[np.flatnonzero(to_display[:, 0] == axis)[0]]) for axis in range(3))
+    return SliceGrid(
+        container=container,
+        bits=bits,
+        shape=(shape[0], shape[1], shape[2]),
+        affine=affine,
+        spacing=voxel_sizes(affine)[:2],
+        native_shape=native_shape,
+        native_ndim=native_ndim,
+        native_affine=native_affine,
+        native_ornt=ornt_transform(display, native),
+    )

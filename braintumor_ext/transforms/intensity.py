@@ -1,0 +1,133 @@
+"""From values as a file stores them to grey in [0, 1]."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform, ScaleIntensity, ScaleIntensityRangePercentiles, Transform
+
+from braintumor_ext.errors import InputError
+from braintumor_ext.transforms.formats import ARRAY
+from braintumor_ext.transforms.load import slice_from_memory
+from braintumor_ext.transforms.reader import read_slice
+
+# ITU-R BT.601 luma in the 16-bit fixed point of Pillow's convert("L"), so that 8 bit comes out the same to the bit.
+_LUMA = torch.tensor([19595.0, 38470.0, 7471.0])
+_LUMA_ONE = 65536.0
+
+
+class ToUnitGrey(Transform):
+    """Turn a slice of any kind into (1, H, W) float32 in [0, 1]; its metadata stay.
+
+    Colours become ITU-R BT.601 luma as in Pillow's mode L, alpha is dropped. 1-bit and 8-bit values are ready for
+    display whatever their container and are divided by 1 and 255; others (16 bit, float, DICOM, NIfTI) are scaled by
+    robust percentiles of the slice and clipped. Arrays in memory that lie in [0, 1] already stay as they are.
+
+    Args:
+        lower: percentile that becomes 0.
+        upper: percentile that becomes 1.
+        allow_constant: whether an image of one value passes (as 8 bit stores it, otherwise as 0) or is an error.
+    """
+
+    def __init__(self, lower: float = 0.5, upper: float = 99.5, allow_constant: bool = False) -> None:
+        self.lower, self.upper, self.allow_constant = lower, upper, allow_constant
+        self.by_percentiles = ScaleIntensityRangePercentiles(lower, upper, b_min=0.0, b_max=1.0, clip=True)
+
+    def __call__(self, img: np.ndarray | torch.Tensor) -> MetaTensor:
+        """Return the slice in grey.
+
+        Args:
+            img: what `LoadImageSlice` gives, or an array or tensor that it accepts.
+
+        Raises:
+            InputError: if values are not finite, or all the same.
+        """
+        loaded = slice_from_memory(img)
+        name = loaded.meta["filename_or_obj"] or "array in memory"
+        values = grey_channel(loaded.as_subclass(torch.Tensor), int(loaded.meta["bits"]))
+        bad = (~torch.isfinite(values)).float().mean().item()
+        if bad > 0:
+            raise InputError(name, f"{bad:.2%} of its pixels are NaN or infinite", "Repair or leave out the image")
+        grey = self._scaled(values, name, int(loaded.meta["bits"]), str(loaded.meta["container"]))
+        return MetaTensor(grey, meta=loaded.meta, applied_operations=loaded.applied_operations)
+
+    def _scaled(self, values: torch.Tensor, name: str, bits: int, container: str) -> torch.Tensor:
+        low, high = values.min().item(), values.max().item()
+        if low == high and not self.allow_constant:
+            raise InputError(name, f"constant image (every pixel is {low:g})", "Leave it out, or export it again")
+        if bits in (1, 8):
+            return values / (255 if bits == 8 else 1)
+        if container == ARRAY and low >= 0 and high <= 1:
+            return values
+        if low == high:
+            return torch.zeros_like(values)
+        quantiles = torch.tensor([self.lower, self.upper], dtype=values.dtype, device=values.device) / 100
+        bounds = torch.quantile(values, quantiles)
+        if bounds[0] == bounds[1]:  # nearly all of the slice has one value: what stands out would be divided by zero
+            return torch.as_tensor(ScaleIntensity(0.0, 1.0)(values))
+        return torch.as_tensor(self.by_percentiles(values))
+
+
+class ToUnitGreyd(MapTransform):
+    """Dictionary form of `ToUnitGrey`.
+
+    Args:
+        keys: the slices to convert.
+        lower: as in `ToUnitGrey`.
+        upper: as in `ToUnitGrey`.
+        allow_constant: as in `ToUnitGrey`.
+        allow_missing_keys: whether an item may lack one of the keys.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        lower: float = 0.5,
+        upper: float = 99.5,
+        allow_constant: bool = False,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.converter = ToUnitGrey(lower, upper, allow_constant)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the item with its slices in grey."""
+        item = dict(data)
+        for key in self.key_iterator(item):
+            item[key] = self.converter(item[key])
+        return item
+
+
+def grey_channel(values: torch.Tensor, bits: int) -> torch.Tensor:
+    """Return the luma of a slice, (1, H, W), in the range of its values; alpha is dropped.
+
+    Args:
+        values: (C, H, W): grey, grey and alpha, RGB or RGBA for C = 1 to 4.
+        bits: as in `SliceGrid`; 8-bit luma is rounded as Pillow does.
+    """
+    if values.shape[0] < 3:
+        return values[:1]
+    luma = (values[:3] * _LUMA.to(values.device)[:, None, None]).sum(dim=0, keepdim=True)
+    return torch.floor((luma + _LUMA_ONE / 2) / _LUMA_ONE) if bits == 8 else luma / _LUMA_ONE
+
+
+def read_grey(path: str | Path, slice_index: int | None = None, allow_constant: bool = False) -> np.ndarray:
+    """Return one slice of a file in grey, (H, W) float32 in [0, 1].
+
+    Args:
+        path: a picture, a DICOM or a NIfTI file.
+        slice_index: 0-based index of the slice in a volume.
+        allow_constant: as in `ToUnitGrey`.
+
+    Raises:
+        InputError: if the file cannot be read, is a volume and no valid slice of it was chosen, holds values that are
+            not finite, or one value only.
+    """
+    grey = ToUnitGrey(allow_constant=allow_constant)(read_slice(path, slice_index))
+    return grey.numpy()[0]

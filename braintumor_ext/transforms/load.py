@@ -1,0 +1,112 @@
+"""Loading a slice from a path, or taking it from memory, as one channel-first tensor with uniform metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform, Transform
+from monai.utils import look_up_option
+
+from braintumor_ext.keys import SLICE
+from braintumor_ext.transforms.dicom_file import DICOM_READERS
+from braintumor_ext.transforms.grid import flat_grid
+from braintumor_ext.transforms.reader import read_slice
+
+_MAX_CHANNELS = 4
+
+
+class LoadImageSlice(Transform):
+    """Load one slice as a (C, H, W) float32 `MetaTensor` of values as stored, or take one from memory.
+
+    Args:
+        dicom_reader: ``itk`` or ``pydicom``: which one decodes DICOM pixels first.
+    """
+
+    def __init__(self, dicom_reader: str = "itk") -> None:
+        self.dicom_reader = look_up_option(dicom_reader, DICOM_READERS)
+
+    def __call__(
+        self, data: str | PathLike[str] | np.ndarray | torch.Tensor, slice_index: int | None = None
+    ) -> MetaTensor:
+        """Return the slice.
+
+        Args:
+            data: a path; or an array or tensor of shape (H, W), (C, H, W) or (H, W, C) with C up to 4.
+            slice_index: 0-based index of the slice in a volume; for paths only.
+
+        Raises:
+            InputError: if a file cannot be read, or is a volume and no valid slice of it was chosen.
+            ValueError: if an array has another shape.
+        """
+        if isinstance(data, str | PathLike):
+            return read_slice(Path(data), slice_index, self.dicom_reader)
+        return slice_from_memory(data)
+
+
+class LoadImageSliced(MapTransform):
+    """Dictionary form of `LoadImageSlice`.
+
+    Args:
+        keys: the items to load, e.g. ``("image", "label")``.
+        slice_key: where the item tells the 0-based index of its slice; absent or None for single-slice files.
+        allow_missing_keys: whether an item may lack one of the keys.
+        dicom_reader: as in `LoadImageSlice`.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        slice_key: str = SLICE,
+        allow_missing_keys: bool = False,
+        dicom_reader: str = "itk",
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.slice_key = slice_key
+        self.loader = LoadImageSlice(dicom_reader)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the item with the slices in the place of their paths."""
+        item = dict(data)
+        index = item.get(self.slice_key)
+        for key in self.key_iterator(item):
+            item[key] = self.loader(item[key], None if index is None else int(index))
+        return item
+
+
+def slice_from_memory(data: np.ndarray | torch.Tensor) -> MetaTensor:
+    """Return an array as a (C, H, W) float32 `MetaTensor`; one that has a slice's metadata already keeps it.
+
+    Args:
+        data: (H, W), (C, H, W) or (H, W, C) with C up to 4; channels first wins where both would do.
+
+    Raises:
+        ValueError: if it has another shape.
+    """
+    tensor = torch.as_tensor(np.ascontiguousarray(data)) if isinstance(data, np.ndarray) else data
+    if tensor.ndim == 2:
+        tensor = tensor[None]
+    elif tensor.ndim == 3 and tensor.shape[0] > _MAX_CHANNELS >= tensor.shape[-1]:
+        tensor = tensor.movedim(-1, 0)
+    if tensor.ndim != 3 or tensor.shape[0] > _MAX_CHANNELS:
+        raise ValueError(
+            f"an array of shape {tuple(data.shape)} is no slice: give (H, W), (C, H, W) or (H, W, C) with C up to 4"
+        )
+    if isinstance(tensor, MetaTensor) and "bits" in tensor.meta:
+        return cast(MetaTensor, tensor.float())
+    height, width = tensor.shape[1:]
+    grid = flat_grid(height, width, bits=_bits(tensor.dtype), in_memory=True)
+    meta = grid.metadata("", 0)
+    return MetaTensor.ensure_torch_and_prune_meta(tensor.as_subclass(torch.Tensor).float().contiguous(), meta)
+
+
+def _bits(dtype: torch.dtype) -> int:
+    if dtype == torch.bool:
+        return 1
+    return 8 if dtype == torch.uint8 else max(16, dtype.itemsize * 8)

@@ -1,0 +1,114 @@
+"""Tumour masks of any kind to {0, 1}, and the check that they fit their image."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import AsDiscrete, MapTransform, Transform
+
+from braintumor_ext.errors import InputError
+from braintumor_ext.keys import IMAGE, LABEL, UNKNOWN
+from braintumor_ext.transforms.formats import has_suffix
+from braintumor_ext.transforms.load import slice_from_memory
+
+_ALPHA_CHANNELS = (2, 4)
+
+
+class ToBinaryMask(Transform):
+    """Turn a mask image of any kind into (1, H, W) float32 of 0 and 1; its metadata stay.
+
+    Every label is tumour: a pixel is 1 where any channel but alpha is at least 0.5 (1 bit, 0 and 1, 0 and 255, label
+    values, probabilities). JPEG blurs the edge of a mask of 0 and 255, so there the limit is 128. A mask with any
+    negative value is an unknown one and becomes -1 everywhere, also after a rotation has padded it with zeros.
+    """
+
+    def __init__(self) -> None:
+        self.threshold = AsDiscrete(threshold=0.5)
+        self.jpeg_threshold = AsDiscrete(threshold=128)
+
+    def __call__(self, img: np.ndarray | torch.Tensor) -> MetaTensor:
+        """Return the mask.
+
+        Args:
+            img: what `LoadImageSlice` gives, or an array or tensor that it accepts.
+
+        Raises:
+            InputError: if values are not finite.
+        """
+        loaded = slice_from_memory(img)
+        name = str(loaded.meta["filename_or_obj"])
+        values = loaded.as_subclass(torch.Tensor)
+        values = values[:-1] if values.shape[0] in _ALPHA_CHANNELS else values
+        if not torch.isfinite(values).all():
+            raise InputError(name or "mask in memory", "has NaN or infinite values", "Export the mask again")
+        strongest = values.amax(dim=0, keepdim=True)
+        if (values < 0).any():
+            binary = torch.full_like(strongest, float(UNKNOWN))
+        elif has_suffix(name, (".jpg", ".jpeg")) and strongest.max() > 1:
+            binary = torch.as_tensor(self.jpeg_threshold(strongest))
+        else:
+            binary = torch.as_tensor(self.threshold(strongest))
+        return MetaTensor(binary.float(), meta=loaded.meta, applied_operations=loaded.applied_operations)
+
+
+class ToBinaryMaskd(MapTransform):
+    """Dictionary form of `ToBinaryMask`.
+
+    Args:
+        keys: the masks to convert.
+        allow_missing_keys: whether an item may lack one of the keys (an unknown mask).
+    """
+
+    def __init__(self, keys: KeysCollection = LABEL, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.converter = ToBinaryMask()
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the item with its masks in 0 and 1."""
+        item = dict(data)
+        for key in self.key_iterator(item):
+            item[key] = self.converter(item[key])
+        return item
+
+
+class CheckSameSized(MapTransform):
+    """Refuse an item whose mask has another size than its image; the item passes unchanged otherwise.
+
+    Args:
+        keys: the image first, then what must have its size; absent ones are passed over.
+    """
+
+    def __init__(self, keys: KeysCollection = (IMAGE, LABEL)) -> None:
+        super().__init__(keys, allow_missing_keys=True)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the item.
+
+        Raises:
+            InputError: naming both files and both sizes.
+        """
+        item = dict(data)
+        loaded = [(key, item[key]) for key in self.key_iterator(item)]
+        for key, other in loaded[1:]:
+            first_key, first = loaded[0]
+            if first.shape[1:] != other.shape[1:]:
+                raise InputError(
+                    _name(other, key),
+                    f"is {_size(other)} pixels (width x height) where {_name(first, first_key)} is {_size(first)}",
+                    "Give a mask drawn on that very image, or leave the mask out",
+                )
+        return item
+
+
+def _name(img: np.ndarray | torch.Tensor, key: Hashable) -> str:
+    name = str(img.meta.get("filename_or_obj", "")) if isinstance(img, MetaTensor) else ""
+    return name or f"{key} in memory"
+
+
+def _size(img: np.ndarray | torch.Tensor) -> str:
+    return f"{img.shape[-1]} x {img.shape[-2]}"

@@ -1,0 +1,131 @@
+"""Putting masks of displayed slices back into the grid of the file that they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+from nibabel.orientations import apply_orientation
+from PIL import Image
+
+from braintumor_ext.transforms.formats import DICOM, NIFTI
+
+Mask = np.ndarray | torch.Tensor
+
+
+def to_native(mask: Mask, meta: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Return a slice's mask as an array in its file's own index order, and that array's affine.
+
+    Args:
+        mask: (H, W) or (1, H, W), true or non-zero in the tumour, as large as the slice was when it was read.
+        meta: the slice's metadata (see `SliceGrid.metadata`).
+
+    Returns:
+        uint8 array of 0 and 1, of the file's own shape (for a slice of a volume: zero in all others), and the (4, 4)
+        affine that takes its indices to RAS mm.
+
+    Raises:
+        ValueError: if the mask has another size than the slice.
+    """
+    return to_native_volume({max(int(meta["slice_index"]), 0): mask}, meta)
+
+
+def to_native_volume(masks: Mapping[int, Mask], meta: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the masks of several slices of one file as one array in its own index order, and that array's affine.
+
+    Args:
+        masks: slice index to mask, each as for `to_native`; slices that are absent are zero.
+        meta: the metadata of any slice of the file.
+
+    Raises:
+        ValueError: if a mask has another size than the slices, or the file has no slice of that index.
+    """
+    count = int(meta["slice_count"])
+    height, width = (int(n) for n in meta["slice_size"])
+    shown = np.zeros((height, width, count), dtype=np.uint8)
+    for index, mask in masks.items():
+        if not 0 <= index < count:
+            raise ValueError(f"{meta['filename_or_obj']} has no slice {index}: valid are 0 to {count - 1}")
+        shown[:, :, index] = _plane(mask, (height, width), str(meta["filename_or_obj"]))
+    array = apply_orientation(shown, np.asarray(meta["native_ornt"], dtype=np.float64))
+    native_shape = tuple(int(n) for n in meta["native_shape"])
+    ndim = int(meta["native_ndim"])
+    shape = native_shape[:ndim] + (1,) * (ndim - len(native_shape))
+    return np.ascontiguousarray(array.reshape(shape)), np.array(meta["native_affine"], dtype=np.float64)
+
+
+def write_mask(mask: Mask, meta: Mapping[str, Any], stem: str | Path) -> Path:
+    """Write a slice's mask in its file's own grid: PNG (0 and 255) for a picture, ``.nii.gz`` for NIfTI and DICOM.
+
+    A slice of a NIfTI or DICOM volume is written as a volume of the file's shape that is zero elsewhere; a frame of a
+    picture with several is written as one PNG of the frame.
+
+    Args:
+        mask: as for `to_native`.
+        meta: the slice's metadata.
+        stem: where to write, without a suffix; missing folders are made.
+
+    Returns:
+        the path that was written.
+
+    Raises:
+        ValueError: if the mask has another size than the slice.
+    """
+    if meta["container"] in (NIFTI, DICOM):
+        return _write_nifti(*to_native(mask, meta), Path(stem))
+    height, width = (int(n) for n in meta["slice_size"])
+    target = _with_suffix(Path(stem), ".png")
+    _picture(_plane(mask, (height, width), str(meta["filename_or_obj"]))).save(target)
+    return target
+
+
+def write_volume_mask(masks: Mapping[int, Mask], meta: Mapping[str, Any], stem: str | Path) -> Path:
+    """Write the masks of several slices of one file in its own grid: multi-page TIFF for a picture, else ``.nii.gz``.
+
+    Args:
+        masks: as for `to_native_volume`.
+        meta: the metadata of any slice of the file.
+        stem: where to write, without a suffix; missing folders are made.
+
+    Returns:
+        the path that was written.
+
+    Raises:
+        ValueError: as for `to_native_volume`.
+    """
+    volume, affine = to_native_volume(masks, meta)
+    if meta["container"] in (NIFTI, DICOM):
+        return _write_nifti(volume, affine, Path(stem))
+    target = _with_suffix(Path(stem), ".tif")
+    pages = [_picture(page) for page in np.moveaxis(np.atleast_3d(volume), 2, 0)]
+    pages[0].save(target, save_all=True, append_images=pages[1:], compression="tiff_lzw")
+    return target
+
+
+def _plane(mask: Mask, size: tuple[int, int], name: str) -> np.ndarray:
+    plane = np.asarray(mask.detach().cpu() if isinstance(mask, torch.Tensor) else mask)
+    plane = plane[0] if plane.ndim == 3 and plane.shape[0] == 1 else plane
+    if plane.shape != size:
+        raise ValueError(f"a mask of shape {plane.shape} does not fit the slice of {name}, whose size is {size}")
+    return (plane > 0).astype(np.uint8)
+
+
+def _picture(plane: np.ndarray) -> Image.Image:
+    return Image.fromarray(plane * np.uint8(255))
+
+
+def _with_suffix(stem: Path, suffix: str) -> Path:
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    return stem.with_name(stem.name + suffix)  # with_suffix() would cut names such as "1.2.840.1"
+
+
+def _write_nifti(array: np.ndarray, affine: np.ndarray, stem: Path) -> Path:
+    image = nib.Nifti1Image(array, affine)
+    image.header.set_xyzt_units("mm")
+    target = _with_suffix(stem, ".nii.gz")
+    nib.save(image, target)
+    return target

@@ -1,0 +1,86 @@
+"""NIfTI files through nibabel, turned to radiological display by their affine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.data import NibabelReader
+from nibabel.orientations import apply_orientation, ornt_transform
+
+from braintumor_ext.errors import InputError
+from braintumor_ext.transforms.formats import NIFTI
+from braintumor_ext.transforms.grid import IDENTITY_ORNT, SliceGrid, patient_grid
+
+
+def nifti_grid(path: Path) -> SliceGrid:
+    """Return a NIfTI file's grid from its header.
+
+    Args:
+        path: a file with two or three spatial axes; further axes must have length 1.
+
+    Raises:
+        InputError: if the header is damaged, has a fourth axis, holds colours or complex numbers, or no usable affine.
+    """
+    return _grid(path, _opened(path))
+
+
+def nifti_pixels(path: Path) -> np.ndarray:
+    """Return the slices of a NIfTI file as a person sees them, (slices, 1, H, W), with its scaling applied.
+
+    Args:
+        path: as for `nifti_grid`.
+
+    Raises:
+        InputError: as for `nifti_grid`, and if the data are truncated or damaged.
+    """
+    image = _opened(path)
+    grid = _grid(path, image)
+    try:
+        data = np.asanyarray(image.dataobj)
+    except Exception as error:  # gzip, zlib, OSError, ValueError: all mean that the bytes are not there
+        raise _damaged(path, error) from error
+    to_display = ornt_transform(IDENTITY_ORNT, grid.native_ornt)
+    shown = apply_orientation(data.reshape(grid.native_shape), to_display)
+    return np.moveaxis(shown, 2, 0)[:, None]
+
+
+def _opened(path: Path) -> Any:
+    try:
+        return NibabelReader().read(str(path))
+    except Exception as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    reason = str(error) or type(error).__name__
+    return InputError(path, f"is no NIfTI file, or truncated or damaged ({reason})", "Copy it again from its source")
+
+
+def _grid(path: Path, image: Any) -> SliceGrid:
+    shape = tuple(int(n) for n in image.shape)
+    if len(shape) < 2 or any(n > 1 for n in shape[3:]) or 0 in shape:
+        raise InputError(
+            path,
+            f"has shape {shape} where a slice or a volume is expected",
+            "Save one volume of the series as its own file",
+        )
+    stored = image.get_data_dtype()
+    if stored.fields is not None or stored.kind == "c":
+        raise InputError(
+            path, f"holds values of type {stored} where one grey value a voxel is expected", "Convert it to grey"
+        )
+    affine = np.asarray(image.affine, dtype=np.float64)
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+        raise InputError(path, f"has an affine that cannot be inverted: {affine.tolist()}", "Repair its header")
+    padded = (*shape[:3], 1)[:3]
+    return patient_grid(NIFTI, _bits(image), (padded[0], padded[1], padded[2]), len(shape), affine)
+
+
+def _bits(image: Any) -> int:
+    stored = image.get_data_dtype()
+    slope, intercept = getattr(image.dataobj, "slope", 1.0), getattr(image.dataobj, "inter", 0.0)
+    if stored == np.uint8 and (slope, intercept) == (1.0, 0.0):
+        return 8
+    return max(16, stored.itemsize * 8)

@@ -1,0 +1,155 @@
+"""Reading one slice of any supported file, as a person sees it: row 0 on top, column 0 at the left of the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.data import ImageReader, MetaTensor
+from monai.utils import ensure_tuple, look_up_option
+
+from braintumor_ext.errors import InputError
+from braintumor_ext.transforms.dicom_file import DICOM_READERS, dicom_grid, dicom_pixels
+from braintumor_ext.transforms.formats import DICOM, NIFTI, container_of, is_supported
+from braintumor_ext.transforms.grid import SliceGrid
+from braintumor_ext.transforms.nifti_file import nifti_grid, nifti_pixels
+from braintumor_ext.transforms.picture_file import picture_grid, picture_pixels
+
+
+@dataclass(frozen=True)
+class SourceSlice:
+    """One slice and where it came from.
+
+    Args:
+        path: the file.
+        index: 0-based index of the slice in the file.
+        grid: the grid of all of the file's slices.
+        pixels: (C, H, W) float32, values as stored.
+    """
+
+    path: Path
+    index: int
+    grid: SliceGrid
+    pixels: np.ndarray
+
+
+class SliceReader(ImageReader):
+    """Read one slice from a picture, a DICOM or a NIfTI file, chosen by the file's content.
+
+    Pictures go through Pillow (an EXIF orientation is honoured), DICOM through `monai.data.ITKReader` (or
+    `PydicomReader`), NIfTI through `monai.data.NibabelReader`. The array is (C, H, W) with row 0 on top and column 0 at
+    the left of the screen: pictures and DICOM as stored, NIfTI in radiological display (see `patient_grid`). Usable in
+    ``monai.transforms.LoadImaged(keys="image", reader=SliceReader)``, which however tries MONAI's own readers after a
+    failure; `LoadImageSliced` does not.
+
+    Args:
+        slice_index: 0-based index of the slice to read from a volume; may be absent for a file of one slice.
+        dicom_reader: ``itk`` or ``pydicom``: which one decodes DICOM pixels first.
+    """
+
+    def __init__(self, slice_index: int | None = None, dicom_reader: str = "itk") -> None:
+        super().__init__()
+        self.slice_index = slice_index
+        self.dicom_reader = look_up_option(dicom_reader, DICOM_READERS)
+
+    def verify_suffix(self, filename: Sequence[str | PathLike[str]] | str | PathLike[str]) -> bool:
+        """Return whether the file or files are supported, by suffix.
+
+        Args:
+            filename: a path, or several.
+        """
+        return all(is_supported(Path(name)) for name in ensure_tuple(filename))
+
+    def read(self, data: Sequence[str | PathLike[str]] | str | PathLike[str], **kwargs: Any) -> SourceSlice:
+        """Return one slice of a file.
+
+        Args:
+            data: the path of one file.
+            kwargs: ``slice_index`` here goes before the one given at construction.
+
+        Raises:
+            InputError: if the file cannot be read, or is a volume and no valid slice of it was chosen.
+        """
+        paths = ensure_tuple(data)
+        if len(paths) != 1:
+            raise ValueError(f"one file is read at a time, got {len(paths)}")
+        path = Path(paths[0])
+        container_of(path)  # tells what is wrong with a path that cannot be opened, before its time stamp is asked for
+        status = path.stat()
+        grid, pixels = _volume(path, status.st_mtime_ns, status.st_size, self.dicom_reader)
+        index = _checked_index(path, grid.slice_count, kwargs.get("slice_index", self.slice_index))
+        # A copy: the volume behind it stays in the cache and must not change with the slice.
+        return SourceSlice(path, index, grid, np.array(pixels[index], dtype=np.float32, order="C"))
+
+    def get_data(self, img: SourceSlice) -> tuple[np.ndarray, dict[str, Any]]:
+        """Return a slice's values, (C, H, W) float32, and its metadata (see `SliceGrid.metadata`).
+
+        Args:
+            img: what `read` returned.
+        """
+        return img.pixels, img.grid.metadata(img.path, img.index)
+
+
+def read_slice(path: str | Path, slice_index: int | None = None, dicom_reader: str = "itk") -> MetaTensor:
+    """Return one slice of a file, (C, H, W) float32, values as stored, with the metadata of `SliceGrid.metadata`.
+
+    Args:
+        path: a picture, a DICOM or a NIfTI file.
+        slice_index: 0-based index of the slice in a volume.
+        dicom_reader: as in `SliceReader`.
+
+    Raises:
+        InputError: if the file cannot be read, or is a volume and no valid slice of it was chosen.
+    """
+    reader = SliceReader(slice_index, dicom_reader)
+    array, meta = reader.get_data(reader.read(path))
+    return MetaTensor.ensure_torch_and_prune_meta(array, meta)
+
+
+def count_slices(path: str | Path) -> int:
+    """Return the number of slices in a file, from its header.
+
+    Args:
+        path: a picture, a DICOM or a NIfTI file.
+
+    Raises:
+        InputError: if the file cannot be read.
+    """
+    return _grid(Path(path)).slice_count
+
+
+def _grid(path: Path) -> SliceGrid:
+    container = container_of(path)
+    if container == NIFTI:
+        return nifti_grid(path)
+    return dicom_grid(path) if container == DICOM else picture_grid(path)
+
+
+# Two files, an image and its mask: reading all slices of a volume, one after the other, decodes it once.
+@lru_cache(maxsize=2)
+def _volume(path: Path, modified_ns: int, size: int, dicom_reader: str) -> tuple[SliceGrid, np.ndarray]:
+    container = container_of(path)
+    if container == NIFTI:
+        return nifti_grid(path), nifti_pixels(path)
+    if container == DICOM:
+        return dicom_grid(path), dicom_pixels(path, dicom_reader)
+    return picture_grid(path), picture_pixels(path)
+
+
+def _checked_index(path: Path, count: int, index: int | None) -> int:
+    if index is None:
+        if count > 1:
+            raise InputError(
+                path,
+                f"holds {count} slices where one slice is expected",
+                f"Choose with --slices all, --slices middle or --slices N, where N is 0 to {count - 1}",
+            )
+        return 0
+    if not 0 <= index < count:
+        raise InputError(path, f"has no slice {index}", f"Give --slices N, where N is 0 to {count - 1}")
+    return int(index)

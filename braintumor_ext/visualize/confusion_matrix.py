@@ -1,0 +1,42 @@
+"""A picture of which classes are taken for which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+
+import numpy as np
+
+from braintumor_ext.data.classes import display_name
+from braintumor_ext.visualize.figure import new_figure, save_png
+
+
+def plot_confusion_matrix(
+    confusion: np.ndarray, class_names: Sequence[str], path: str | PathLike[str], title: str = ""
+) -> None:
+    """Write a PNG with the counts and, as colour and percentage, the share of each true class.
+
+    Args:
+        confusion: (K, K) counts, true class (rows) by predicted class (columns).
+        class_names: the K class names in the order of their indices.
+        path: the PNG file.
+        title: a line above the matrix.
+    """
+    confusion = np.asarray(confusion)
+    support = confusion.sum(1, keepdims=True)
+    share = np.divide(confusion, support, out=np.zeros(confusion.shape), where=support > 0)
+    names, size = [display_name(name) for name in class_names], len(class_names)
+    figure = new_figure(3.2 + 0.95 * size, 2.2 + 0.85 * size)
+    axes = figure.add_subplot()
+    image = axes.imshow(share, cmap="cividis", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(confusion):
+        percent = f"\n{share[row, column]:.0%}" if support[row, 0] else ""
+        colour = "black" if share[row, column] > 0.55 else "white"
+        axes.text(column, row, f"{count}{percent}", ha="center", va="center", color=colour, fontsize=11)
+    axes.set_xticks(range(size), names, rotation=30, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(size), [f"{name} ({n})" for name, n in zip(names, support[:, 0], strict=True)])
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class (slices)")
+    axes.set_title(title or "Confusion matrix")
+    figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.85)
+    save_png(figure, path)

@@ -1,0 +1,41 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def _real_data(name: str) -> Path:
+    root = Path(os.environ.get("BRAINTUMOR_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not (root / name).is_dir():
+        pytest.skip(f"no real data at {root / name}: set BRAINTUMOR_DATA")
+    return root / name
+
+
+@pytest.fixture(scope="session")
+def bundle_root() -> Path:
+    """The repository's root, which is the bundle's."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def brain_tumor_mri() -> Path:
+    """2,870 real slices in Training/<class>, masks/<class> and groups.csv."""
+    return _real_data("brain-tumor-mri")
+
+
+@pytest.fixture(scope="session")
+def dicom_head() -> Path:
+    """32 real DICOM slices of one healthy head."""
+    return _real_data("dicom-head")
+
+
+@pytest.fixture(scope="session")
+def nifti_glioblastoma() -> Path:
+    """Two real T1 volumes with tumour masks."""
+    return _real_data("nifti-glioblastoma")

@@ -1,0 +1,112 @@
+"""The joint loss against values computed by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from braintumor_ext.losses import JointLoss
+
+
+def logit(p: float) -> float:
+    return math.log(p / (1 - p))
+
+
+def target(classes, masks):
+    return {"class": torch.tensor(classes), "label": torch.as_tensor(masks, dtype=torch.float32)}
+
+
+def test_it_equals_the_formula_on_two_slices():
+    # class: uniform logits over 4 -> cross entropy ln 4 whatever the smoothing
+    # mask: 2x2 pixels, one slice all tumour and one empty, p = 0.8 everywhere
+    # Dice (smooth 1): 1 - (2 * 4 * 0.8 + 1) / (8 * 0.8 + 4 + 1) = 1 - 7.4 / 11.4
+    # BCE: half the pixels -ln 0.8, half -ln 0.2
+    masks = torch.stack([torch.ones(1, 2, 2), torch.zeros(1, 2, 2)])
+    prediction = {"class": torch.zeros(2, 4), "mask": torch.full((2, 1, 2, 2), logit(0.8))}
+    dice, bce = 1 - 7.4 / 11.4, -(math.log(0.8) + math.log(0.2)) / 2
+    expected = 0.7 * math.log(4) + 0.3 * (0.5 * dice + 0.5 * bce)
+    assert JointLoss()(prediction, target([0, 3], masks)).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_label_smoothing_gives_a_tenth_to_all_classes():
+    # p = softmax([2, 0, 0, 0]); smoothed target 0.925 on the true class, 0.025 on each other
+    logits = torch.tensor([[2.0, 0, 0, 0]])
+    log_p = [2 - math.log(math.exp(2) + 3), -math.log(math.exp(2) + 3)]
+    expected = -(0.925 * log_p[0] + 3 * 0.025 * log_p[1])
+    assert JointLoss().class_loss(logits, torch.tensor([0])).item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.7, 1.0])
+def test_alpha_weighs_the_two_parts(alpha):
+    torch.manual_seed(0)
+    loss = JointLoss(alpha=alpha)
+    prediction = {"class": torch.randn(3, 4), "mask": torch.randn(3, 1, 8, 8)}
+    goal = target([0, 1, 2], (torch.rand(3, 1, 8, 8) > 0.5))
+    parts = loss.class_loss(prediction["class"], goal["class"]), loss.segmentation_loss(prediction["mask"], goal["label"])
+    torch.testing.assert_close(loss(prediction, goal), alpha * parts[0] + (1 - alpha) * parts[1])
+
+
+def test_an_empty_slice_with_little_predicted_adds_next_to_nothing():
+    # seven slices segmented all but perfectly and one empty one predicted at 0.001 everywhere
+    masks = torch.zeros(8, 1, 224, 224)
+    masks[:7, :, 80:120, 80:120] = 1
+    logits = torch.where(masks > 0, 12.0, -12.0)
+    well = JointLoss().segmentation_loss(logits[:7], masks[:7])
+    logits[7] = logit(0.001)
+    with_empty = JointLoss().segmentation_loss(logits, masks)
+    assert 0 <= with_empty - well < 0.02
+
+
+def test_unknown_masks_take_part_in_the_class_only():
+    torch.manual_seed(0)
+    prediction = {"class": torch.randn(3, 4), "mask": torch.randn(3, 1, 8, 8)}
+    masks = (torch.rand(3, 1, 8, 8) > 0.5).float()
+    masks[1] = -1
+    loss = JointLoss()
+    kept = {name: value[[0, 2]] for name, value in prediction.items()}
+    expected = 0.7 * loss.class_loss(prediction["class"], torch.tensor([0, 1, 2]))
+    expected += 0.3 * loss.segmentation_loss(kept["mask"], masks[[0, 2]])
+    torch.testing.assert_close(loss(prediction, target([0, 1, 2], masks)), expected)
+
+
+def test_a_rotated_unknown_mask_with_zero_corners_is_still_unknown():
+    masks = torch.full((1, 1, 4, 4), -1.0)
+    masks[..., 0, 0] = 0
+    prediction = {"class": torch.zeros(1, 4), "mask": torch.randn(1, 1, 4, 4)}
+    assert JointLoss().segmentation_loss(prediction["mask"], masks).item() == 0
+
+
+def test_unknown_classes_take_part_in_the_mask_only():
+    torch.manual_seed(0)
+    prediction = {"class": torch.randn(3, 4), "mask": torch.randn(3, 1, 8, 8)}
+    masks = (torch.rand(3, 1, 8, 8) > 0.5).float()
+    loss = JointLoss()
+    expected = 0.7 * loss.class_loss(prediction["class"][:1], torch.tensor([2]))
+    expected += 0.3 * loss.segmentation_loss(prediction["mask"], masks)
+    torch.testing.assert_close(loss(prediction, target([2, -1, -1], masks)), expected)
+
+
+def test_a_batch_of_unknowns_is_finite_and_can_be_trained_on():
+    prediction = {
+        "class": torch.randn(2, 4, requires_grad=True),
+        "mask": torch.randn(2, 1, 8, 8, requires_grad=True),
+    }
+    loss = JointLoss()(prediction, target([-1, -1], -torch.ones(2, 1, 8, 8)))
+    loss.backward()
+    assert loss.item() == 0
+    assert prediction["class"].grad.abs().sum() == 0
+    assert prediction["mask"].grad.abs().sum() == 0
+
+
+def test_half_precision_logits_do_not_overflow():
+    masks = torch.ones(32, 1, 224, 224)
+    prediction = {"class": torch.zeros(32, 4).half(), "mask": torch.full((32, 1, 224, 224), 9.0).half()}
+    assert torch.isfinite(JointLoss()(prediction, target([0] * 32, masks)))
+
+
+@pytest.mark.parametrize("kwargs", [{"alpha": 1.5}, {"dice_weight": -0.1}])
+def test_a_weight_outside_its_range_is_refused(kwargs):
+    with pytest.raises(ValueError, match="must lie in"):
+        JointLoss(**kwargs)

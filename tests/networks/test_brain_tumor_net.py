@@ -1,0 +1,107 @@
+"""The whole network: shapes, both heads against plain computations, TorchScript, checkpoints."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from braintumor_ext.errors import InputError
+from braintumor_ext.networks import BrainTumorNet, HeadView, SegmentationDecoder, load_checkpoint
+
+
+@pytest.fixture(scope="module")
+def net():
+    torch.manual_seed(0)
+    return BrainTumorNet().eval()
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "shape", "classes"),
+    [
+        ({}, (2, 3, 224, 224), 4),
+        ({"num_classes": 2, "in_channels": 1}, (1, 1, 32, 32), 2),
+        ({"attention": False, "in_channels": 5}, (1, 5, 65, 97), 4),
+    ],
+)
+def test_outputs_have_the_inputs_size(kwargs, shape, classes):
+    with torch.no_grad():
+        out = BrainTumorNet(**kwargs).eval()(torch.randn(shape))
+    assert out["class"].shape == (shape[0], classes)
+    assert out["mask"].shape == (shape[0], 1, *shape[2:])
+
+
+def test_an_image_below_32_pixels_is_refused(net):
+    with pytest.raises(ValueError, match="at least 32 x 32 pixels, got 31 x 40"):
+        net(torch.zeros(1, 3, 31, 40))
+
+
+def test_the_classification_head_is_pooling_and_two_layers(net):
+    with torch.no_grad():
+        x = torch.randn(2, 3, 64, 64)
+        c5 = net.encoder(x)[3]
+        first, last = net.classifier[2], net.classifier[5]
+        assert (first.in_features, first.out_features, last.out_features) == (2048, 1024, 4)
+        expected = torch.relu(c5.mean((2, 3)) @ first.weight.T + first.bias) @ last.weight.T + last.bias
+        torch.testing.assert_close(net(x)["class"], expected, rtol=1e-4, atol=1e-3)
+    assert net.classifier[4].p == 0.5
+
+
+def test_the_decoder_is_a_feature_pyramid_summed_on_c2s_grid():
+    torch.manual_seed(0)
+    channels, size = (8, 16, 24, 32), 32
+    decoder = SegmentationDecoder(channels, pyramid_channels=6)
+    features = [torch.randn(2, c, size // 2**i, size // 2**i) for i, c in enumerate(channels)]
+    inner, outer = decoder.pyramid.inner_blocks, decoder.pyramid.layer_blocks
+    # the pyramid of the paper, written out: lateral 1x1, top-down nearest, 3x3 on each level
+    top = F.conv2d(features[3], inner[3].weight, inner[3].bias)
+    levels = [F.conv2d(top, outer[3].weight, outer[3].bias, padding=1)]
+    for i in (2, 1, 0):
+        top = F.conv2d(features[i], inner[i].weight, inner[i].bias) + top.repeat_interleave(2, 2).repeat_interleave(2, 3)
+        levels.insert(0, F.conv2d(top, outer[i].weight, outer[i].bias, padding=1))
+    upsampled = [F.interpolate(v, scale_factor=2**i, mode="bilinear") if i else v for i, v in enumerate(levels)]
+    logits = torch.einsum("bchw,oc->bohw", sum(upsampled), decoder.head.weight[:, :, 0, 0]) + decoder.head.bias
+    expected = F.interpolate(logits, size=(128, 128), mode="bilinear")
+    torch.testing.assert_close(decoder(features, 128, 128), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_it_scripts_and_gives_the_same(net):
+    scripted = torch.jit.script(net)
+    x = torch.randn(1, 3, 48, 64)
+    with torch.no_grad():
+        ours, theirs = net(x), scripted(x)
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_views_share_weights_and_give_one_tensor(net):
+    x = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        for head in ("class", "mask"):
+            view = HeadView(net, head)
+            assert next(view.parameters()).data_ptr() == next(net.parameters()).data_ptr()
+            torch.testing.assert_close(view(x), net(x)[head])
+
+
+def test_the_number_of_values_is_what_the_docs_say(net):
+    assert sum(p.numel() for p in net.parameters()) == 29_651_665
+
+
+def test_a_checkpoint_of_another_architecture_names_what_differs(net, tmp_path):
+    torch.save(BrainTumorNet(num_classes=3).state_dict(), tmp_path / "three.pt")
+    with pytest.raises(InputError, match=r"three\.pt.*classifier\.5\.bias \(3,\) instead of \(4,\).*class_names"):
+        load_checkpoint(net, tmp_path / "three.pt")
+
+
+@pytest.mark.parametrize("content", [{"model": {"a": torch.zeros(1)}}, [1, 2]])
+def test_a_nested_checkpoint_is_refused_not_silently_skipped(net, tmp_path, content):
+    torch.save(content, tmp_path / "nested.pt")
+    with pytest.raises(InputError, match="not a flat state dict"):
+        load_checkpoint(net, tmp_path / "nested.pt")
+
+
+def test_a_broken_or_missing_checkpoint_is_named(net, tmp_path):
+    (tmp_path / "broken.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(InputError, match=r"broken\.pt: not a readable PyTorch checkpoint"):
+        load_checkpoint(net, tmp_path / "broken.pt")
+    with pytest.raises(InputError, match="no such checkpoint"):
+        load_checkpoint(net, tmp_path / "absent.pt")

@@ -1,0 +1,150 @@
+from pathlib import Path
+
+import itk
+import numpy as np
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+
+from braintumor_ext.errors import InputError
+from braintumor_ext.transforms import count_slices, read_grey, read_slice
+from tests.transforms.files import gradient, write_dicom
+
+READERS = ["itk", "pydicom"]
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_rows_columns_and_rescaled_values_are_as_stored(tmp_path: Path, reader: str) -> None:
+    pixels = gradient(dtype=np.int16) - 50
+    path = write_dicom(tmp_path / "a.dcm", pixels, RescaleSlope="2.5", RescaleIntercept="-7")
+    np.testing.assert_allclose(read_slice(path, dicom_reader=reader)[0].numpy(), pixels * 2.5 - 7)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_monochrome1_is_inverted(tmp_path: Path, reader: str) -> None:
+    pixels = gradient()
+    path = write_dicom(tmp_path / "a.dcm", pixels, PhotometricInterpretation="MONOCHROME1")
+    np.testing.assert_array_equal(read_slice(path, dicom_reader=reader)[0].numpy(), 255 - pixels.astype(int))
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_monochrome1_gives_the_grey_of_its_negative(tmp_path: Path, reader: str) -> None:
+    pixels = gradient(dtype=np.int16) - 30
+    tags = {"RescaleSlope": "3", "RescaleIntercept": "11"}
+    plain = write_dicom(tmp_path / "a.dcm", pixels, **tags)
+    negative = write_dicom(tmp_path / "b.dcm", -1 - pixels, PhotometricInterpretation="MONOCHROME1", **tags)
+    np.testing.assert_allclose(
+        read_slice(negative, dicom_reader=reader).numpy(), read_slice(plain, dicom_reader=reader).numpy()
+    )
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_frames_are_slices(tmp_path: Path, reader: str) -> None:
+    pixels = np.stack([gradient(dtype=np.uint16) + 100 * k for k in range(3)])
+    path = write_dicom(tmp_path / "a.dcm", pixels)
+    assert count_slices(path) == 3
+    np.testing.assert_array_equal(read_slice(path, 1, dicom_reader=reader)[0].numpy(), pixels[1])
+    with pytest.raises(InputError, match=r"holds 3 slices.*--slices"):
+        read_slice(path)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_colour_comes_channels_first(tmp_path: Path, reader: str) -> None:
+    pixels = np.stack([gradient(), gradient() // 2, gradient() // 3], axis=-1)
+    read = read_slice(write_dicom(tmp_path / "a.dcm", pixels), dicom_reader=reader)
+    np.testing.assert_array_equal(read.numpy(), np.moveaxis(pixels, -1, 0))
+
+
+def test_8_bit_values_are_ready_for_display(tmp_path: Path) -> None:
+    np.testing.assert_allclose(read_grey(write_dicom(tmp_path / "a.dcm", gradient())), gradient() / np.float32(255))
+
+
+def test_the_affine_follows_the_header(tmp_path: Path) -> None:
+    meta = read_slice(write_dicom(tmp_path / "a.dcm", gradient())).meta
+    # Rows are 0.8 mm apart and run to P, columns 0.5 mm and run to L; LPS (-10, -20, 30) is RAS (10, 20, 30).
+    expected = [[0, -0.5, 0, 10], [-0.8, 0, 0, 20], [0, 0, 4, 30], [0, 0, 0, 1]]
+    np.testing.assert_allclose(np.asarray(meta["affine"]), expected)
+    np.testing.assert_allclose(meta["spacing"], [0.8, 0.5])
+
+
+def test_the_geometry_of_enhanced_frames_is_read(tmp_path: Path) -> None:
+    measures, orientation, shared = Dataset(), Dataset(), Dataset()
+    measures.PixelSpacing, measures.SliceThickness = [0.9, 0.6], 2
+    orientation.ImageOrientationPatient = [1, 0, 0, 0, 0, -1]
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [orientation]
+    frames = []
+    for k in range(3):
+        position, frame = Dataset(), Dataset()
+        position.ImagePositionPatient = [-10, 5.0 * k, 30]
+        frame.PlanePositionSequence = [position]
+        frames.append(frame)
+    path = write_dicom(
+        tmp_path / "a.dcm",
+        np.stack([gradient(dtype=np.uint16)] * 3),
+        PixelSpacing=None,
+        ImageOrientationPatient=None,
+        ImagePositionPatient=None,
+        SliceThickness=None,
+        SharedFunctionalGroupsSequence=[shared],
+        PerFrameFunctionalGroupsSequence=frames,
+    )
+    meta = read_slice(path, 2).meta
+    expected = [[0, -0.6, 0, 10], [0, 0, -5, -10], [-0.9, 0, 0, 30], [0, 0, 0, 1]]
+    np.testing.assert_allclose(np.asarray(meta["affine"]), expected, atol=1e-9)
+    np.testing.assert_allclose(meta["spacing"], [0.9, 0.6])
+
+
+def test_unknown_geometry_has_no_spacing(tmp_path: Path) -> None:
+    tags = dict.fromkeys(["PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient"])
+    meta = read_slice(write_dicom(tmp_path / "a.dcm", gradient(), **tags)).meta
+    assert np.isnan(meta["spacing"]).all()
+    assert abs(np.linalg.det(np.asarray(meta["affine"]))) > 0
+
+
+def test_a_truncated_file_is_an_error(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "a.dcm", gradient(200, 200, np.uint16))
+    path.write_bytes(path.read_bytes()[:-20000])
+    with pytest.raises(InputError, match="cannot be decoded"):
+        read_slice(path)
+
+
+def test_a_file_without_pixels_is_an_error(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "a.dcm", gradient(), Rows=None, Columns=None, PixelData=None)
+    with pytest.raises(InputError, match="holds no DICOM image"):
+        read_slice(path)
+
+
+def test_text_named_dcm_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.dcm").write_text("not a DICOM file, though it says so " * 20)
+    with pytest.raises(InputError, match="DICOM"):
+        read_slice(tmp_path / "a.dcm")
+
+
+def test_the_other_reader_takes_over(tmp_path: Path) -> None:
+    # A file older than the preamble: ITK needs the signature, pydicom reads it by force.
+    path = write_dicom(tmp_path / "a.dcm", gradient(dtype=np.uint16))
+    whole = path.read_bytes()
+    data_set = whole.index(b"\x08\x00\x16\x00")  # the first element after the file meta group
+    implicit = tmp_path / "b.dcm"
+    implicit.write_bytes(whole[data_set:])
+    np.testing.assert_array_equal(read_slice(implicit)[0].numpy(), gradient(dtype=np.uint16))
+
+
+@pytest.mark.real_data
+def test_both_readers_give_the_same_real_slices(dicom_head: Path) -> None:
+    paths = sorted(dicom_head.glob("*.dcm"))[::4]
+    for path in paths:
+        by_itk, by_pydicom = (read_slice(path, dicom_reader=reader) for reader in READERS)
+        assert by_itk.shape == (1, 384, 274)
+        np.testing.assert_array_equal(by_itk.numpy(), by_pydicom.numpy())
+        np.testing.assert_array_equal(by_itk[0].numpy(), pydicom.dcmread(path).pixel_array)
+        np.testing.assert_array_equal(np.asarray(by_itk.affine), np.asarray(by_pydicom.affine))
+
+
+@pytest.mark.real_data
+def test_real_pixels_lie_where_itk_places_them(dicom_head: Path) -> None:
+    path = min(dicom_head.glob("*.dcm"))
+    image, affine = itk.imread(str(path)), np.asarray(read_slice(path).affine)
+    for row, column in [(0, 0), (383, 0), (10, 250)]:
+        lps = np.array(image.TransformIndexToPhysicalPoint([column, row, 0]))
+        np.testing.assert_allclose((affine @ (row, column, 0, 1))[:3], lps * (-1, -1, 1), atol=1e-4)

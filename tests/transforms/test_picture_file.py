@@ -1,0 +1,108 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFile
+
+from braintumor_ext.errors import InputError
+from braintumor_ext.transforms import count_slices, read_grey, read_slice
+from tests.transforms.files import gradient
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "gif"])
+def test_lossless_grey_pictures_keep_rows_columns_and_values(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(gradient()).save(path)
+    np.testing.assert_array_equal(np.rint(read_grey(path) * 255), gradient())
+    assert read_slice(path).meta["bits"] == 8
+
+
+def test_a_16_bit_png_keeps_its_values(tmp_path: Path) -> None:
+    pixels = gradient(dtype=np.uint16) * 250
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    read = read_slice(tmp_path / "a.png")
+    np.testing.assert_array_equal(read[0].numpy(), pixels)
+    assert read.meta["bits"] == 16
+
+
+def test_a_float_tiff_keeps_its_values(tmp_path: Path) -> None:
+    pixels = gradient(dtype=np.float32) / 7 - 3
+    Image.fromarray(pixels).save(tmp_path / "a.tif")
+    np.testing.assert_array_equal(read_slice(tmp_path / "a.tif")[0].numpy(), pixels)
+
+
+@pytest.mark.parametrize(("mode", "channels"), [("1", 1), ("L", 1), ("LA", 2), ("RGB", 3), ("RGBA", 4), ("P", 3)])
+def test_channels_come_first_for_every_mode(tmp_path: Path, mode: str, channels: int) -> None:
+    Image.fromarray(gradient()).convert("RGB").convert(mode).save(tmp_path / "a.png")
+    assert read_slice(tmp_path / "a.png").shape == (channels, 40, 30)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photograph_is_read_as_its_exif_orientation_shows_it(tmp_path: Path, orientation: int) -> None:
+    shown = Image.fromarray(gradient())
+    # What a camera stores for each orientation so that a viewer shows `shown` (EXIF 2.3, tag 0x0112).
+    method = Image.Transpose
+    stored = {
+        1: None,
+        2: method.FLIP_LEFT_RIGHT,
+        3: method.ROTATE_180,
+        4: method.FLIP_TOP_BOTTOM,
+        5: method.TRANSPOSE,
+        6: method.ROTATE_90,
+        7: method.TRANSVERSE,
+        8: method.ROTATE_270,
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    (shown if stored is None else shown.transpose(stored)).save(tmp_path / "a.png", exif=exif)
+    read = read_slice(tmp_path / "a.png")
+    np.testing.assert_array_equal(read[0].numpy(), gradient())
+    assert tuple(read.meta["slice_size"]) == (40, 30)
+
+
+def test_frames_are_slices(tmp_path: Path) -> None:
+    frames = [Image.fromarray(gradient() + k) for k in range(4)]
+    frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:])
+    assert count_slices(tmp_path / "a.tif") == 4
+    np.testing.assert_array_equal(read_slice(tmp_path / "a.tif", 2)[0].numpy(), gradient() + 2)
+    with pytest.raises(InputError, match=r"holds 4 slices.*--slices"):
+        read_slice(tmp_path / "a.tif")
+
+
+def test_a_gif_of_several_frames_is_read_frame_by_frame(tmp_path: Path) -> None:
+    frames = [Image.fromarray(np.full((20, 30), value, np.uint8)) for value in (10, 120, 250)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert count_slices(tmp_path / "a.gif") == 3
+    assert [round(float(read_slice(tmp_path / "a.gif", k)[0, 5, 5])) for k in range(3)] == [10, 120, 250]
+
+
+def test_frames_of_several_sizes_are_an_error(tmp_path: Path) -> None:
+    frames = [Image.fromarray(gradient(20, 30)), Image.fromarray(gradient(10, 15))]
+    frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:])
+    with pytest.raises(InputError, match="several sizes"):
+        read_slice(tmp_path / "a.tif", 0)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "tif", "gif"])
+@pytest.mark.parametrize("lenient", [False, True], ids=["strict", "lenient Pillow"])
+def test_a_truncated_picture_is_an_error_not_a_half_grey_slice(
+    tmp_path: Path, suffix: str, lenient: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / f"a.{suffix}"
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", lenient)
+    with pytest.raises(InputError, match="truncated or damaged") as caught:
+        read_slice(path)
+    assert str(path) in str(caught.value)
+    assert lenient == ImageFile.LOAD_TRUNCATED_IMAGES
+
+
+@pytest.mark.real_data
+def test_real_slices_match_pillow(brain_tumor_mri: Path) -> None:
+    for folder in sorted((brain_tumor_mri / "Training").iterdir()):
+        for path in sorted(folder.iterdir())[:3]:
+            with Image.open(path) as image:
+                expected = np.asarray(image.convert("L"), dtype=np.float32) / 255
+            np.testing.assert_array_equal(read_grey(path), expected)
