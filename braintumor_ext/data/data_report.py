@@ -177,8 +177,8 @@ def report_markdown(report: Mapping[str, Any]) -> str:
     lines = [
         f"# Data report: {report['name']}",
         "",
-        f"Protocol `{report['protocol']}`, split seed {report['split_seed']}. {images['used']:,} of {images['found']:,} "
-        f"image files are used.",
+        f"Protocol `{report['protocol']}`, split seed {report['split_seed']}. Used are {images['used']:,} of "
+        f"{images['found']:,} image files.",
         "",
         "## Images per class and section",
         "",
@@ -229,7 +229,8 @@ def report_markdown(report: Mapping[str, Any]) -> str:
         f"{len(report['below_224'])} images have a side below {SMALL_SIDE} pixels and are enlarged for the network.",
         "",
         *_listed([f"{e['image']}: {e['width']}x{e['height']}" for e in report["below_224"]]),
-        f"{len(report['suspicious'])} images look like something else than a grey MRI (a simple measure: look at them).",
+        f"{len(report['suspicious'])} images look like something else than a grey MRI: a simple measure, so look at "
+        "them.",
         "",
         *_listed([f"{e['image']}: {'; '.join(e['signs'])}" for e in report["suspicious"]]),
         "## Left out",

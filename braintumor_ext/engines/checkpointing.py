@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import replacing, set_aside, sha256_of
-from braintumor_ext.networks import load_pretrained
+from braintumor_ext.networks import load_pretrained, write_settings
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +46,7 @@ class TrainingFiles:
         resume: go on from ``last.pt``; otherwise a new training starts.
         pretrained: weights for the encoder of a new training; see :func:`~braintumor_ext.networks.load_pretrained`.
         extra_state: further objects with ``state_dict`` and ``load_state_dict``, such as the history.
+        settings: what a reader of ``model.pt`` must know to use it; written beside it as ``training.json``.
         rank: the process's rank; only rank 0 writes.
     """
 
@@ -59,12 +60,14 @@ class TrainingFiles:
         resume: bool = False,
         pretrained: bool | str = False,
         extra_state: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
         rank: int = 0,
     ) -> None:
         self.folder = Path(ckpt_dir)
         self.network, self.optimizer, self.lr_scheduler, self.evaluator = network, optimizer, lr_scheduler, evaluator
         self.resume, self.pretrained = resume, pretrained
         self.extra_state = dict(extra_state or {})
+        self.settings = dict(settings or {})
         self.rank = rank
         self.best_sha256: str | None = None
         self._scaler_state: dict | None = None
@@ -134,6 +137,7 @@ class TrainingFiles:
         if state.best_metric_epoch == engine.state.epoch:
             save_state(weights, self.folder / BEST)
             self.best_sha256 = sha256_of(self.folder / BEST)
+            write_settings(self.folder / BEST, {**self.settings, "epoch": engine.state.epoch})
             logger.info("Epoch %d is the best so far: %s saved.", engine.state.epoch, self.folder / BEST)
         scaler = getattr(engine, "scaler", None)
         best_metric = state.best_metric

@@ -59,6 +59,19 @@ class GroupBootstrap:
         total, count = self.sums(np.where(defined, values, 0.0)), self.sums(defined)
         return np.divide(total, count, out=np.full(self.n_draws, np.nan), where=count > 0)
 
+    def mean_interval(self, values: np.ndarray, level: float = 0.95) -> np.ndarray:
+        """Return the interval, (2,), of the mean of the values that are not NaN.
+
+        Values of one group alone have none (NaN): all draws agree, which says nothing of other groups.
+
+        Args:
+            values: (N,).
+            level: the share of draws inside the interval.
+        """
+        if len(np.unique(self.group_index[~np.isnan(values)])) < 2:
+            return np.full(2, np.nan)
+        return self.interval(self.means(values), level)
+
     def slice_weights(self) -> Iterator[np.ndarray]:
         """Yield, for successive chunks of draws, how often each slice is drawn: (d, N) with d summing to D."""
         for start in range(0, self.n_draws, CHUNK):
@@ -95,6 +108,5 @@ def group_bootstrap(
         n_draws: the number of draws.
         seed: the draws' seed.
     """
-    bootstrap = GroupBootstrap(groups, n_draws, seed)
-    lower, upper = bootstrap.interval(bootstrap.means(np.asarray(values, dtype=float)))
+    lower, upper = GroupBootstrap(groups, n_draws, seed).mean_interval(np.asarray(values, dtype=float))
     return float(lower), float(upper)

@@ -178,7 +178,7 @@ class _Classes:
         return whole
 
     def _estimate(self, value: float | np.ndarray, draws: np.ndarray) -> Estimate:
-        return _estimate(value, draws, self.bootstrap)
+        return _estimate(value, self.bootstrap.interval(draws, LEVEL))
 
 
 def _bin_table(bins: ReliabilityBins) -> list[dict[str, Any]]:
@@ -257,11 +257,10 @@ def _mean(values: np.ndarray, bootstrap: GroupBootstrap, median: bool = True) ->
     defined = values[~np.isnan(values)]
     value = defined.mean() if len(defined) else float("nan")
     middle = {"median": float(np.median(defined)) if len(defined) else None} if median else {}
-    return {**_estimate(value, bootstrap.means(values), bootstrap), "n": len(defined), **middle}
+    return {**_estimate(value, bootstrap.mean_interval(values, LEVEL)), "n": len(defined), **middle}
 
 
-def _estimate(value: float | np.ndarray, draws: np.ndarray, bootstrap: GroupBootstrap) -> Estimate:
-    ends = bootstrap.interval(draws, LEVEL)
+def _estimate(value: float | np.ndarray, ends: np.ndarray) -> Estimate:
     defined = bool(np.isfinite(value))
     return {
         "value": float(value) if defined else None,

@@ -156,7 +156,9 @@ def read_records(path: str | PathLike[str], class_names: Sequence[str]) -> list[
             return [SliceRecord.from_row(row, class_names) for row in csv.DictReader(file)]
         except (KeyError, ValueError) as error:
             raise InputError(
-                path, f"not a table of these classes: {error}", "give the per_image.csv of an evaluation"
+                path,
+                f"not a table of the classes {', '.join(class_names)} ({error})",
+                "give the per_image.csv of an evaluation with these classes",
             ) from error
 
 

@@ -5,6 +5,7 @@ from braintumor_ext.networks.cbam import CBAM, BlendedAttention, ChannelAttentio
 from braintumor_ext.networks.encoder import STAGE_CHANNELS, AttentionResNet50
 from braintumor_ext.networks.heads import ClassificationHead, SegmentationDecoder
 from braintumor_ext.networks.pretrained import load_checkpoint, load_encoder, load_pretrained, read_state_dict
+from braintumor_ext.networks.settings import check_settings, write_settings
 from braintumor_ext.networks.views import HeadView
 
 __all__ = [
@@ -19,8 +20,10 @@ __all__ = [
     "HeadView",
     "SegmentationDecoder",
     "SpatialAttention",
+    "check_settings",
     "load_checkpoint",
     "load_encoder",
     "load_pretrained",
     "read_state_dict",
+    "write_settings",
 ]

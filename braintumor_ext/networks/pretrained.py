@@ -14,6 +14,7 @@ from torchvision.models import ResNet50_Weights
 
 from braintumor_ext.errors import InputError
 from braintumor_ext.networks.encoder import AttentionResNet50
+from braintumor_ext.networks.settings import check_settings
 
 logger = logging.getLogger(__name__)
 
@@ -120,17 +121,19 @@ def read_state_dict(path: str | PathLike[str]) -> dict[str, Tensor]:
     return state
 
 
-def load_checkpoint(network: nn.Module, path: str | PathLike[str]) -> None:
+def load_checkpoint(network: nn.Module, path: str | PathLike[str], settings: Mapping[str, Any] | None = None) -> None:
     """Load a checkpoint of this network strictly, in place.
 
     Args:
         network: the network as it was trained (the same classes, channels and attention).
         path: ``model.pt``.
+        settings: the settings in use, compared with those it was trained with where these are known.
 
     Raises:
-        InputError: when the file is no checkpoint of this architecture; the differing keys are named.
+        InputError: when the file is no checkpoint of this architecture, or of other classes; what differs is named.
     """
     state = read_state_dict(path)
+    check_settings(path, settings or {})
     own = network.state_dict()
     missing, unexpected = sorted(set(own) - set(state)), sorted(set(state) - set(own))
     shapes = [

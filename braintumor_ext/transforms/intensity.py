@@ -64,7 +64,7 @@ class ToUnitGrey(Transform):
         if bits in (1, 8):
             return values / (255 if bits == 8 else 1)
         if container == ARRAY and low >= 0 and high <= 1:
-            return values
+            return values.clone()
         if low == high:
             return torch.zeros_like(values)
         quantiles = torch.tensor([self.lower, self.upper], dtype=values.dtype, device=values.device) / 100

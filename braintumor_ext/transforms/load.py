@@ -103,7 +103,9 @@ def slice_from_memory(data: np.ndarray | torch.Tensor) -> MetaTensor:
     height, width = tensor.shape[1:]
     grid = flat_grid(height, width, bits=_bits(tensor.dtype), in_memory=True)
     meta = grid.metadata("", 0)
-    return MetaTensor.ensure_torch_and_prune_meta(tensor.as_subclass(torch.Tensor).float().contiguous(), meta)
+    # A copy, so that no later step writes into the caller's array.
+    values = tensor.as_subclass(torch.Tensor).to(torch.float32, copy=True).contiguous()
+    return MetaTensor.ensure_torch_and_prune_meta(values, meta)
 
 
 def _bits(dtype: torch.dtype) -> int:

@@ -55,7 +55,7 @@ def to_native_volume(masks: Mapping[int, Mask], meta: Mapping[str, Any]) -> tupl
     native_shape = tuple(int(n) for n in meta["native_shape"])
     ndim = int(meta["native_ndim"])
     shape = native_shape[:ndim] + (1,) * (ndim - len(native_shape))
-    return np.ascontiguousarray(array.reshape(shape)), np.array(meta["native_affine"], dtype=np.float64)
+    return np.ascontiguousarray(array.reshape(shape)), np.asarray(meta["native_affine"], dtype=np.float64).copy()
 
 
 def write_mask(mask: Mask, meta: Mapping[str, Any], stem: str | Path) -> Path:

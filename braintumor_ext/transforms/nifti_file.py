@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from monai.data import NibabelReader
+from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import apply_orientation, ornt_transform
+from nibabel.spatialimages import HeaderDataError
 
 from braintumor_ext.errors import InputError
 from braintumor_ext.transforms.formats import NIFTI
 from braintumor_ext.transforms.grid import IDENTITY_ORNT, SliceGrid, patient_grid
+
+# What nibabel and gzip raise on broken files.
+_BROKEN = (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError)
 
 
 def nifti_grid(path: Path) -> SliceGrid:
@@ -39,7 +45,7 @@ def nifti_pixels(path: Path) -> np.ndarray:
     grid = _grid(path, image)
     try:
         data = np.asanyarray(image.dataobj)
-    except Exception as error:  # gzip, zlib, OSError, ValueError: all mean that the bytes are not there
+    except _BROKEN as error:
         raise _damaged(path, error) from error
     to_display = ornt_transform(IDENTITY_ORNT, grid.native_ornt)
     shown = apply_orientation(data.reshape(grid.native_shape), to_display)
@@ -49,7 +55,7 @@ def nifti_pixels(path: Path) -> np.ndarray:
 def _opened(path: Path) -> Any:
     try:
         return NibabelReader().read(str(path))
-    except Exception as error:
+    except _BROKEN as error:
         raise _damaged(path, error) from error
 
 

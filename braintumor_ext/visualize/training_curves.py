@@ -7,6 +7,7 @@ from os import PathLike
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from braintumor_ext.visualize.colours import LINE_STYLES, OKABE_ITO
@@ -27,6 +28,17 @@ def plot_training_curves(
         title: a line above the panels.
         key_metric: the curve whose best epoch is marked.
     """
+    save_png(training_figure(history, title, key_metric), path)
+
+
+def training_figure(history: History, title: str = "", key_metric: str = "val_score") -> Figure:
+    """Return the figure that ``plot_training_curves`` writes.
+
+    Args:
+        history: as for ``plot_training_curves``.
+        title: a line above the panels.
+        key_metric: the curve whose best epoch is marked.
+    """
     panels = [(kind, {n: p for n, p in history.items() if _kind(n) == kind}) for kind in ("loss", "metric", "rate")]
     panels = [(kind, curves) for kind, curves in panels if any(curves.values())] or [("metric", {})]
     figure = new_figure(0.4 + 4.6 * len(panels), 4.1)
@@ -34,7 +46,7 @@ def plot_training_curves(
         figure.suptitle(title)
     for axes, (kind, curves) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         _draw_panel(axes, kind, curves, key_metric)
-    save_png(figure, path)
+    return figure
 
 
 def _kind(name: str) -> str:

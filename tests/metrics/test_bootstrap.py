@@ -53,11 +53,18 @@ def test_same_seed_same_interval_and_another_seed_another() -> None:
     assert (first != second).any()
 
 
-def test_one_group_has_no_interval() -> None:
+def test_values_of_one_group_alone_have_no_interval() -> None:
     assert np.isnan(group_bootstrap(["a"] * 5, np.arange(5.0))).all()
+    assert np.isnan(group_bootstrap(GROUPS, np.array([1.0, np.nan, 3.0, *[np.nan] * 5]))).all()
 
 
 def test_draws_without_a_value_are_left_out_of_the_interval() -> None:
-    values = np.array([0.5, np.nan, np.nan, np.nan])
-    assert group_bootstrap([None] * 4, values) == (0.5, 0.5)
-    assert np.isnan(group_bootstrap([None] * 4, np.full(4, np.nan))).all()
+    values = np.array([0.5, 0.5, np.nan, np.nan])
+    bootstrap = GroupBootstrap([None] * 4)
+    assert np.isnan(bootstrap.means(values)).any()
+    assert bootstrap.mean_interval(values).tolist() == [0.5, 0.5]
+
+
+def test_a_statistic_that_no_draw_defines_has_no_interval() -> None:
+    draws = np.stack([np.full(2000, np.nan), np.arange(2000.0)], axis=1)
+    np.testing.assert_allclose(GroupBootstrap(GROUPS).interval(draws), [[np.nan, 49.975], [np.nan, 1949.025]])

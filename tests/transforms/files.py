@@ -13,7 +13,7 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 def gradient(height: int = 40, width: int = 30, dtype: type = np.uint8) -> np.ndarray:
     """Return an array that no flip, turn or transposition leaves as it is."""
     rows, columns = np.mgrid[:height, :width]
-    return (rows * 5 + columns).astype(dtype)
+    return (rows * 4 + columns).astype(dtype)
 
 
 def write_dicom(path: Path, pixels: np.ndarray, **tags: Any) -> Path:

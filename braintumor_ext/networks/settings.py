@@ -1,0 +1,67 @@
+"""The settings that belong to a checkpoint: ``training.json`` beside ``model.pt``."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from braintumor_ext.errors import InputError
+from braintumor_ext.files import replacing, sha256_of
+
+logger = logging.getLogger(__name__)
+
+SETTINGS = "training.json"
+
+
+def write_settings(checkpoint: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
+    """Write the settings that a checkpoint was trained with beside it, with the checkpoint's SHA-256.
+
+    Args:
+        checkpoint: ``model.pt``.
+        settings: plain values: ``class_names``, ``in_channels``, ``image_size`` and whatever else is worth knowing.
+    """
+    path = Path(checkpoint)
+    content = {**settings, "checkpoint": path.name, "sha256": sha256_of(path)}
+    with replacing(path.with_name(SETTINGS)) as partial:
+        partial.write_text(json.dumps(content, indent=4, default=str) + "\n", encoding="utf-8")
+
+
+def check_settings(checkpoint: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
+    """Compare the settings in use with those that a checkpoint was trained with, if these are known.
+
+    Another input size only costs accuracy, so it is a warning; other class names would give wrong answers.
+
+    Args:
+        checkpoint: ``model.pt``.
+        settings: the settings in use.
+
+    Raises:
+        InputError: when the class names differ.
+    """
+    path = Path(checkpoint).with_name(SETTINGS)
+    try:
+        trained = json.loads(path.read_text(encoding="utf-8"))
+        known = trained["sha256"] == sha256_of(checkpoint)
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # a checkpoint that came without its settings
+    if not known:
+        return  # the settings of another checkpoint
+    for name, value in settings.items():
+        if name not in trained or trained[name] == (list(value) if isinstance(value, tuple) else value):
+            continue
+        if name == "class_names":
+            problem = f"trained for the classes {', '.join(trained[name])}, not {', '.join(map(str, value))}"
+            raise InputError(checkpoint, problem, f'Give --class_names "{trained[name]}"')
+        logger.warning(
+            "%s was trained with %s %s, not %s: give --%s %s",
+            checkpoint,
+            name,
+            trained[name],
+            value,
+            name,
+            trained[name],
+        )
