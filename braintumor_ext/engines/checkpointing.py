@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import replacing, set_aside, sha256_of
+from braintumor_ext.flags import as_bool
 from braintumor_ext.networks import load_pretrained, write_settings
 
 logger = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class TrainingFiles:
         optimizer: Optimizer,
         lr_scheduler: LRScheduler,
         evaluator: Engine,
-        resume: bool = False,
+        resume: bool | str = False,
         pretrained: bool | str = False,
         extra_state: Mapping[str, Any] | None = None,
         settings: Mapping[str, Any] | None = None,
@@ -65,7 +66,7 @@ class TrainingFiles:
     ) -> None:
         self.folder = Path(ckpt_dir)
         self.network, self.optimizer, self.lr_scheduler, self.evaluator = network, optimizer, lr_scheduler, evaluator
-        self.resume, self.pretrained = resume, pretrained
+        self.resume, self.pretrained = as_bool(resume), pretrained
         self.extra_state = dict(extra_state or {})
         self.settings = dict(settings or {})
         self.rank = rank

@@ -36,6 +36,7 @@ class EvaluationReport:
         class_names: the class names in the order of their indices.
         empty_class: the class whose masks are empty; None if there is none.
         image_size: the network's input size; smaller inputs are flagged ``upscaled``.
+        title: the report's heading.
         context: what the report says of the run (checkpoint, split, seed).
         n_draws: draws of the bootstrap.
         seed: seed of the bootstrap.
@@ -50,6 +51,7 @@ class EvaluationReport:
         class_names: Sequence[str] = CLASS_NAMES,
         empty_class: str | None = EMPTY_CLASS,
         image_size: int = 224,
+        title: str = "",
         context: Mapping[str, Any] | None = None,
         n_draws: int = 2000,
         seed: int = 0,
@@ -59,6 +61,7 @@ class EvaluationReport:
         self.data, self.training_data, self.dataset_dir = data, training_data, dataset_dir
         self.class_names, self.empty_class = list(class_names), empty_class
         self.image_size = image_size
+        self.title = title
         self.context = dict(context or {})
         self.n_draws, self.seed = n_draws, seed
         self.records: dict[int, SliceRecord] = {}
@@ -130,6 +133,7 @@ class EvaluationReport:
             self.class_names,
             self.empty_class,
             floors=floors,
+            title=self.title,
             context=self._full_context(),
             n_draws=self.n_draws,
             seed=self.seed,

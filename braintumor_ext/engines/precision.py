@@ -8,6 +8,8 @@ import torch
 from monai.inferers import SimpleInferer
 from torch import Tensor, nn
 
+from braintumor_ext.flags import as_bool
+
 
 def mixed_precision_supported(device: str | torch.device) -> bool:
     """Return whether mixed precision pays: on any CUDA device, and on a CPU with bfloat16 matrix units (AMX)."""
@@ -27,9 +29,9 @@ class MixedPrecisionInferer(SimpleInferer):
         enabled: whether to use bfloat16 on a CPU.
     """
 
-    def __init__(self, enabled: bool = True) -> None:
+    def __init__(self, enabled: bool | str = True) -> None:
         super().__init__()
-        self.enabled = enabled
+        self.enabled = as_bool(enabled)
 
     def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Any:
         """Return the network's output, a tensor or a dictionary of tensors, of ``inputs`` (B, C, H, W)."""

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, display_name
 from braintumor_ext.files import set_aside
+from braintumor_ext.flags import as_bool
 from braintumor_ext.inference.decode import class_probabilities, mask_on_grid
 from braintumor_ext.keys import IMAGE, SLICE
 from braintumor_ext.transforms import read_grey, write_mask, write_volume_mask
@@ -48,13 +49,13 @@ class PredictionWriter:
         class_names: Sequence[str] = CLASS_NAMES,
         empty_class: str | None = EMPTY_CLASS,
         image_size: int = 224,
-        overlays: bool = True,
+        overlays: bool | str = True,
     ) -> None:
         self.folder = Path(output_dir)
         self.data = data
         self.class_names, self.empty_class = list(class_names), empty_class
         self.image_size = image_size
-        self.overlays = overlays
+        self.overlays = as_bool(overlays)
         self.rows: dict[int, dict[str, Any]] = {}
         self._volume: tuple[str, dict[int, np.ndarray], Mapping[str, Any], Path] | None = None
 

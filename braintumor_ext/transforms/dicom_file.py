@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pydicom
 from monai.data import ITKReader, PydicomReader
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from braintumor_ext.errors import InputError
 from braintumor_ext.transforms.formats import DICOM
@@ -18,6 +19,18 @@ from braintumor_ext.transforms.grid import SliceGrid
 DICOM_READERS = ("itk", "pydicom")
 """Which MONAI reader decodes the pixels first; the other one is tried if it fails."""
 
+# What pydicom raises on broken headers.
+_BROKEN = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    NotImplementedError,
+    InvalidDicomError,
+    BytesLengthException,
+)
 _COLOURS = ("MONOCHROME1", "MONOCHROME2", "RGB")
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # (row, column, slice) <-> (column, row, slice): ITK's and NIfTI's index order for a DICOM image. It is its own inverse.
@@ -35,7 +48,11 @@ def dicom_grid(path: Path) -> SliceGrid:
     Raises:
         InputError: if it is no DICOM image or of a colour space that is not supported.
     """
-    return _grid(_header(path))
+    header = _header(path)
+    try:
+        return _grid(header)
+    except _BROKEN as error:  # pydicom parses an element when it is asked for
+        raise _damaged(path, error) from error
 
 
 def dicom_pixels(path: Path, reader: str = "itk") -> np.ndarray:
@@ -68,16 +85,21 @@ def _header(path: Path) -> pydicom.Dataset:
     try:
         header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
         missing = [name for name in ("Rows", "Columns", "PhotometricInterpretation") if name not in header]
-    except Exception as error:
-        raise InputError(path, f"is no DICOM file, or damaged ({error})", "Copy it again from its source") from error
+        colour = header.get("PhotometricInterpretation")
+    except _BROKEN as error:
+        raise _damaged(path, error) from error
     if missing:
         raise InputError(
             path, f"holds no DICOM image (it lacks {', '.join(missing)})", "Give an image file of the series"
         )
-    colour = header.PhotometricInterpretation
     if colour not in _COLOURS:
         raise InputError(path, f"has the colour space {colour}", f"Convert it to one of {', '.join(_COLOURS)}")
     return header
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    reason = str(error) or type(error).__name__
+    return InputError(path, f"is no DICOM file, or has a damaged header ({reason})", "Copy it again from its source")
 
 
 def _decoded(path: Path, reader: str, header: pydicom.Dataset) -> np.ndarray:

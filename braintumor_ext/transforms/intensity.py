@@ -11,6 +11,7 @@ import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, ScaleIntensity, ScaleIntensityRangePercentiles, Transform
+from monai.transforms.utils_pytorch_numpy_unification import percentile
 
 from braintumor_ext.errors import InputError
 from braintumor_ext.transforms.formats import ARRAY
@@ -67,8 +68,7 @@ class ToUnitGrey(Transform):
             return values.clone()
         if low == high:
             return torch.zeros_like(values)
-        quantiles = torch.tensor([self.lower, self.upper], dtype=values.dtype, device=values.device) / 100
-        bounds = torch.quantile(values, quantiles)
+        bounds = [percentile(values, q) for q in (self.lower, self.upper)]
         if bounds[0] == bounds[1]:  # nearly all of the slice has one value: what stands out would be divided by zero
             return torch.as_tensor(ScaleIntensity(0.0, 1.0)(values))
         return torch.as_tensor(self.by_percentiles(values))

@@ -17,7 +17,7 @@ from braintumor_ext.transforms.formats import NIFTI
 from braintumor_ext.transforms.grid import IDENTITY_ORNT, SliceGrid, patient_grid
 
 # What nibabel and gzip raise on broken files.
-_BROKEN = (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError)
+_BROKEN = (OSError, EOFError, ValueError, OverflowError, zlib.error, ImageFileError, HeaderDataError)
 
 
 def nifti_grid(path: Path) -> SliceGrid:

@@ -15,7 +15,16 @@ from braintumor_ext.transforms.grid import SliceGrid, flat_grid
 
 _FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "GIF")
 # What Pillow's plugins raise on broken files.
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, OverflowError, struct.error, Image.DecompressionBombError)
+_BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    EOFError,
+    OverflowError,
+    struct.error,
+    Image.DecompressionBombError,
+)
 _EXIF_ORIENTATION = 0x0112
 _READABLE_MODES = ("1", "L", "LA", "RGB", "RGBA", "I", "F")
 _BITS = {"1": 1, "I": 32, "F": 32}

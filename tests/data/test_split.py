@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import random
+import unicodedata
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from braintumor_ext.data.split import (
     SECTIONS,
     SHARES,
     SplitItem,
+    canonical,
     external_split,
     given_split,
     grouped_split,
@@ -85,19 +88,25 @@ def test_another_seed_gives_another_split(divide):
     assert divide(items, seed=0) != divide(items, seed=1)
 
 
-@pytest.mark.parametrize("divide", [random_split, grouped_split])
-def test_a_seed_gives_the_split_of_this_release_on_any_machine(divide):
-    items = items_of({"glioma": 8, "no_tumor": 4}, per_group=2)
-    held_out = {
-        random_split: {"glioma/1.jpg", "glioma/3.jpg", "glioma/6.jpg", "no_tumor/0.jpg"},
-        grouped_split: set(),
-    }
-    del held_out  # golden values below: frozen from the first release, a change would break published splits
-    split = divide(items, seed=0)
-    assert {key for key, section in split.items() if section != "training"} == GOLDEN[divide.__name__]
+def test_random_order_is_that_of_sha256_of_seed_and_key():
+    keys = [f"glioma/{i}.jpg" for i in range(20)]
+    by_hash = sorted(keys, key=lambda key: hashlib.sha256(f"4\0{key}".encode()).hexdigest())
+    split = random_split([SplitItem(key, "glioma", key) for key in keys], seed=4)
+    assert [split[key] for key in by_hash] == ["training"] * 14 + ["validation"] * 3 + ["test"] * 3
 
 
-GOLDEN: dict[str, set[str]] = {}
+def test_a_grouped_seed_keeps_its_meaning():
+    # Frozen outcome: a change here would silently give every user another split for the same seed.
+    split = grouped_split(items_of({"glioma": 8, "no_tumor": 4}, per_group=2), seed=0)
+    assert {key for key, section in split.items() if section == "test"} == {"glioma/0.jpg", "glioma/1.jpg"}
+    validation = {"glioma/2.jpg", "glioma/3.jpg", "no_tumor/2.jpg", "no_tumor/3.jpg"}
+    assert {key for key, section in split.items() if section == "validation"} == validation
+
+
+def test_path_separators_and_decomposed_accents_do_not_matter():
+    names = ["Gliom Müller/1.jpg", "Gliom Müller/2.jpg", "Gliom Müller/3.jpg"]
+    for name in names:
+        assert canonical(unicodedata.normalize("NFD", name).replace("/", "\\")) == name
 
 
 @pytest.mark.parametrize("seed", range(5))

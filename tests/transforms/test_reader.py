@@ -1,3 +1,4 @@
+import contextlib
 import os
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from braintumor_ext.transforms import (
     LoadImageSliced,
     SliceReader,
     ToUnitGreyd,
+    count_slices,
     read_slice,
 )
 from tests.transforms.files import gradient, write_dicom
@@ -124,6 +126,22 @@ def test_a_single_slice_is_slice_0_of_its_file(files: dict[str, Path]) -> None:
         assert torch.equal(read_slice(path, 0).as_tensor(), read_slice(path).as_tensor())
         with pytest.raises(InputError, match="has no slice 1"):
             read_slice(path, 1)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("container", ["picture", "nifti", "dicom"])
+def test_a_file_with_damaged_bytes_is_read_or_refused_but_raises_nothing_else(
+    files: dict[str, Path], container: str
+) -> None:
+    whole, rng = files[container].read_bytes(), np.random.default_rng(7)
+    for trial in range(60):
+        damaged = bytearray(whole)
+        for _ in range(4):
+            damaged[rng.integers(min(len(whole), 700))] = rng.integers(256)
+        files[container].write_bytes(damaged[: rng.integers(1, len(whole))] if trial % 4 == 0 else damaged)
+        with contextlib.suppress(InputError):
+            count_slices(files[container])
+            read_slice(files[container])
 
 
 def test_an_unknown_dicom_reader_is_refused() -> None:

@@ -1,0 +1,275 @@
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from monai.data import load_decathlon_datalist
+from PIL import Image
+
+from braintumor_ext.data import load_datalist
+from braintumor_ext.data.prepare import prepare
+from braintumor_ext.errors import InputError
+from scripts.prepare_data import main
+from tests.data.folders import class_folders, grey_slice, write_mask_file, write_slice
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Eight slices of each class, masks of the gliomas."""
+    class_folders(tmp_path / "set", per_class=8)
+    for index in range(8):
+        write_mask_file(tmp_path / "masks" / "glioma_tumor" / f"a{index}.png")
+    return tmp_path
+
+
+def by_section(output: Path) -> dict[str, set[str]]:
+    loaded = load_datalist(output)
+    return {name: {Path(item["image"]).as_posix() for item in items} for name, items in loaded.items()}
+
+
+def problems(done) -> str:
+    return "\n".join(str(problem) for problem in done.left_out)
+
+
+def test_monai_and_our_own_loader_read_what_was_written(folder):
+    done = prepare(folder / "set", folder / "out", masks=folder / "masks")
+    assert done.left_out == []
+    items = {name: load_decathlon_datalist(done.datalist, True, name) for name in ("training", "validation", "test")}
+    assert items == load_datalist(folder / "out")
+    assert [len(items[name]) for name in items] == [22, 5, 5]  # 22.4, 4.8, 4.8 of 32
+
+
+def test_nothing_is_copied_and_paths_are_relative(folder):
+    prepare(folder / "set", folder / "out", masks=folder / "masks")
+    content = json.loads((folder / "out" / "datalist.json").read_text())
+    first = content["training"][0]
+    assert first["image"].startswith("../set/glioma_tumor/")
+    assert first["label"].startswith("../masks/glioma_tumor/")
+    assert content["class_names"] == ["glioma", "meningioma", "pituitary", "no_tumor"]
+    assert not (folder / "out" / "images").exists()
+    shutil.move(str(folder), str(folder) + "-moved")
+    assert len(load_datalist(Path(str(folder) + "-moved") / "out")["training"]) == 22
+
+
+def test_only_the_empty_class_has_all_zero_masks_and_unknown_masks_are_absent(folder):
+    prepare(folder / "set", folder / "out", masks=folder / "masks")
+    for items in load_datalist(folder / "out").values():
+        for item in items:
+            if item["class"] == 3:
+                with Image.open(item["label"]) as mask, Image.open(item["image"]) as image:
+                    assert mask.mode == "1"
+                    assert mask.size == image.size
+                    assert not np.asarray(mask).any()
+            else:
+                assert ("label" in item) == (item["class"] == 0)
+
+
+def test_the_same_seed_gives_the_same_file_in_any_file_order_and_place(folder, tmp_path):
+    prepare(folder / "set", folder / "one", split_seed=7)
+    copy = tmp_path / "elsewhere" / "set"
+    for path in sorted((folder / "set").rglob("*.png"), reverse=True):
+        (copy / path.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy / path.parent.name / path.name)
+    prepare(copy, tmp_path / "elsewhere" / "one", split_seed=7)
+    first, second = (p / "one" / "datalist.json" for p in (folder, tmp_path / "elsewhere"))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_groups_are_kept_together_and_ungrouped_images_follow_their_near_duplicates(folder):
+    noise = np.random.default_rng(0).integers(0, 4, (60, 56))
+    for index in range(8):  # near-duplicates of the meningiomas, which the table lacks
+        copy = np.uint8(np.minimum(grey_slice(1000 + index).astype(int) + noise, 255))
+        Image.fromarray(copy).save(folder / "set" / "meningioma_tumor" / f"copy{index}.png")
+    table = folder / "groups.csv"
+    rows = [f"{name}_tumor/a{i}.png,{name}{i // 2}" for name in ("glioma", "meningioma", "no") for i in range(8)]
+    table.write_text("image,group\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    prepare(folder / "set", folder / "out", groups=table)
+    sections: dict[str, set[str]] = {}
+    members: dict[str, set[str]] = {}
+    for name, items in load_datalist(folder / "out").items():
+        for item in items:
+            sections.setdefault(item["group"], set()).add(name)
+            members.setdefault(item["group"], set()).add(Path(item["image"]).name)
+    assert all(len(found) == 1 for found in sections.values())
+    assert members["meningioma0"] == {"a0.png", "a1.png", "copy0.png", "copy1.png"}
+    assert sum(group.startswith("near:pituitary_tumor/") for group in members) == 8
+
+
+def test_external_puts_all_to_test_and_has_no_floor(folder):
+    done = prepare(folder / "set", folder / "out", protocol="external")
+    loaded = load_datalist(folder / "out", sections=["test"])
+    assert len(loaded["test"]) == 32
+    assert done.report["floors"] == {"validation": {}, "test": {}}
+
+
+def test_given_keeps_the_published_test_part(tmp_path):
+    class_folders(tmp_path / "set" / "Training", per_class=20)
+    class_folders(tmp_path / "set" / "Testing", per_class=3, start=500)
+    prepare(tmp_path / "set", tmp_path / "out", protocol="given")
+    sections = by_section(tmp_path / "out")
+    assert {len(v) for v in sections.values()} == {68, 12}
+    assert all("/Testing/" in path for path in sections["test"])
+    assert not any("/Testing/" in path for path in sections["training"] | sections["validation"])
+    # Masks of slices of one name in both parts are two files.
+    assert len({i["label"] for v in load_datalist(tmp_path / "out").values() for i in v if i["class"] == 3}) == 23
+
+
+def test_given_without_two_parts_is_refused(folder):
+    with pytest.raises(InputError, match="Training and Testing"):
+        prepare(folder / "set", folder / "out", protocol="given")
+
+
+def test_bad_files_are_left_out_told_with_a_remedy_and_the_rest_goes_on(folder):
+    images = folder / "set" / "glioma_tumor"
+    (images / "zero.jpg").write_bytes(b"")
+    (images / "text.jpg").write_text("no picture")
+    whole = write_slice(images / "cut.png", seed=77, height=300, width=300).read_bytes()
+    (images / "cut.png").write_bytes(whole[: len(whole) // 2])
+    Image.fromarray(np.full((60, 60), 9, np.uint8)).save(images / "constant.png")
+    Image.fromarray(np.full((60, 60), np.nan, np.float32)).save(images / "nan.tif")
+    volume = np.arange(8000, dtype=np.float32).reshape(20, 20, 20)
+    nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), images / "volume.nii.gz")
+    write_mask_file(folder / "masks" / "glioma_tumor" / "a3.png", height=30)
+    done = prepare(folder / "set", folder / "out", masks=folder / "masks")
+    told = problems(done)
+    assert len(done.left_out) == 7
+    for fragment in ("zero.jpg: is empty", "text.jpg: is no picture", "cut.png: is truncated", "constant image",
+                     "NaN", "20 slices where one slice is expected", "--slices", "is 56x30, but its image"):  # fmt: skip
+        assert fragment in told
+    assert done.report["images"] == {"found": 38, "used": 32}
+    assert done.report["masks"]["glioma"]["unknown"] == ["glioma_tumor/a3.png"]
+    assert len(done.report["left_out"]) == 7
+    assert "zero.jpg" in (folder / "out" / "data_report.md").read_text(encoding="utf-8")
+
+
+def test_a_mask_with_tumour_in_the_empty_class_is_told_and_counts_as_empty(folder):
+    write_mask_file(folder / "masks" / "no_tumor" / "a0.png")
+    done = prepare(folder / "set", folder / "out", masks=folder / "masks")
+    assert "80 tumour pixels" in problems(done)
+    labels = [i["label"] for v in load_datalist(folder / "out").values() for i in v if i["class"] == 3]
+    assert not any(np.asarray(Image.open(label)).any() for label in labels)
+
+
+def test_nothing_usable_is_one_clear_error(tmp_path):
+    (tmp_path / "set" / "glioma").mkdir(parents=True)
+    (tmp_path / "set" / "glioma" / "a.png").write_bytes(b"")
+    with pytest.raises(InputError, match=r"none of its 1 image\(s\) can be used.*empty"):
+        prepare(tmp_path / "set", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_datalist_is_never_lost(folder):
+    prepare(folder / "set", folder / "out")
+    before = (folder / "out" / "datalist.json").read_bytes()
+    prepare(folder / "set", folder / "out")  # the same again is no conflict
+    with pytest.raises(InputError, match="--overwrite"):
+        prepare(folder / "set", folder / "out", split_seed=1)
+    assert (folder / "out" / "datalist.json").read_bytes() == before
+    done = prepare(folder / "set", folder / "out", split_seed=1, overwrite=True)
+    old = [p for p in (folder / "out").glob("datalist.*.json")]
+    assert [p.read_bytes() for p in old] == [before]
+    assert old[0].name in " ".join(done.report["notes"])
+
+
+def test_the_table_of_items_describes_the_source_files_even_of_a_compact_copy(folder):
+    prepare(folder / "set", folder / "out", size=32)
+    with (folder / "out" / "items.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 32
+    for row in rows:
+        source = folder / "set" / row["source"]
+        assert (folder / "out" / row["image"]).is_file()
+        assert (row["width"], row["height"], row["mode"]) == ("56", "60", "L")
+        assert int(row["bytes"]) == source.stat().st_size
+        assert row["sha256"] == hashlib.sha256(source.read_bytes()).hexdigest()
+
+
+def test_a_compact_copy_needs_nothing_beside_it(folder):
+    done = prepare(folder / "set", folder / "out", masks=folder / "masks", size=32)
+    assert done.report["compact"]["shrunk"] == 32
+    shutil.move(folder / "out", folder / "travelled")
+    shutil.rmtree(folder / "set")
+    shutil.rmtree(folder / "masks")
+    items = [item for section in load_datalist(folder / "travelled").values() for item in section]
+    assert len(items) == 32
+    for item in items:
+        with Image.open(item["image"]) as image:
+            assert (image.mode, image.size) == ("L", (32, 34))
+    assert sum("label" in item for item in items) == 16
+
+
+def test_slices_of_one_stem_do_not_overwrite_each_other(tmp_path):
+    class_folders(tmp_path / "set", per_class=2)
+    write_slice(tmp_path / "set" / "no_tumor" / "a0.bmp", seed=9000, height=40)
+    prepare(tmp_path / "set", tmp_path / "out", size=48)
+    images = [item["image"] for section in load_datalist(tmp_path / "out").values() for item in section]
+    assert len(set(images)) == 9
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"protocol": "loo"}, "--protocol"),
+        ({"size": 8}, "--size"),
+        ({"empty_class": "nothing"}, "--empty_class"),
+        ({"class_names": ["a", "a"]}, "--class_names"),
+    ],
+)
+def test_an_impossible_option_is_refused(folder, options, message):
+    with pytest.raises(InputError, match=message):
+        prepare(folder / "set", folder / "out", **options)
+
+
+def test_output_among_the_images_is_refused(folder):
+    with pytest.raises(InputError, match="outside"):
+        prepare(folder / "set", folder / "set" / "out")
+
+
+def test_the_commands_exit_code_tells_whether_something_was_left_out(folder, capsys):
+    arguments = ["--images", str(folder / "set"), "--output", str(folder / "out")]
+    assert main(arguments) == 0
+    assert "22 training, 5 validation, 5 test" in capsys.readouterr().out
+    (folder / "set" / "glioma_tumor" / "zero.jpg").write_bytes(b"")
+    assert main(arguments) == 1
+    assert "zero.jpg: is empty" in capsys.readouterr().err
+    assert main([*arguments, "--split-seed", "5"]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+
+
+def test_other_classes_and_folder_names_come_by_the_command_line(tmp_path):
+    for index in range(6):
+        write_slice(tmp_path / "set" / "LGG scans" / f"{index}.png", index)
+        write_slice(tmp_path / "set" / "high" / f"{index}.png", 100 + index)
+    table = tmp_path / "map.json"
+    table.write_text('{"LGG scans": "low"}', encoding="utf-8")
+    code = main(
+        ["--images", str(tmp_path / "set"), "--output", str(tmp_path / "out"), "--class_names", "low,high",
+         "--empty_class", "none", "--folder-map", str(table)]
+    )  # fmt: skip
+    assert code == 0
+    loaded = load_datalist(tmp_path / "out", class_names=["low", "high"], empty_class=None)
+    items = [item for section in loaded.values() for item in section]
+    assert sorted(item["class"] for item in items) == [0] * 6 + [1] * 6
+    assert not any("label" in item for item in items)
+
+
+@pytest.mark.real_data
+def test_a_sample_of_real_slices_is_prepared_whole(brain_tumor_mri, tmp_path):
+    for folder in sorted((brain_tumor_mri / "Training").iterdir()):
+        (tmp_path / "set" / folder.name).mkdir(parents=True)
+        for path in sorted(folder.glob("*.jpg"))[::40]:
+            shutil.copy(path, tmp_path / "set" / folder.name)
+    done = prepare(
+        tmp_path / "set", tmp_path / "out", brain_tumor_mri / "masks", brain_tumor_mri / "groups.csv", split_seed=1
+    )
+    assert done.left_out == []
+    assert done.report["masks"]["glioma"] == {"known": 21, "unknown": [], "without_tumour": []}
+    assert done.report["groups"]["divided_by_split"] == 0
+    assert done.report["groups"]["images_without_given_group"] == 0
+    assert 0 < done.report["floors"]["test"]["nearest_neighbour"]["accuracy"] < 1
