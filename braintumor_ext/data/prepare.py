@@ -237,7 +237,9 @@ def _make_way(path: Path, content: Mapping[str, Any], overwrite: bool) -> Path |
     if not overwrite:
         remedy = "Give another --output, or --overwrite to keep the old one under a name with its date and write anew"
         raise InputError(path, "a datalist of other content is there already", remedy)
-    renamed = path.with_name(f"datalist.{time.strftime('%Y%m%d-%H%M%S')}.json")
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    names = (path.with_name(f"datalist.{stamp}{suffix}.json") for suffix in ("", *(f"-{n}" for n in range(1, 1000))))
+    renamed = next(name for name in names if not name.exists())
     path.rename(renamed)
     return renamed
 

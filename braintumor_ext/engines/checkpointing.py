@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ignite.engine import Engine, Events
+from ignite.engine import Events
+from monai.engines import SupervisedTrainer
+from monai.engines.workflow import Workflow
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -57,7 +59,7 @@ class TrainingFiles:
         network: nn.Module,
         optimizer: Optimizer,
         lr_scheduler: LRScheduler,
-        evaluator: Engine,
+        evaluator: Workflow,
         resume: bool | str = False,
         pretrained: bool | str = False,
         extra_state: Mapping[str, Any] | None = None,
@@ -73,12 +75,12 @@ class TrainingFiles:
         self.best_sha256: str | None = None
         self._scaler_state: dict | None = None
 
-    def attach(self, engine: Engine) -> None:
+    def attach(self, engine: SupervisedTrainer) -> None:
         """Attach to the trainer, last of all its handlers."""
         engine.add_event_handler(Events.STARTED, self._restore_scaler)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
 
-    def begin(self, trainer: Engine) -> None:
+    def begin(self, trainer: SupervisedTrainer) -> None:
         """Prepare the run: load the state to resume, or set old files aside and load pretrained weights.
 
         Raises:
@@ -93,7 +95,7 @@ class TrainingFiles:
             for name in (BEST, LAST):
                 set_aside(self.folder / name)
 
-    def _resume(self, trainer: Engine) -> None:
+    def _resume(self, trainer: SupervisedTrainer) -> None:
         path = self.folder / LAST
         if not path.is_file():
             raise InputError(path, "nothing to resume", "Start a new training (--resume false) or give its --ckpt_dir")
@@ -124,12 +126,12 @@ class TrainingFiles:
             set_aside(best_path)
         logger.info("Resuming after epoch %d of %s; best %s at epoch %s.", epoch, path, best["metric"], best["epoch"])
 
-    def _restore_scaler(self, engine: Engine) -> None:
+    def _restore_scaler(self, engine: SupervisedTrainer) -> None:
         scaler = getattr(engine, "scaler", None)
         if scaler is not None and self._scaler_state:
             scaler.load_state_dict(self._scaler_state)
 
-    def save(self, engine: Engine) -> None:
+    def save(self, engine: SupervisedTrainer) -> None:
         """Write ``last.pt``, and ``model.pt`` if this epoch is the best."""
         if self.rank != 0:
             return

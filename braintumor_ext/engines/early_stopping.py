@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from ignite.engine import Engine, Events
+from ignite.engine import Events
+from monai.engines.workflow import Workflow
 
 logger = logging.getLogger(__name__)
 
@@ -20,15 +21,15 @@ class EarlyStopping:
         patience: number of epochs; 0 or less never stops.
     """
 
-    def __init__(self, evaluator: Engine, patience: int = 10) -> None:
+    def __init__(self, evaluator: Workflow, patience: int = 10) -> None:
         self.evaluator = evaluator
         self.patience = patience
 
-    def attach(self, engine: Engine) -> None:
+    def attach(self, engine: Workflow) -> None:
         """Attach to the trainer, after its validation handler."""
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
-    def __call__(self, engine: Engine) -> None:
+    def __call__(self, engine: Workflow) -> None:
         """Stop the trainer if it is time."""
         best = self.evaluator.state.best_metric_epoch
         if self.patience <= 0 or best < 0:

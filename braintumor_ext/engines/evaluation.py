@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import platform
 import time
@@ -11,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ignite.engine import Engine, Events
+from ignite.engine import Events
+from monai.engines.workflow import Workflow
 
 from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS
 from braintumor_ext.data.floors import floors_for
 from braintumor_ext.files import sha256_of
 from braintumor_ext.inference import class_probabilities, mask_on_grid
 from braintumor_ext.inference.prediction_writer import batch_meta
-from braintumor_ext.keys import CLASS, GROUP, IMAGE, LABEL, UNKNOWN
+from braintumor_ext.keys import CLASS, GROUP, IMAGE, LABEL, SLICE, UNKNOWN
 from braintumor_ext.metrics import SliceRecord, score_mask, write_evaluation
 from braintumor_ext.transforms import LoadImageSlice, ToBinaryMask
 
@@ -57,7 +59,7 @@ class EvaluationReport:
         seed: int = 0,
     ) -> None:
         self.folder = Path(output_dir)
-        self.items = {str(item[IMAGE]): (index, item) for index, item in enumerate(data)}
+        self.items = {(str(item[IMAGE]), int(item.get(SLICE, -1))): (i, item) for i, item in enumerate(data)}
         self.data, self.training_data, self.dataset_dir = data, training_data, dataset_dir
         self.class_names, self.empty_class = list(class_names), empty_class
         self.image_size = image_size
@@ -67,19 +69,19 @@ class EvaluationReport:
         self.records: dict[int, SliceRecord] = {}
         self.metrics: dict[str, Any] | None = None
 
-    def attach(self, engine: Engine) -> None:
+    def attach(self, engine: Workflow) -> None:
         """Attach to an evaluator made with ``decollate=False``."""
         engine.add_event_handler(Events.STARTED, lambda _: self.records.clear())
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
         engine.add_event_handler(Events.COMPLETED, self.finish)
 
-    def __call__(self, engine: Engine) -> None:
+    def __call__(self, engine: Workflow) -> None:
         """Score the slices of one batch."""
         metas, output = engine.state.batch[IMAGE].meta, engine.state.output["pred"]
         probabilities = class_probabilities(output)
         for position, shares in enumerate(probabilities):
             meta = batch_meta(metas, position)
-            index, item = self.items[str(meta["filename_or_obj"])]
+            index, item = self.items[str(meta["filename_or_obj"]), int(meta["slice_index"])]
             height, width = (int(v) for v in meta["slice_size"])
             predicted = mask_on_grid(output, position, height, width).numpy()
             self.records[index] = self._record(item, meta, shares.tolist(), predicted)
@@ -87,17 +89,17 @@ class EvaluationReport:
     def _record(
         self, item: Mapping[str, Any], meta: Mapping[str, Any], shares: list[float], predicted: Any
     ) -> SliceRecord:
-        spacing = tuple(float(v) for v in meta["spacing"])
-        known_spacing = spacing if all(v == v for v in spacing) else None
+        row_mm, col_mm = (float(v) for v in meta["spacing"])
+        known_spacing = (row_mm, col_mm) if math.isfinite(row_mm * col_mm) else None
         scores: dict[str, Any] = {}
         true_area = 0
         if LABEL in item:
-            true = ToBinaryMask()(LoadImageSlice()(item[LABEL]))[0].bool().numpy()
+            true = ToBinaryMask()(LoadImageSlice()(item[LABEL], item.get(SLICE)))[0].bool().numpy()
             result = score_mask(predicted, true, known_spacing)
             true_area = int(true.sum())
             scores = {"dice": result.dice, "iou": result.iou, "hd95": result.hd95, "hd95_unit": result.unit}
         return SliceRecord(
-            image=self._shown(item[IMAGE]),
+            image=self._shown(item),
             group=item.get(GROUP),
             true_class=int(item.get(CLASS, UNKNOWN)),
             probabilities=tuple(shares),
@@ -109,12 +111,13 @@ class EvaluationReport:
             **scores,
         )
 
-    def _shown(self, path: str) -> str:
-        if self.dataset_dir is None:
-            return path
-        return Path(os.path.relpath(path, self.dataset_dir)).as_posix()
+    def _shown(self, item: Mapping[str, Any]) -> str:
+        path = str(item[IMAGE])
+        if self.dataset_dir is not None:
+            path = Path(os.path.relpath(path, self.dataset_dir)).as_posix()
+        return f"{path} slice {item[SLICE]}" if SLICE in item else path
 
-    def finish(self, engine: Engine) -> None:
+    def finish(self, engine: Workflow) -> None:
         """Gather the records of all processes; on rank 0, write the report."""
         records = dict(self.records)
         if torch.distributed.is_available() and torch.distributed.is_initialized():

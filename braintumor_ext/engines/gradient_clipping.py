@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ignite.engine import Engine
+from monai.engines import SupervisedTrainer
 from monai.engines.utils import IterationEvents
 from torch.nn.utils import clip_grad_norm_
 
@@ -25,14 +25,14 @@ class GradientClipping:
             raise ValueError(f"max_norm must be positive, got {max_norm}.")
         self.max_norm = max_norm
 
-    def attach(self, engine: Engine) -> None:
+    def attach(self, engine: SupervisedTrainer) -> None:
         """Attach to a :class:`monai.engines.SupervisedTrainer`."""
         engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self)
 
-    def __call__(self, engine: Engine) -> None:
+    def __call__(self, engine: SupervisedTrainer) -> None:
         """Clip the gradients of the trainer's optimizer."""
         scaler = getattr(engine, "scaler", None)
         if scaler is not None and scaler.is_enabled():
             scaler.unscale_(engine.optimizer)
         parameters = [p for group in engine.optimizer.param_groups for p in group["params"]]
-        engine.state.gradient_norm = float(clip_grad_norm_(parameters, self.max_norm))
+        clip_grad_norm_(parameters, self.max_norm)

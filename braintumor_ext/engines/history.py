@@ -8,7 +8,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ignite.engine import Engine, Events
+from ignite.engine import Events
+from monai.engines import SupervisedTrainer
+from monai.engines.workflow import Workflow
 
 from braintumor_ext.files import replacing
 from braintumor_ext.visualize import plot_training_curves
@@ -23,7 +25,7 @@ class TrainingHistory:
         rank: the process's rank; only rank 0 writes.
     """
 
-    def __init__(self, output_dir: str | os.PathLike[str], evaluator: Engine, rank: int = 0) -> None:
+    def __init__(self, output_dir: str | os.PathLike[str], evaluator: Workflow, rank: int = 0) -> None:
         self.folder = Path(output_dir)
         self.evaluator = evaluator
         self.rank = rank
@@ -31,18 +33,18 @@ class TrainingHistory:
         self._started = time.monotonic()
         self._losses: list[float] = []
 
-    def attach(self, engine: Engine) -> None:
+    def attach(self, engine: SupervisedTrainer) -> None:
         """Attach to the trainer, after its validation handler and before the learning rate's step is of interest."""
         engine.add_event_handler(Events.EPOCH_STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._add_loss)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
-    def _start(self, engine: Engine) -> None:
+    def _start(self, engine: SupervisedTrainer) -> None:
         self._started = time.monotonic()
         self._losses = []
         self._append("learning_rate", engine.state.epoch, engine.optimizer.param_groups[0]["lr"])
 
-    def _add_loss(self, engine: Engine) -> None:
+    def _add_loss(self, engine: SupervisedTrainer) -> None:
         self._losses.append(float(engine.state.output["loss"]))
 
     def _append(self, name: str, epoch: int, value: Any) -> None:
@@ -50,7 +52,7 @@ class TrainingHistory:
         if not entries or entries[-1][0] < epoch:
             entries.append((epoch, float(value)))
 
-    def __call__(self, engine: Engine) -> None:
+    def __call__(self, engine: SupervisedTrainer) -> None:
         """Add the epoch and write the files."""
         epoch = engine.state.epoch
         self._append("train_loss", epoch, sum(self._losses) / max(len(self._losses), 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -48,9 +49,9 @@ class WarmupCosineLR(LRScheduler):
         self.final_lr = final_lr
         super().__init__(optimizer)
 
-    def get_lr(self) -> list[float]:
+    def get_lr(self) -> list[float | Tensor]:
         """Return the rate of each parameter group at ``last_epoch``."""
-        return [self._rate(base, self.last_epoch) for base in self.base_lrs]
+        return [self._rate(float(base), self.last_epoch) for base in self.base_lrs]
 
     def _rate(self, base: float, epoch: int) -> float:
         if epoch < self.warmup_epochs:

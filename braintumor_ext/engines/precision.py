@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from monai.inferers import SimpleInferer
-from torch import Tensor, nn
+from torch import Tensor
 
 from braintumor_ext.flags import as_bool
 
@@ -33,7 +34,7 @@ class MixedPrecisionInferer(SimpleInferer):
         super().__init__()
         self.enabled = as_bool(enabled)
 
-    def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Return the network's output, a tensor or a dictionary of tensors, of ``inputs`` (B, C, H, W)."""
         if not self.enabled or inputs.device.type != "cpu":
             return super().__call__(inputs, network, *args, **kwargs)

@@ -139,8 +139,16 @@ def test_bad_files_are_left_out_told_with_a_remedy_and_the_rest_goes_on(folder):
     done = prepare(folder / "set", folder / "out", masks=folder / "masks")
     told = problems(done)
     assert len(done.left_out) == 7
-    for fragment in ("zero.jpg: is empty", "text.jpg: is no picture", "cut.png: is truncated", "constant image",
-                     "NaN", "20 slices where one slice is expected", "--slices", "is 56x30, but its image"):  # fmt: skip
+    for fragment in (
+        "zero.jpg: is empty",
+        "text.jpg: is no picture",
+        "cut.png: is truncated",
+        "constant image",
+        "NaN",
+        "20 slices where one slice is expected",
+        "--slices",
+        "is 56x30, but its image",
+    ):
         assert fragment in told
     assert done.report["images"] == {"found": 38, "used": 32}
     assert done.report["masks"]["glioma"]["unknown"] == ["glioma_tumor/a3.png"]
@@ -172,9 +180,11 @@ def test_another_datalist_is_never_lost(folder):
         prepare(folder / "set", folder / "out", split_seed=1)
     assert (folder / "out" / "datalist.json").read_bytes() == before
     done = prepare(folder / "set", folder / "out", split_seed=1, overwrite=True)
-    old = [p for p in (folder / "out").glob("datalist.*.json")]
+    old = list((folder / "out").glob("datalist.*.json"))
     assert [p.read_bytes() for p in old] == [before]
     assert old[0].name in " ".join(done.report["notes"])
+    prepare(folder / "set", folder / "out", split_seed=2, overwrite=True)  # within the same second
+    assert len(list((folder / "out").glob("datalist.*.json"))) == 2
 
 
 def test_the_table_of_items_describes_the_source_files_even_of_a_compact_copy(folder):

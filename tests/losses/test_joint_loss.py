@@ -44,7 +44,10 @@ def test_alpha_weighs_the_two_parts(alpha):
     loss = JointLoss(alpha=alpha)
     prediction = {"class": torch.randn(3, 4), "mask": torch.randn(3, 1, 8, 8)}
     goal = target([0, 1, 2], (torch.rand(3, 1, 8, 8) > 0.5))
-    parts = loss.class_loss(prediction["class"], goal["class"]), loss.segmentation_loss(prediction["mask"], goal["label"])
+    parts = (
+        loss.class_loss(prediction["class"], goal["class"]),
+        loss.segmentation_loss(prediction["mask"], goal["label"]),
+    )
     torch.testing.assert_close(loss(prediction, goal), alpha * parts[0] + (1 - alpha) * parts[1])
 
 

@@ -57,7 +57,9 @@ def test_the_decoder_is_a_feature_pyramid_summed_on_c2s_grid():
     top = F.conv2d(features[3], inner[3].weight, inner[3].bias)
     levels = [F.conv2d(top, outer[3].weight, outer[3].bias, padding=1)]
     for i in (2, 1, 0):
-        top = F.conv2d(features[i], inner[i].weight, inner[i].bias) + top.repeat_interleave(2, 2).repeat_interleave(2, 3)
+        top = F.conv2d(features[i], inner[i].weight, inner[i].bias) + top.repeat_interleave(2, 2).repeat_interleave(
+            2, 3
+        )
         levels.insert(0, F.conv2d(top, outer[i].weight, outer[i].bias, padding=1))
     upsampled = [F.interpolate(v, scale_factor=2**i, mode="bilinear") if i else v for i, v in enumerate(levels)]
     logits = torch.einsum("bchw,oc->bohw", sum(upsampled), decoder.head.weight[:, :, 0, 0]) + decoder.head.bias
