@@ -45,7 +45,7 @@ class TrainingHistory:
         self._append("learning_rate", engine.state.epoch, engine.optimizer.param_groups[0]["lr"])
 
     def _add_loss(self, engine: SupervisedTrainer) -> None:
-        self._losses.append(float(engine.state.output["loss"]))
+        self._losses.append(engine.state.output["loss"].item())
 
     def _append(self, name: str, epoch: int, value: Any) -> None:
         entries = self.values.setdefault(name, [])

@@ -11,11 +11,11 @@ from typing import Any
 
 from braintumor_ext.errors import InputError
 from braintumor_ext.keys import IMAGE, SLICE
-from braintumor_ext.transforms import count_slices, find_images
+from braintumor_ext.transforms import SUPPORTED_SUFFIXES, count_slices, find_images
 
 logger = logging.getLogger(__name__)
 
-_SUFFIX = re.compile(r"(\.nii\.gz|\.[A-Za-z0-9]{1,5})$")
+_NUMBERED = re.compile(r"_slice\d+$")
 
 
 def parse_slices(slices: str | int | None) -> str | int | None:
@@ -24,16 +24,14 @@ def parse_slices(slices: str | int | None) -> str | int | None:
     Raises:
         InputError: when it is none of these.
     """
-    if slices in (None, "", "none", "None"):
+    if slices is None or slices in ("", "none", "None"):
         return None
     if slices in ("all", "middle"):
         return slices
-    try:
-        return int(slices)
-    except ValueError:
-        raise InputError(
-            "--slices", f"{slices!r} is no choice of slices", "Give all, middle or an index from 0"
-        ) from None
+    # Checked as text: int() would take 1.5 for 1 and true for 1.
+    if not re.fullmatch(r"\d+", str(slices).strip()):
+        raise InputError("--slices", f"{slices!r} is no choice of slices", "Give all, middle or an index from 0")
+    return int(slices)
 
 
 def list_inputs(
@@ -47,29 +45,22 @@ def list_inputs(
         path: a file, or a folder that is searched through for supported files.
         slices: which slices of a volume: ``all``, ``middle`` or an index; None takes no volumes (each becomes a
             failed row that says so).
-        exclude: a folder to leave out, the output's.
+        exclude: a folder to leave out if it lies in that folder: the output's.
 
     Returns:
         Items ``{"image": path, "name": relative path, "stem": a unique stem for outputs}``, with ``slice`` for a slice
         of a volume.
 
     Raises:
-        InputError: when there is no such path, or no supported file in it.
+        InputError: when there is no such path, no supported file in it, or it is the folder to leave out.
     """
     root, wanted = Path(path), parse_slices(slices)
-    if not root.exists():
-        raise InputError(root, "no such file or folder", "Give --dataset_dir a slice, or a folder of slices")
     if root.is_file():
         files, root = [root], root.parent
+    elif root.is_dir():
+        files = _files_below(root, None if exclude is None else Path(exclude))
     else:
-        files = list(find_images(root))
-        if exclude is not None:
-            hidden = Path(exclude).resolve()
-            files = [file for file in files if hidden not in file.resolve().parents]
-        if not files:
-            raise InputError(
-                root, "no supported file in it", "Give a folder with PNG, JPEG, BMP, TIFF, DICOM or NIfTI files"
-            )
+        raise InputError(root, "no such file or folder", "Give --dataset_dir a slice, or a folder of slices")
     items: list[dict[str, Any]] = []
     for file in files:
         items += _slices_of(file, file.relative_to(root).as_posix(), wanted)
@@ -78,13 +69,31 @@ def list_inputs(
     return items
 
 
+def _files_below(root: Path, exclude: Path | None) -> list[Path]:
+    files = find_images(root)
+    if exclude is not None:
+        own, hidden = root.resolve(), exclude.resolve()
+        if own == hidden:
+            raise InputError(
+                exclude, "is the folder of the inputs itself", "Give another --output_dir; a folder in it will do"
+            )
+        if own in hidden.parents:
+            files = [file for file in files if hidden not in file.resolve().parents]
+    if not files:
+        known = "PNG, JPEG, BMP, TIFF, GIF, DICOM or NIfTI"
+        raise InputError(root, "no supported file in it", f"Give --dataset_dir a folder with {known} files")
+    return files
+
+
 def _slices_of(file: Path, name: str, wanted: str | int | None) -> list[dict[str, Any]]:
     item: dict[str, Any] = {IMAGE: str(file), "name": name}
+    if wanted is None:
+        return [item]
     try:
         count = count_slices(file)
     except Exception:  # whatever is wrong with it, reading it will tell, in its own row
         return [item]
-    if count == 1 or wanted is None:
+    if count == 1:
         return [item]
     if wanted == "all":
         return [{**item, SLICE: index} for index in range(count)]
@@ -93,8 +102,17 @@ def _slices_of(file: Path, name: str, wanted: str | int | None) -> list[dict[str
 
 def _name_outputs(items: list[dict[str, Any]]) -> None:
     """Give each item a stem for its outputs: the path without suffix, with it where two files would share one."""
-    short = {item["name"]: _SUFFIX.sub("", item["name"]) for item in items}
-    uses = Counter(short.values())
+    short = {item["name"]: _without_suffix(item["name"]) for item in items}
+    uses = Counter(stem.lower() for stem in short.values())  # lower case: some file systems take a.png for A.png
+    # The pictures of a volume's slices are called <stem>_slice000: a file of such a name takes <stem> too.
+    numbered = {_NUMBERED.sub("", stem.lower()) for stem in short.values() if _NUMBERED.search(stem)}
+    names = {name.lower() for name in short}
     for item in items:
-        name = item["name"]
-        item["stem"] = short[name] if uses[short[name]] == 1 else name
+        stem = short[item["name"]]
+        clash = uses[stem.lower()] > 1 or (stem != item["name"] and stem.lower() in names)
+        item["stem"] = item["name"] if clash or (SLICE in item and stem.lower() in numbered) else stem
+
+
+def _without_suffix(name: str) -> str:
+    suffix = next((s for s in sorted(SUPPORTED_SUFFIXES, key=len, reverse=True) if name.lower().endswith(s)), "")
+    return name[: len(name) - len(suffix)]

@@ -13,15 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ignite.engine import Engine, Events
+from ignite.engine import Events
+from monai.engines.workflow import Workflow
 from torch import Tensor
 
 from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, display_name
-from braintumor_ext.files import set_aside
+from braintumor_ext.errors import InputError
+from braintumor_ext.files import replacing, set_aside
 from braintumor_ext.flags import as_bool
 from braintumor_ext.inference.decode import class_probabilities, mask_on_grid
+from braintumor_ext.inference.mask_files import MaskFiles, unwritable
+from braintumor_ext.inference.tolerant_dataset import describe
 from braintumor_ext.keys import IMAGE, SLICE
-from braintumor_ext.transforms import read_grey, write_mask, write_volume_mask
+from braintumor_ext.transforms import read_grey
 from braintumor_ext.visualize import draw_overlay
 
 logger = logging.getLogger(__name__)
@@ -31,7 +35,8 @@ class PredictionWriter:
     """Write ``predictions.csv`` and ``.json``, a mask in each input's own grid and an overlay for each slice.
 
     A handler of the evaluator. Rows stand in the order of the inputs, failed ones with their error; slices of one
-    volume share one mask file in the volume's geometry.
+    volume share one mask file in the volume's geometry. What is not known is blank in the CSV and null in the JSON. A
+    run that breaks off leaves the rows so far.
 
     Args:
         output_dir: where to write; tables of an earlier run there are renamed.
@@ -57,116 +62,112 @@ class PredictionWriter:
         self.image_size = image_size
         self.overlays = as_bool(overlays)
         self.rows: dict[int, dict[str, Any]] = {}
-        self._volume: tuple[str, dict[int, np.ndarray], Mapping[str, Any], Path] | None = None
+        self.masks = MaskFiles(self.folder / "masks")
+        self._told: BaseException | None = None
+        shares = [f"p_{name}" for name in self.class_names]
+        self.columns = [
+            "file",
+            "slice",
+            "class",
+            *shares,
+            *("area_px", "area_mm2", "flags", "error", "mask", "overlay"),
+        ]
 
-    def attach(self, engine: Engine) -> None:
+    def attach(self, engine: Workflow) -> None:
         """Attach to an evaluator made with ``decollate=False``."""
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
         engine.add_event_handler(Events.COMPLETED, self.write_tables)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._interrupted)
 
-    def _start(self, engine: Engine) -> None:
+    def _start(self, engine: Workflow) -> None:
         self.rows = {}
         self.folder.mkdir(parents=True, exist_ok=True)
         for name in ("predictions.csv", "predictions.json"):
             set_aside(self.folder / name)
 
-    def __call__(self, engine: Engine) -> None:
+    def __call__(self, engine: Workflow) -> None:
         """Write the slices of one batch."""
         batch, output = engine.state.batch, engine.state.output["pred"]
         probabilities = class_probabilities(output)
         for position, (index, error) in enumerate(zip(batch["index"].tolist(), batch["error"], strict=True)):
             item = self.data[index]
+            row = self.rows[index] = self._empty_row(item)
             if error:
-                self.rows[index] = self._failed(item, error)
+                row["error"] = error
                 logger.warning("%s: %s", item["name"], error)
                 continue
             meta = batch_meta(batch[IMAGE].meta, position)
+            height, width = (int(v) for v in meta["slice_size"])
+            mask = mask_on_grid(output, position, height, width).numpy()
+            self._describe(row, meta, probabilities[position], mask)
             try:
-                self.rows[index] = self._predicted(item, meta, probabilities[position], output, position)
+                self.masks.add(row, item, mask, meta)
+                if self.overlays:
+                    row["overlay"] = self._draw(item, row, mask, probabilities[position])
             except OSError as problem:  # a full disk, or an unwritable folder
-                self.rows[index] = self._failed(
-                    item, f"could not be written ({problem}). Free space or give --output_dir."
-                )
+                row["error"] = unwritable(problem)
+            except InputError as problem:  # the file has changed or gone since it was read
+                row["error"] = describe(problem, item["name"])
 
-    def _predicted(
-        self, item: Mapping[str, Any], meta: Mapping[str, Any], probabilities: Tensor, output: Any, position: int
-    ) -> dict[str, Any]:
-        height, width = (int(v) for v in meta["slice_size"])
-        mask = mask_on_grid(output, position, height, width).numpy()
-        predicted = self.class_names[int(probabilities.argmax())]
-        area = int(mask.sum())
-        spacing = [float(v) for v in meta["spacing"]]
+    def _empty_row(self, item: Mapping[str, Any]) -> dict[str, Any]:
+        known = {"file": item["name"], "slice": item.get(SLICE), "flags": "", "error": ""}
+        return {**dict.fromkeys(self.columns), **known}
+
+    def _describe(self, row: dict[str, Any], meta: Mapping[str, Any], probabilities: Tensor, mask: np.ndarray) -> None:
+        """Fill in what is known of a slice before anything is written."""
+        row["class"] = self.class_names[int(probabilities.argmax())]
+        row.update((f"p_{n}", round(float(p), 6)) for n, p in zip(self.class_names, probabilities, strict=True))
+        row["area_px"] = int(mask.sum())
+        pixel = math.prod(float(v) for v in meta["spacing"])
+        row["area_mm2"] = round(row["area_px"] * pixel, 3) if math.isfinite(pixel) else None
         flags = []
-        if min(height, width) < self.image_size:
+        if min(mask.shape) < self.image_size:
             flags.append("upscaled")
-        if self.empty_class is not None and (predicted == self.empty_class) != (area == 0):
+        if self.empty_class is not None and (row["class"] == self.empty_class) != (row["area_px"] == 0):
             flags.append("class and mask disagree")
-        mask_path = self._write_mask(item, mask, meta)
-        row = {
-            "file": item["name"],
-            "slice": item.get(SLICE, ""),
-            "class": predicted,
-            **{f"p_{name}": round(float(p), 6) for name, p in zip(self.class_names, probabilities, strict=True)},
-            "area_px": area,
-            "area_mm2": round(area * spacing[0] * spacing[1], 3) if all(map(math.isfinite, spacing)) else "",
-            "flags": "; ".join(flags),
-            "error": "",
-            "mask": mask_path.relative_to(self.folder).as_posix(),
-            "overlay": "",
-        }
-        if self.overlays:
-            row["overlay"] = self._draw(item, mask, probabilities, predicted).relative_to(self.folder).as_posix()
-        return row
+        row["flags"] = "; ".join(flags)
 
-    def _failed(self, item: Mapping[str, Any], error: str) -> dict[str, Any]:
-        names = [f"p_{name}" for name in self.class_names]
-        row = dict.fromkeys(
-            ["file", "slice", "class", *names, "area_px", "area_mm2", "flags", "error", "mask", "overlay"], ""
-        )
-        return {**row, "file": item["name"], "slice": item.get(SLICE, ""), "error": error}
-
-    def _write_mask(self, item: Mapping[str, Any], mask: np.ndarray, meta: Mapping[str, Any]) -> Path:
-        stem = self.folder / "masks" / item["stem"]
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        if SLICE not in item:
-            return write_mask(mask, meta, stem)
-        if self._volume is None or self._volume[0] != item["name"]:
-            self._volume = (item["name"], {}, meta, stem)
-        masks = self._volume[1]
-        masks[int(item[SLICE])] = mask
-        # a volume's slices follow each other: the last one writes the file
-        last = max(int(other[SLICE]) for other in self.data if other["name"] == item["name"])
-        path = stem.with_name(stem.name + ".nii.gz")
-        return write_volume_mask(masks, meta, stem) if int(item[SLICE]) == last else path
-
-    def _draw(self, item: Mapping[str, Any], mask: np.ndarray, probabilities: Tensor, predicted: str) -> Path:
+    def _draw(self, item: Mapping[str, Any], row: Mapping[str, Any], mask: np.ndarray, probabilities: Tensor) -> str:
         name = item["stem"] + (f"_slice{int(item[SLICE]):03d}" if SLICE in item else "")
         path = self.folder / "overlays" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         title = item["name"] + (f", slice {item[SLICE]}" if SLICE in item else "")
-        shares = {display_name(name): float(p) for name, p in zip(self.class_names, probabilities, strict=True)}
         draw_overlay(
             read_grey(item[IMAGE], item.get(SLICE)),
             mask,
             path,
-            title=f"{title}: {display_name(predicted)}",
-            probabilities=shares,
+            title=f"{title}: {display_name(row['class'])}",
+            probabilities={n: float(p) for n, p in zip(self.class_names, probabilities, strict=True)},
+            note=row["flags"] or None,
         )
-        return path
+        return path.relative_to(self.folder).as_posix()
 
-    def write_tables(self, engine: Engine | None = None) -> None:
+    def write_tables(self, engine: Workflow | None = None) -> None:
         """Write both tables and log a summary."""
+        self.masks.close()
         rows = [self.rows[index] for index in sorted(self.rows)]
-        with open(self.folder / "predictions.csv", "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(self._failed({"name": ""}, "")))
+        with (
+            replacing(self.folder / "predictions.csv") as partial,
+            open(partial, "w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.DictWriter(file, fieldnames=self.columns)
             writer.writeheader()
             writer.writerows(rows)
-        with open(self.folder / "predictions.json", "w", encoding="utf-8") as file:
-            json.dump({"class_names": self.class_names, "predictions": rows}, file, indent=2)
-        counts = Counter(display_name(row["class"]) if row["class"] else "failed" for row in rows)
+        with replacing(self.folder / "predictions.json") as partial:
+            content = {"class_names": self.class_names, "predictions": rows}
+            partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        counts = Counter("failed" if row["error"] else display_name(row["class"]) for row in rows)
         logger.info("%d slices: %s.", len(rows), ", ".join(f"{n} {name}" for name, n in counts.most_common()))
         logger.info("Table: %s; masks and overlays beside it.", self.folder / "predictions.csv")
+
+    def _interrupted(self, engine: Workflow, error: BaseException) -> None:
+        """Keep what is done when a run breaks off; the engine leaves it to its handlers to raise the error."""
+        if error is not self._told:  # ignite tells of an error once for each of its loops
+            self._told = error
+            logger.warning("The run broke off after %d of %d slices.", len(self.rows), len(self.data))
+            self.write_tables()
+        raise error
 
     def finish(self) -> None:
         """Leave with exit code 1, and say which, when some inputs could not be predicted."""
