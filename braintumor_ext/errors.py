@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from os import PathLike
@@ -48,18 +49,36 @@ class InputErrors(ValueError):
 def explain_plainly() -> None:
     """Let a program that ends with an input error show its message alone, instead of a traceback that buries it.
 
-    MONAI's configuration parser wraps the error of a component several times. Nothing changes for other errors, nor
-    where another handler of uncaught errors is already in place.
+    MONAI's configuration parser wraps the error of a component several times, and a data loader's worker hands over
+    its traceback as text. Nothing changes for other errors, nor where another handler of uncaught errors is already in
+    place.
     """
     if sys.excepthook is sys.__excepthook__:
         sys.excepthook = _show
 
 
-def _show(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+def plain_message(error: BaseException) -> str | None:
+    """Return the message of the input error behind an error; None if there is none.
+
+    Args:
+        error: an input error, or one that was raised from it or hands over a worker's traceback.
+    """
+    told = re.compile(rf"^{re.escape(__name__)}\.InputError: (.+)$", re.MULTILINE)
+    seen = []
     cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, InputError | InputErrors):
+    while cause is not None and cause not in seen:
+        if isinstance(cause, InputError | InputErrors):
+            return str(cause)
+        if found := told.search(str(cause)):
+            return found[1]
+        seen.append(cause)
         cause = cause.__cause__ or cause.__context__
-    if cause is None:
+    return None
+
+
+def _show(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    message = plain_message(error)
+    if message is None:
         sys.__excepthook__(kind, error, traceback)
     else:
-        print(f"error: {cause}", file=sys.stderr)
+        print(f"error: {message}", file=sys.stderr)

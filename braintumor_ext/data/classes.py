@@ -50,6 +50,20 @@ def class_of_folder(
     return name if name in class_names else None
 
 
+def empty_class_of(value: str | None, class_names: Sequence[str] = CLASS_NAMES) -> str | None:
+    """Return the class whose masks are empty, or None where there is none.
+
+    The bundle's command line drops a None, so that a user says ``none`` in its place.
+
+    Args:
+        value: a class name; None or the text ``none`` (unless a class is called so) where there is no such class.
+        class_names: the classes in use.
+    """
+    if isinstance(value, str) and value.strip().lower() == "none" and value not in class_names:
+        return None
+    return value
+
+
 def display_name(class_name: str) -> str:
     """Return a class name as it is shown to people, e.g. ``no tumor`` for ``no_tumor``."""
     return class_name.replace("_", " ")

@@ -17,7 +17,7 @@ from typing import Any
 
 from monai.data import load_decathlon_datalist
 
-from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS
+from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, empty_class_of
 from braintumor_ext.data.file_properties import file_properties
 from braintumor_ext.data.split import SECTIONS
 from braintumor_ext.errors import InputError, InputErrors
@@ -130,8 +130,8 @@ def load_section(
     """Load one section of a datalist, for use in a config.
 
     For ``training`` and ``validation`` the whole datalist is checked, so that a training does not end at a broken test
-    section; for any other section only that one's files. The outcome is kept until the file changes: asking for two
-    sections checks the files once.
+    section, and ``training`` must hold two classes or none; for any other section only that one's files. The outcome is
+    kept until the file changes: asking for two sections checks the files once.
 
     Args:
         dataset_dir: the folder that holds ``datalist.json``.
@@ -140,7 +140,8 @@ def load_section(
         class_names: see ``load_datalist``.
         empty_class: see ``load_datalist``.
         check_files: see ``load_datalist``.
-        allow_empty: whether a section that is absent or empty gives no items or an error.
+        allow_empty: whether a section that is absent or empty gives no items or an error, and ``training`` may hold
+            one class only: for uses other than training.
 
     Returns:
         New item dictionaries, free to change.
@@ -150,14 +151,22 @@ def load_section(
         InputErrors: naming every problem in its items, or if the section is absent or empty.
     """
     path = _find(Path(dataset_dir), datalist)
-    if not _items(_read_json(path), section, path):
+    content = _read_json(path)
+    if not _items(content, section, path):
         if allow_empty:
             return []
         raise InputErrors(str(path), [_empty_section(section)])
     sections = SECTIONS if section in SECTIONS[:2] else (section,)
     state = path.stat()
     names = tuple(class_names)
-    loaded = _load_cached(path, state.st_mtime_ns, state.st_size, sections, names, empty_class, check_files)
+    to_train = section in SECTIONS[:2] and not allow_empty
+    unfit = _one_class_problem(_items(content, "training", path), names) if to_train else []
+    try:
+        loaded = _load_cached(path, state.st_mtime_ns, state.st_size, sections, names, empty_class, check_files)
+    except InputErrors as broken:
+        raise InputErrors(broken.what, [*broken.problems, *unfit]) from None
+    if unfit:
+        raise InputErrors(str(path), unfit)
     return [dict(item) for item in loaded[section]]
 
 
@@ -177,6 +186,20 @@ def _load_cached(
 
 def _empty_section(name: str) -> str:
     return f"the section {name!r} has no items. Prepare the data with another --protocol, or from more images"
+
+
+def _one_class_problem(items: Sequence[Any], class_names: Sequence[str]) -> list[str]:
+    """Say that a training section holds one class only; one without any class trains the mask alone."""
+    values = [item.get(CLASS) for item in items if isinstance(item, dict)]
+    found = {class_names.index(v) if v in class_names else v for v in values if isinstance(v, str | int)}
+    if len(found) != 1 or len(class_names) == 1:
+        return []
+    index = found.pop()
+    name = class_names[index] if isinstance(index, int) and 0 <= index < len(class_names) else index
+    return [
+        f"the section 'training' holds one class only, {name!r}: no classifier can learn from it. Prepare the data "
+        "from images of other classes too, or leave the class out of all items to train the mask alone"
+    ]
 
 
 def _find(dataset_dir: Path, datalist: str | os.PathLike[str] | None) -> Path:
@@ -235,6 +258,7 @@ def _with_paths(path: Path, name: str, items: Sequence[Mapping[str, Any]]) -> li
 
 def _class_list_problems(content: Mapping[str, Any], class_names: Sequence[str], empty_class: str | None) -> list[str]:
     problems = []
+    empty_class = empty_class_of(empty_class, class_names)
     prepared = content.get("class_names")
     if prepared is not None and list(prepared) != list(class_names):
         problems.append(
@@ -244,7 +268,7 @@ def _class_list_problems(content: Mapping[str, Any], class_names: Sequence[str],
     if "empty_class" in content and content["empty_class"] != empty_class:
         problems.append(
             f"its empty class is {content['empty_class']!r}, but empty_class is {empty_class!r}. "
-            f"Run with --empty_class {content['empty_class']}"
+            f"Run with --empty_class {content['empty_class'] or 'none'}"
         )
     return problems
 

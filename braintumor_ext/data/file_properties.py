@@ -91,7 +91,7 @@ def _picture_mode(path: Path) -> str:
     except UnidentifiedImageError as error:
         raise InputError(path, "is not an image, whatever its name says", "Replace or remove the file") from error
     except (OSError, SyntaxError) as error:
-        raise InputError(path, f"is damaged ({error})", "Replace or remove the file") from error
+        raise InputError(path, f"is truncated or damaged ({error})", "Copy it again from its source") from error
 
 
 def _tail_holds(path: Path, marker: bytes) -> bool:

@@ -95,9 +95,16 @@ def scan_folder(
     if not seen:
         problem = f"no folder in it that stands for a class ({', '.join(class_names)}) holds an image"
         raise InputError(images, problem, _name_folders(class_names))
-    scan.notes += [f"class {name!r} has no images" for name in class_names if name not in seen]
+    scan.notes += [
+        f"class {name!r} has no images: a model cannot learn it. Add a folder of it, or name the classes "
+        "that there are by --class_names"
+        for name in class_names
+        if name not in seen
+    ]
     if len(seen) == 1:
-        scan.notes.append(f"all images are of one class, {min(seen)!r}: no classifier can be trained on them")
+        scan.notes.append(
+            f"all images are of one class, {min(seen)!r}: no classifier can be trained on them. Add folders of others"
+        )
     used = {s.mask for s in scan.slices}
     if spare := [path for path in dict.fromkeys(mask_of.values()) if path not in used]:
         scan.notes.append(f"{len(spare)} mask(s) in {masks} belong to no image, e.g. {spare[0].name}")
@@ -124,7 +131,7 @@ def _scan_class_folder(
             scan.notes.append(f"folder {folder} stands for no class and holds no images: skipped")
         return
     if not files:
-        scan.notes.append(f"class folder {folder} holds no images")
+        scan.notes.append(f"class folder {folder} holds no images: put some in it, or leave it away")
     prefix = f"{_TESTING}/" if part == _TESTING else ""
     for path in files:
         below = canonical(path.relative_to(folder.parent).as_posix())

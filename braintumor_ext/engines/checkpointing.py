@@ -38,7 +38,8 @@ class TrainingFiles:
 
     ``model.pt`` is the flat state dict with the best key metric. ``last.pt`` holds, after each epoch, the weights,
     optimizer, schedule, loss scaler, epoch, best metric and history, and the SHA-256 of its ``model.pt``. Both are
-    replaced atomically. Files of another training are renamed, never overwritten.
+    replaced atomically. Files of another training are renamed, never overwritten, when the first epoch is saved: until
+    then another handler can load them, and a training that fails at once leaves them where they are.
 
     Args:
         ckpt_dir: the folder of both files.
@@ -74,6 +75,7 @@ class TrainingFiles:
         self.rank = rank
         self.best_sha256: str | None = None
         self._scaler_state: dict | None = None
+        self._saved_before = False
 
     def attach(self, engine: SupervisedTrainer) -> None:
         """Attach to the trainer, last of all its handlers."""
@@ -81,7 +83,7 @@ class TrainingFiles:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
 
     def begin(self, trainer: SupervisedTrainer) -> None:
-        """Prepare the run: load the state to resume, or set old files aside and load pretrained weights.
+        """Prepare the run: load the state to resume, or the pretrained weights of a new training.
 
         Raises:
             InputError: when there is nothing to resume, or the pretrained weights cannot be had.
@@ -92,8 +94,6 @@ class TrainingFiles:
         load_pretrained(self.network, self.pretrained)
         if self.rank == 0:
             self.folder.mkdir(parents=True, exist_ok=True)
-            for name in (BEST, LAST):
-                set_aside(self.folder / name)
 
     def _resume(self, trainer: SupervisedTrainer) -> None:
         path = self.folder / LAST
@@ -109,7 +109,7 @@ class TrainingFiles:
         except Exception as error:
             raise InputError(
                 path,
-                f"cannot be resumed ({type(error).__name__}: {str(error).splitlines()[0]})",
+                f"cannot be resumed ({type(error).__name__}: {str(error).partition(chr(10))[0]})",
                 "Give the class_names, in_channels and image_size that the training began with, or start a new one",
             ) from error
         trainer.state.epoch = epoch
@@ -121,9 +121,6 @@ class TrainingFiles:
             if name in state:
                 part.load_state_dict(state[name])
         self.best_sha256 = best["sha256"]
-        best_path = self.folder / BEST
-        if self.rank == 0 and best_path.exists() and sha256_of(best_path) != self.best_sha256:
-            set_aside(best_path)
         logger.info("Resuming after epoch %d of %s; best %s at epoch %s.", epoch, path, best["metric"], best["epoch"])
 
     def _restore_scaler(self, engine: SupervisedTrainer) -> None:
@@ -131,13 +128,25 @@ class TrainingFiles:
         if scaler is not None and self._scaler_state:
             scaler.load_state_dict(self._scaler_state)
 
+    def _set_others_aside(self) -> None:
+        """Rename what this training did not write: ``model.pt`` by its hash, ``last.pt`` of another training."""
+        best = self.folder / BEST
+        if best.exists() and sha256_of(best) != self.best_sha256:
+            set_aside(best)
+        if not (self.resume or self._saved_before):
+            set_aside(self.folder / LAST)
+        self._saved_before = True
+
     def save(self, engine: SupervisedTrainer) -> None:
         """Write ``last.pt``, and ``model.pt`` if this epoch is the best."""
         if self.rank != 0:
             return
         state = self.evaluator.state
+        is_best = state.best_metric_epoch == engine.state.epoch
+        if is_best or not self._saved_before:
+            self._set_others_aside()
         weights = {key: value.detach().cpu() for key, value in self.network.state_dict().items()}
-        if state.best_metric_epoch == engine.state.epoch:
+        if is_best:
             save_state(weights, self.folder / BEST)
             self.best_sha256 = sha256_of(self.folder / BEST)
             write_settings(self.folder / BEST, {**self.settings, "epoch": engine.state.epoch})

@@ -15,7 +15,7 @@ import torch
 from ignite.engine import Events
 from monai.engines.workflow import Workflow
 
-from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS
+from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, empty_class_of
 from braintumor_ext.data.floors import floors_for
 from braintumor_ext.files import sha256_of
 from braintumor_ext.inference import class_probabilities, mask_on_grid
@@ -61,7 +61,7 @@ class EvaluationReport:
         self.folder = Path(output_dir)
         self.items = {(str(item[IMAGE]), int(item.get(SLICE, -1))): (i, item) for i, item in enumerate(data)}
         self.data, self.training_data, self.dataset_dir = data, training_data, dataset_dir
-        self.class_names, self.empty_class = list(class_names), empty_class
+        self.class_names, self.empty_class = list(class_names), empty_class_of(empty_class, class_names)
         self.image_size = image_size
         self.title = title
         self.context = dict(context or {})

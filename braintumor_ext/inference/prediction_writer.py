@@ -17,7 +17,7 @@ from ignite.engine import Events
 from monai.engines.workflow import Workflow
 from torch import Tensor
 
-from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, display_name
+from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, display_name, empty_class_of
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import replacing, set_aside
 from braintumor_ext.flags import as_bool
@@ -58,7 +58,7 @@ class PredictionWriter:
     ) -> None:
         self.folder = Path(output_dir)
         self.data = data
-        self.class_names, self.empty_class = list(class_names), empty_class
+        self.class_names, self.empty_class = list(class_names), empty_class_of(empty_class, class_names)
         self.image_size = image_size
         self.overlays = as_bool(overlays)
         self.rows: dict[int, dict[str, Any]] = {}

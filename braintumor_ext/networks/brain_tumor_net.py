@@ -38,7 +38,7 @@ class BrainTumorNet(nn.Module):
         self,
         in_channels: int = 3,
         num_classes: int = 4,
-        attention: bool = True,
+        attention: bool | str = True,
         reduction: int = 16,
         kernel_size: int = 7,
         hidden: int = 1024,

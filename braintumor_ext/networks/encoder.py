@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torchvision.models import resnet50
 
+from braintumor_ext.flags import as_bool
 from braintumor_ext.networks.cbam import CBAM, BlendedAttention
 
 STAGE_CHANNELS: tuple[int, int, int, int] = (256, 512, 1024, 2048)
@@ -31,7 +32,7 @@ class AttentionResNet50(nn.Module):
     def __init__(
         self,
         in_channels: int = 3,
-        attention: bool = True,
+        attention: bool | str = True,
         reduction: int = 16,
         kernel_size: int = 7,
         blend: float = 0.0,
@@ -48,7 +49,9 @@ class AttentionResNet50(nn.Module):
         self.layer1, self.layer2, self.layer3, self.layer4 = resnet.layer1, resnet.layer2, resnet.layer3, resnet.layer4
 
         def attend(channels: int) -> nn.Module:
-            return BlendedAttention(CBAM(channels, reduction, kernel_size), blend) if attention else nn.Identity()
+            if not as_bool(attention):
+                return nn.Identity()
+            return BlendedAttention(CBAM(channels, reduction, kernel_size), blend)
 
         self.attention1, self.attention2, self.attention3, self.attention4 = (attend(c) for c in STAGE_CHANNELS)
 

@@ -174,9 +174,23 @@ def test_a_changed_datalist_is_loaded_anew_and_callers_get_their_own_items(datas
     first = load_section(dataset, section="training")
     first[0]["class"] = 3
     assert load_section(dataset, section="training")[0]["class"] == 0
-    edit(dataset, lambda c: c["training"].pop())
+    edit(dataset, lambda c: c["validation"].pop())
     os.utime(dataset / "datalist.json", ns=(1, 1))
-    assert len(load_section(dataset, section="training")) == 1
+    assert len(load_section(dataset, section="validation")) == 1
+
+
+@pytest.mark.parametrize("classes", [(1, 1), ("meningioma", 1)], ids=["indices", "a name"])
+def test_one_class_only_cannot_be_trained_on_but_serves_for_other_uses(dataset, classes):
+    edit(dataset, lambda c: [item.update({"class": k}) for item, k in zip(c["training"], classes, strict=True)])
+    with pytest.raises(InputErrors, match="one class only, 'meningioma'"):
+        load_section(dataset, section="training")
+    assert len(load_section(dataset, section="training", allow_empty=True)) == 2
+    assert len(load_section(dataset, section="test")) == 2
+
+
+def test_a_training_without_any_class_is_no_training_on_one_class(dataset):
+    edit(dataset, lambda c: [item.pop("class") for item in c["training"]])
+    assert len(load_section(dataset, section="training")) == 2
 
 
 def test_another_datalist_is_found_from_the_dataset_dir_and_relative_to_itself(dataset):

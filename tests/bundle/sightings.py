@@ -1,0 +1,32 @@
+"""A handler that writes down which slices an engine has seen."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from ignite.engine import Engine, Events
+
+
+class Sightings:
+    """Append one line for each batch: epoch, process and files.
+
+    Args:
+        folder: where ``seen.<rank>.jsonl`` is written, one file for each process.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.rank = int(os.environ.get("RANK", 0))
+        self.path = Path(folder) / f"seen.{self.rank}.jsonl"
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a trainer whose images keep their metadata."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Write down one batch."""
+        files = [Path(name).name for name in engine.state.batch["image"].meta["filename_or_obj"]]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"epoch": engine.state.epoch, "rank": self.rank, "files": files}) + "\n")

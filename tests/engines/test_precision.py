@@ -1,0 +1,59 @@
+"""Mixed precision where the hardware has it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from braintumor_ext.engines import MixedPrecisionInferer, mixed_precision_supported
+
+
+class Recorder(nn.Module):
+    """A convolution that remembers the type that it computed in."""
+
+    def __init__(self, several: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv2d(1, 2, 3)
+        self.several = several
+        self.dtype: torch.dtype | None = None
+
+    def forward(self, x):
+        out = self.conv(x)
+        self.dtype = out.dtype
+        return {"class": out.mean(dim=(2, 3)), "mask": out} if self.several else out
+
+
+def test_disabled_it_computes_as_ever():
+    network, x = Recorder(), torch.rand(1, 1, 8, 8)
+    out = MixedPrecisionInferer(enabled="false")(x, network)
+    assert network.dtype == torch.float32
+    assert torch.equal(out, network.conv(x))
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_enabled_on_a_cpu_it_computes_in_bfloat16_and_answers_in_float32(several):
+    network, x = Recorder(several), torch.rand(1, 1, 8, 8)
+    out = MixedPrecisionInferer(enabled=True)(x, network)
+    assert network.dtype == torch.bfloat16
+    outputs = out.values() if several else [out]
+    assert all(value.dtype == torch.float32 for value in outputs)
+    mask = out["mask"] if several else out
+    # bfloat16 has 8 significant bits
+    torch.testing.assert_close(mask, network.conv(x), rtol=2**-6, atol=2**-6)
+    assert not torch.equal(mask, network.conv(x))
+
+
+def test_gradients_reach_the_float32_weights():
+    network = Recorder(several=True)
+    out = MixedPrecisionInferer(enabled=True)(torch.rand(1, 1, 8, 8), network)
+    (out["class"].sum() + out["mask"].sum()).backward()
+    assert network.conv.weight.grad.dtype == torch.float32
+    assert network.conv.weight.grad.abs().sum() > 0
+
+
+def test_every_cuda_device_is_supported_and_other_accelerators_are_not():
+    assert mixed_precision_supported("cuda:0")
+    assert not mixed_precision_supported("meta")
+    assert isinstance(mixed_precision_supported(torch.device("cpu")), bool)

@@ -1,0 +1,257 @@
+"""The writer behind a real engine; what the network would give is computed from the picture itself."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Engine, Events
+from monai.data import DataLoader
+from monai.transforms import Compose, Resized
+from PIL import Image
+
+from braintumor_ext.inference import PredictionWriter, TolerantDataset, list_inputs
+from braintumor_ext.inference.mask_files import MaskFiles
+from braintumor_ext.transforms import LoadImageSliced, ToUnitGreyd, read_slice
+
+SIZE = 32
+LOGITS = torch.tensor([3.0, 1.0, 0.0, -1.0])
+
+
+def bright(batch: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Outline what is brighter than a half; call it glioma, or no tumour where there is nothing."""
+    mask = (batch - 0.5) * 50
+    empty = (mask > 0).flatten(1).sum(dim=1, keepdim=True) == 0
+    return {"class": torch.where(empty, LOGITS.flip(0), LOGITS), "mask": mask}
+
+
+def run(
+    path: Path, output: Path, slices: Any = None, batch_size: int = 3, hook: Callable | None = None, **settings: Any
+) -> PredictionWriter:
+    """Predict the slices of a file or folder with ``bright``."""
+    data = list_inputs(path, slices, exclude=output)
+    chain = [LoadImageSliced("image"), ToUnitGreyd("image"), Resized("image", spatial_size=(SIZE, SIZE))]
+    writer = PredictionWriter(output, data, image_size=SIZE, **settings)
+    engine = Engine(lambda _, batch: {"pred": bright(batch["image"].as_tensor())})
+    writer.attach(engine)
+    if hook is not None:
+        engine.add_event_handler(Events.ITERATION_COMPLETED(once=2), hook)
+    engine.run(DataLoader(TolerantDataset(data, Compose(chain)), batch_size=batch_size))
+    return writer
+
+
+def table(output: Path) -> list[dict[str, str]]:
+    with open(output / "predictions.csv", newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def block(height: int = 40, width: int = 48) -> np.ndarray:
+    image = np.full((height, width), 30, dtype=np.uint8)
+    image[0, 0] = 40
+    image[8:20, 24:40] = 240
+    return image
+
+
+def write_volume(path: Path, slices: int = 4, bad: tuple[int, ...] = ()) -> np.ndarray:
+    """Write a volume with a bright block that moves from slice to slice; bad slices are NaN. Return the block."""
+    volume = np.full((40, 48, slices), 30, dtype=np.float32)
+    volume[0, 0] = 0
+    block = np.zeros(volume.shape, dtype=bool)
+    for index in range(slices):
+        block[8 : 20 + index, 4 + 6 * index : 20 + 6 * index, index] = True
+    volume[block] = 240
+    for index in bad:
+        volume[:, :, index] = np.nan
+        block[:, :, index] = False
+    nibabel.save(nibabel.Nifti1Image(volume, np.diag([-0.5, 2.0, 5.0, 1.0])), path)
+    return block
+
+
+def overlap(found: np.ndarray, wanted: np.ndarray) -> float:
+    return 2 * (found & wanted).sum() / max(found.sum() + wanted.sum(), 1)
+
+
+def volume_mask(path: Path) -> np.ndarray:
+    return np.asarray(nibabel.load(path).dataobj) > 0
+
+
+@pytest.mark.parametrize("bad", [(3,), (0,), (1, 2), ()], ids=["last", "first", "middle", "none"])
+def test_a_failed_slice_leaves_the_masks_of_the_others_in_the_file(tmp_path, bad):
+    wanted = write_volume(tmp_path / "v.nii.gz", bad=bad)
+    run(tmp_path / "v.nii.gz", tmp_path / "out", "all")
+    rows = table(tmp_path / "out")
+    assert [bool(row["error"]) for row in rows] == [index in bad for index in range(4)]
+    found = volume_mask(tmp_path / "out" / "masks" / "v.nii.gz")
+    for index, row in enumerate(rows):
+        assert row["mask"] == ("" if index in bad else "masks/v.nii.gz")
+        assert row["area_px"] == ("" if index in bad else str(found[:, :, index].sum()))
+        assert index in bad or overlap(found[:, :, index], wanted[:, :, index]) > 0.85
+
+
+def test_a_volume_whose_slices_all_failed_has_no_mask(tmp_path):
+    write_volume(tmp_path / "v.nii.gz", bad=(0, 1, 2, 3))
+    run(tmp_path / "v.nii.gz", tmp_path / "out", "all")
+    assert all(row["error"] and not row["mask"] for row in table(tmp_path / "out"))
+    assert not (tmp_path / "out" / "masks").exists()
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 20])
+def test_volumes_and_pictures_between_them_each_get_their_own_mask(tmp_path, batch_size):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    first, second = write_volume(folder / "a.nii.gz", 4, bad=(3,)), write_volume(folder / "c.nii.gz", 2)
+    Image.fromarray(block()).save(folder / "b.png")
+    frames = [Image.fromarray(block()), Image.fromarray(np.rot90(block()).copy().reshape(40, 48))]
+    frames[0].save(folder / "d.tif", save_all=True, append_images=frames[1:])
+    run(folder, tmp_path / "out", "all", batch_size)
+    rows = table(tmp_path / "out")
+    assert [(row["file"], row["slice"]) for row in rows] == [
+        *(("a.nii.gz", str(index)) for index in range(4)),
+        ("b.png", ""),
+        *((("c.nii.gz"), str(index)) for index in range(2)),
+        *((("d.tif"), str(index)) for index in range(2)),
+    ]
+    assert overlap(volume_mask(tmp_path / "out" / "masks" / "a.nii.gz"), first) > 0.85
+    assert overlap(volume_mask(tmp_path / "out" / "masks" / "c.nii.gz"), second) > 0.85
+    for row in rows:
+        assert not row["mask"] or (tmp_path / "out" / row["mask"]).is_file()
+    assert rows[-1]["mask"] == "masks/d.tif"
+    assert Image.open(tmp_path / "out" / "masks" / "d.tif").n_frames == 2
+
+
+def test_a_volume_is_written_and_let_go_when_the_next_file_begins(tmp_path):
+    write_volume(tmp_path / "a.nii.gz")
+    write_volume(tmp_path / "b.nii.gz")
+    files = MaskFiles(tmp_path / "masks")
+    mask, rows = np.ones((40, 48), dtype=bool), [{}, {}, {}]
+    for row, (name, index) in zip(rows, [("a", 0), ("a", 2), ("b", 1)], strict=True):
+        meta = read_slice(tmp_path / f"{name}.nii.gz", index).meta
+        shown = mask if tuple(meta["slice_size"]) == mask.shape else mask.T
+        files.add(row, {"name": name, "stem": name, "slice": index}, shown, meta)
+        assert (tmp_path / "masks" / "a.nii.gz").exists() == (name == "b")
+    assert [row.get("mask") for row in rows] == ["masks/a.nii.gz", "masks/a.nii.gz", None]
+    files.close()
+    files.close()  # nothing left to do
+    assert rows[2]["mask"] == "masks/b.nii.gz"
+    assert volume_mask(tmp_path / "masks" / "a.nii.gz").any(axis=(0, 1)).tolist() == [True, False, True, False]
+
+
+class Stop(Exception):
+    """Something that goes wrong in the middle of a run."""
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, Stop])
+def test_a_run_that_breaks_off_leaves_its_rows_so_far_and_still_fails(tmp_path, kind):
+    wanted = write_volume(tmp_path / "v.nii.gz", slices=6)
+
+    def stop(engine: Engine) -> None:
+        raise kind
+
+    with pytest.raises(kind):
+        run(tmp_path / "v.nii.gz", tmp_path / "out", "all", batch_size=2, hook=stop)
+    rows = table(tmp_path / "out")
+    assert [row["slice"] for row in rows] == ["0", "1", "2", "3"]
+    assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())["predictions"]) == 4
+    found = volume_mask(tmp_path / "out" / "masks" / "v.nii.gz")
+    assert overlap(found[:, :, :4], wanted[:, :, :4]) > 0.85
+    assert not found[:, :, 4:].any()
+
+
+def test_what_cannot_be_written_is_told_in_its_row_and_the_rest_goes_on(tmp_path):
+    folder, output = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    output.mkdir()
+    (output / "masks").write_text("a file where a folder is wanted")
+    Image.fromarray(block()).save(folder / "a.png")
+    write_volume(folder / "v.nii.gz", 2)
+    writer = run(folder, output, "all")
+    rows = table(output)
+    assert len(rows) == 3
+    for row in rows:
+        assert "could not be written" in row["error"]
+        assert "--output_dir" in row["error"]
+        assert row["class"] == "glioma"
+        assert row["mask"] == ""
+    with pytest.raises(SystemExit, match="3 of 3"):
+        writer.finish()
+
+
+def test_json_and_csv_agree_and_the_unknown_is_blank_or_null(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    Image.fromarray(block()).save(folder / "a.png")
+    (folder / "b.png").write_bytes(b"")
+    run(folder, tmp_path / "out")
+    content = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert content["class_names"] == ["glioma", "meningioma", "pituitary", "no_tumor"]
+    for in_json, in_csv in zip(content["predictions"], table(tmp_path / "out"), strict=True):
+        assert {k: "" if v is None else str(v) for k, v in in_json.items()} == in_csv
+    good, bad = content["predictions"]
+    assert abs(good["area_px"] - 12 * 16) < 30
+    assert good["area_mm2"] is None  # a picture knows no millimetres
+    assert [bad[key] for key in ("class", "p_glioma", "area_px", "mask", "overlay")] == [None] * 5
+    expected = torch.softmax(LOGITS.double(), 0).tolist()
+    shares = [good[f"p_{name}"] for name in content["class_names"]]
+    assert shares == pytest.approx(expected, abs=1e-6)
+
+
+def test_flags_tell_of_small_inputs_and_of_contradictions(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    Image.fromarray(block(31, 60)).save(folder / "small.png")
+    Image.fromarray(block(32, 32)).save(folder / "fits.png")
+    dark = block() // 2
+    dark[8:20, 24:40] = 50
+    Image.fromarray(dark).save(folder / "empty.png")
+    run(folder, tmp_path / "agree")
+    assert {row["file"]: row["flags"] for row in table(tmp_path / "agree")} == {
+        "small.png": "upscaled",
+        "fits.png": "",
+        "empty.png": "",
+    }
+    run(folder, tmp_path / "contradict", empty_class="glioma")
+    assert {row["file"]: row["flags"] for row in table(tmp_path / "contradict")} == {
+        "small.png": "upscaled; class and mask disagree",
+        "fits.png": "class and mask disagree",
+        "empty.png": "class and mask disagree",
+    }
+    run(folder, tmp_path / "no empty class", empty_class=None)
+    assert {row["flags"] for row in table(tmp_path / "no empty class")} == {"upscaled", ""}
+
+
+def test_overlays_can_be_left_out(tmp_path):
+    Image.fromarray(block()).save(tmp_path / "a.png")
+    run(tmp_path / "a.png", tmp_path / "out", overlays="false")
+    assert table(tmp_path / "out")[0]["overlay"] == ""
+    assert not (tmp_path / "out" / "overlays").exists()
+
+
+def test_a_clean_run_ends_without_an_exit_code_and_a_failure_is_named(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    Image.fromarray(block()).save(folder / "a.png")
+    run(folder, tmp_path / "clean").finish()
+    (folder / "b.png").write_bytes(b"")
+    writer = run(folder, tmp_path / "failed")
+    with pytest.raises(SystemExit, match=r"1 of 2 inputs could not be predicted:\n  b\.png: is empty"):
+        writer.finish()
+
+
+def test_rows_do_not_pile_up_over_two_runs_of_one_engine(tmp_path):
+    Image.fromarray(block()).save(tmp_path / "a.png")
+    data = list_inputs(tmp_path / "a.png")
+    writer = PredictionWriter(tmp_path / "out", data, image_size=SIZE)
+    engine = Engine(lambda _, batch: {"pred": bright(batch["image"].as_tensor())})
+    writer.attach(engine)
+    chain = [LoadImageSliced("image"), ToUnitGreyd("image"), Resized("image", spatial_size=(SIZE, SIZE))]
+    for _ in range(2):
+        engine.run(DataLoader(TolerantDataset(data, Compose(chain)), batch_size=1))
+    assert len(table(tmp_path / "out")) == 1
+    assert len(list((tmp_path / "out").glob("predictions.*.csv"))) == 1
