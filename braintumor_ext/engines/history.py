@@ -10,6 +10,7 @@ from typing import Any
 
 from ignite.engine import Events
 from monai.engines import SupervisedTrainer
+from monai.engines.utils import IterationEvents
 from monai.engines.workflow import Workflow
 
 from braintumor_ext.files import replacing
@@ -36,7 +37,7 @@ class TrainingHistory:
     def attach(self, engine: SupervisedTrainer) -> None:
         """Attach to the trainer, after its validation handler and before the learning rate's step is of interest."""
         engine.add_event_handler(Events.EPOCH_STARTED, self._start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._add_loss)
+        engine.add_event_handler(IterationEvents.LOSS_COMPLETED, self._add_loss)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
     def _start(self, engine: SupervisedTrainer) -> None:

@@ -22,10 +22,10 @@ TRAINING, VALIDATION, TEST = 13, 9, 9
 # --- which slices a process sees
 
 
-def indices(length, processes, epoch):
-    """The slices of each process in one epoch of training, as the config's sampler deals them."""
-    parser_entry = json.loads((ROOT / "configs" / "multi_gpu_train.json").read_text())["train::sampler"]
-    options = {key: parser_entry[key] for key in ("even_divisible", "drop_last", "shuffle")}
+def indices(length, processes, epoch, sampler_id="train::sampler"):
+    """The slices of each process in one epoch, as the config's sampler deals them."""
+    entry = json.loads((ROOT / "configs" / "multi_gpu_train.json").read_text())[sampler_id]
+    options = {key: entry[key] for key in ("even_divisible", "drop_last", "shuffle") if key in entry}
     dealt = []
     for rank in range(processes):
         sampler = DistributedSampler(range(length), num_replicas=processes, rank=rank, seed=0, **options)
@@ -53,6 +53,12 @@ def test_every_process_has_equally_many_and_the_order_changes():
     for epoch in range(5):
         assert len({len(part) for part in indices(13, 2, epoch)}) == 1
     assert indices(13, 2, 1) != indices(13, 2, 2)
+
+
+@pytest.mark.parametrize(("length", "processes"), [(12, 2), (13, 2), (3, 4), (101, 8)])
+def test_evaluation_deals_every_slice_exactly_once(length, processes):
+    dealt = [index for part in indices(length, processes, 1, "validate::sampler") for index in part]
+    assert sorted(dealt) == list(range(length))
 
 
 # --- two real processes

@@ -14,7 +14,16 @@ from monai.engines.utils import IterationEvents
 
 from braintumor_ext.errors import InputErrors
 from braintumor_ext.networks import BrainTumorNet
-from tests.bundle.workflows import FLAT, make_workflow, places, read_table, run_until_interrupted, told, train
+from tests.bundle.workflows import (
+    FLAT,
+    Interruption,
+    make_workflow,
+    places,
+    read_table,
+    run_until_interrupted,
+    told,
+    train,
+)
 
 
 def last(folder: Path) -> dict:
@@ -81,7 +90,7 @@ def test_pretrained_weights_are_applied_once_when_a_new_training_starts(phantom_
 
     def look(engine):
         seen.update({k: v.clone() for k, v in workflow.network_def.encoder.state_dict().items()})
-        raise KeyboardInterrupt  # before the first step
+        raise Interruption  # before the first step
 
     workflow = make_workflow("train", epochs=1, pretrained=str(path), **places(phantom_dataset, big_folder))
     workflow.initialize()
@@ -154,7 +163,7 @@ def test_the_gradient_norm_never_passes_one(phantom_dataset, tmp_path):
     def look(engine):
         after.append(norm(p.grad for p in parameters))
         if engine.state.iteration == 2:
-            raise KeyboardInterrupt
+            raise Interruption
 
     run_until_interrupted(workflow)
     assert len(before) == 2
@@ -171,7 +180,7 @@ def test_a_resumed_training_ends_like_one_that_ran_through(phantom_dataset, tmp_
     train(phantom_dataset, tmp_path / "through", **options)
 
     def killed(engine):
-        raise KeyboardInterrupt
+        raise Interruption
 
     workflow = make_workflow("train", **places(phantom_dataset, tmp_path / "parts"), **options)
     workflow.initialize()
@@ -258,7 +267,7 @@ def test_a_training_that_fails_at_once_leaves_all_files_where_they_are(phantom_d
 
     @workflow.trainer.on(Events.ITERATION_COMPLETED)
     def interrupt(engine):
-        raise KeyboardInterrupt
+        raise Interruption
 
     run_until_interrupted(workflow)
     assert {path.name: path.read_bytes() for path in (tmp_path / "models").iterdir()} == before

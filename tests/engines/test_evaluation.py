@@ -235,7 +235,7 @@ def test_a_known_spacing_gives_distances_in_millimetres(tmp_path):
 
 
 def test_slices_of_one_volume_are_told_apart(tmp_path):
-    volume = np.stack([np.roll(TRUE["v"], 10 * k, axis=0)[::-1, ::-1].T for k in range(3)], axis=-1)
+    volume = np.stack([np.roll(TRUE["v"], -10 * k, axis=1)[::-1, ::-1].T for k in range(3)], axis=-1)
     nib.save(nib.Nifti1Image(np.float32(volume + grey(70, 50, 1)[..., None] / 300), np.eye(4)), tmp_path / "v.nii.gz")
     nib.save(nib.Nifti1Image(np.uint8(volume), np.eye(4)), tmp_path / "m.nii.gz")
     paths = {"image": str(tmp_path / "v.nii.gz"), "label": str(tmp_path / "m.nii.gz")}
@@ -243,7 +243,7 @@ def test_slices_of_one_volume_are_told_apart(tmp_path):
     assert [report.records[i].image for i in (0, 1)] == ["v.nii.gz slice 2", "v.nii.gz slice 0"]
     assert [report.records[i].true_class for i in (0, 1)] == [2, 0]
     assert [report.records[i].dice for i in (0, 1)] == pytest.approx(
-        [2 * (t & left_half(t)).sum() / (t.sum() + left_half(t).sum()) for t in (np.roll(TRUE["v"], 20, 0), TRUE["v"])]
+        [2 * (t & left_half(t)).sum() / (t.sum() + left_half(t).sum()) for t in (np.roll(TRUE["v"], -20, 1), TRUE["v"])]
     )
 
 

@@ -14,7 +14,7 @@ from braintumor_ext.engines import GradientClipping, MixedPrecisionInferer, mixe
 from braintumor_ext.losses import JointLoss
 from braintumor_ext.networks import BrainTumorNet
 from tests.bundle.test_evaluation import evaluate
-from tests.bundle.workflows import make_workflow, places, read_table, run_until_interrupted, train
+from tests.bundle.workflows import Interruption, make_workflow, places, read_table, run_until_interrupted, train
 from tests.engines.trainers import Weigh
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
@@ -99,7 +99,7 @@ def test_mixed_precision_is_on_by_default_on_cuda_and_runs_in_float16(phantom_da
     @workflow.trainer.on(Events.ITERATION_COMPLETED)
     def stop(engine):
         assert engine.scaler.is_enabled()
-        raise KeyboardInterrupt
+        raise Interruption
 
     run_until_interrupted(workflow)
     assert seen == [torch.float16]
@@ -178,7 +178,7 @@ def test_under_mixed_precision_the_norm_never_passes_one(phantom_dataset, tmp_pa
         before.append(float(torch.stack(squares).sum().sqrt()) / engine.scaler.get_scale())
         after.append(float(torch.stack(clipped).sum().sqrt()))
         if engine.state.iteration == 5:
-            raise KeyboardInterrupt
+            raise Interruption
 
     run_until_interrupted(workflow)
     # a scale that was too large at first gives infinities, and no step
@@ -202,7 +202,7 @@ def test_a_resumed_training_goes_on_with_scale_optimizer_and_weights(phantom_dat
 
     @workflow.trainer.on(Events.ITERATION_COMPLETED(once=3))
     def kill(engine):
-        raise KeyboardInterrupt
+        raise Interruption
 
     run_until_interrupted(workflow)
     train(phantom_dataset, parts, resume=True, **options)
