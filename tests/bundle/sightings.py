@@ -6,7 +6,8 @@ import json
 import os
 from pathlib import Path
 
-from ignite.engine import Engine, Events
+from ignite.engine import Engine
+from monai.engines.utils import IterationEvents
 
 
 class Sightings:
@@ -22,7 +23,7 @@ class Sightings:
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer whose images keep their metadata."""
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+        engine.add_event_handler(IterationEvents.LOSS_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
         """Write down one batch."""

@@ -55,7 +55,7 @@ def test_every_process_has_equally_many_and_the_order_changes():
     assert indices(13, 2, 1) != indices(13, 2, 2)
 
 
-@pytest.mark.parametrize(("length", "processes"), [(12, 2), (13, 2), (3, 4), (101, 8)])
+@pytest.mark.parametrize(("length", "processes"), [(12, 2), (13, 2), (5, 4), (101, 8)])
 def test_evaluation_deals_every_slice_exactly_once(length, processes):
     dealt = [index for part in indices(length, processes, 1, "validate::sampler") for index in part]
     assert sorted(dealt) == list(range(length))
