@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+from braintumor_ext.visualize import tile_pictures
+
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / "demo"
 BUNDLE = ("-W", "ignore", "-m", "monai.bundle")
@@ -23,6 +25,7 @@ RESULTS = (
     "evaluation/roc_curves.png",
     "predictions/predictions.csv",
     "predictions/overlays",
+    "overview.png",
 )
 
 
@@ -71,6 +74,8 @@ def main() -> int:
         ),
         *("--output_dir", "demo/predictions", "--ckpt_dir", "demo/models", "--image_size", "96"),
     )
+    overlays = [sorted(folder.iterdir()) for folder in sorted((DEMO / "predictions" / "overlays").iterdir())]
+    tile_pictures([picture for pictures in overlays for picture in pictures[:3]], DEMO / "overview.png")
     print(f"\nDone in {time.monotonic() - started:.0f} s. Look at:")
     for name in RESULTS:
         print(f"  {(DEMO / name).relative_to(ROOT)}")

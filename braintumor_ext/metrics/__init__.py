@@ -1,10 +1,21 @@
-from braintumor_ext.metrics.bootstrap import GroupBootstrap as GroupBootstrap
-from braintumor_ext.metrics.bootstrap import group_bootstrap as group_bootstrap
-from braintumor_ext.metrics.evaluation_report import write_evaluation as write_evaluation
-from braintumor_ext.metrics.evaluation_summary import summarise_evaluation as summarise_evaluation
-from braintumor_ext.metrics.joint_score import JointScore as JointScore
-from braintumor_ext.metrics.records import SliceRecord as SliceRecord
-from braintumor_ext.metrics.records import read_records as read_records
-from braintumor_ext.metrics.records import write_records as write_records
-from braintumor_ext.metrics.segmentation import MaskScores as MaskScores
-from braintumor_ext.metrics.segmentation import score_mask as score_mask
+"""How good the answers are: scores, intervals, and the report of an evaluation."""
+
+from braintumor_ext.metrics.bootstrap import GroupBootstrap, group_bootstrap
+from braintumor_ext.metrics.evaluation_report import write_evaluation
+from braintumor_ext.metrics.evaluation_summary import summarise_evaluation
+from braintumor_ext.metrics.joint_score import JointScore
+from braintumor_ext.metrics.records import SliceRecord, read_records, write_records
+from braintumor_ext.metrics.segmentation import MaskScores, score_mask
+
+__all__ = [
+    "GroupBootstrap",
+    "JointScore",
+    "MaskScores",
+    "SliceRecord",
+    "group_bootstrap",
+    "read_records",
+    "score_mask",
+    "summarise_evaluation",
+    "write_evaluation",
+    "write_records",
+]
