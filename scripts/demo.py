@@ -73,7 +73,7 @@ def main() -> int:
             "--dataset_dir",
             str(hold_back().relative_to(ROOT)),
         ),
-        *("--output_dir", "demo/predictions", "--ckpt_dir", "demo/models", "--image_size", "80"),
+        *("--output_dir", "demo/predictions", "--ckpt_dir", "demo/models", "--image_size", "96"),
     )
     overlays = [sorted(folder.iterdir()) for folder in sorted((DEMO / "predictions" / "overlays").iterdir())]
     tile_pictures([picture for pictures in overlays for picture in pictures[:3]], DEMO / "overview.png")
