@@ -82,20 +82,23 @@ class TrainingFiles:
         engine.add_event_handler(Events.STARTED, self._restore_scaler)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
 
-    def begin(self, trainer: SupervisedTrainer) -> None:
+    def begin(self, trainer: SupervisedTrainer) -> bool:
         """Prepare the run: load the state to resume, or the pretrained weights of a new training.
+
+        Returns:
+            Whether there is an epoch to run. The engine itself would take a finished training for a new one.
 
         Raises:
             InputError: when there is nothing to resume, or the pretrained weights cannot be had.
         """
         if self.resume:
-            self._resume(trainer)
-            return
+            return self._resume(trainer)
         load_pretrained(self.network, self.pretrained)
         if self.rank == 0:
             self.folder.mkdir(parents=True, exist_ok=True)
+        return True
 
-    def _resume(self, trainer: SupervisedTrainer) -> None:
+    def _resume(self, trainer: SupervisedTrainer) -> bool:
         path = self.folder / LAST
         if not path.is_file():
             raise InputError(path, "nothing to resume", "Start a new training (--resume false) or give its --ckpt_dir")
@@ -113,7 +116,8 @@ class TrainingFiles:
                 "Give the class_names, in_channels and image_size that the training began with, or start a new one",
             ) from error
         trainer.state.epoch = epoch
-        trainer.state.iteration = epoch * int(state["epoch_length"])
+        # counted in this run's batches, which may be of another size than those before
+        trainer.state.iteration = epoch * (trainer.state.epoch_length or int(state["epoch_length"]))
         self.evaluator.state.best_metric = best["metric"]
         self.evaluator.state.best_metric_epoch = best["epoch"]
         self._scaler_state = state.get("scaler")
@@ -121,7 +125,11 @@ class TrainingFiles:
             if name in state:
                 part.load_state_dict(state[name])
         self.best_sha256 = best["sha256"]
+        if epoch >= trainer.state.max_epochs:
+            logger.info("%s has all of its %d epochs: give a larger --epochs to prolong it.", path, epoch)
+            return False
         logger.info("Resuming after epoch %d of %s; best %s at epoch %s.", epoch, path, best["metric"], best["epoch"])
+        return True
 
     def _restore_scaler(self, engine: SupervisedTrainer) -> None:
         scaler = getattr(engine, "scaler", None)

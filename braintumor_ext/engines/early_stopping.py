@@ -27,6 +27,7 @@ class EarlyStopping:
 
     def attach(self, engine: Workflow) -> None:
         """Attach to the trainer, after its validation handler."""
+        engine.add_event_handler(Events.STARTED, self)  # a training that was stopped is not resumed for one more epoch
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
     def __call__(self, engine: Workflow) -> None:

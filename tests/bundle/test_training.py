@@ -218,6 +218,30 @@ def test_a_longer_training_goes_on_from_a_finished_one(phantom_dataset, tmp_path
     assert rates == pytest.approx([cosine(0, 2), cosine(1, 2), cosine(1, 3), cosine(2, 3)])
 
 
+@pytest.mark.parametrize("overrides", [{"epochs": 2}, {"epochs": 12, "patience": 1}])
+def test_resuming_a_training_that_has_ended_changes_nothing(phantom_dataset, tmp_path, caplog, overrides):
+    train(phantom_dataset, tmp_path, **overrides, **FLAT)
+    assert last(tmp_path)["epoch"] == 2 or last(tmp_path)["epoch"] < 12  # at its end, or stopped early
+    before = {path.name: path.read_bytes() for path in (tmp_path / "models").iterdir()}
+    table = history(tmp_path)
+    with caplog.at_level(logging.INFO, "braintumor_ext"):
+        train(phantom_dataset, tmp_path, resume=True, **overrides, **FLAT)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "models").iterdir()} == before
+    assert history(tmp_path) == table
+    assert "--epochs" in caplog.text or "no better" in caplog.text
+
+
+def test_a_training_is_resumed_with_batches_of_another_size(phantom_dataset, tmp_path):
+    train(phantom_dataset, tmp_path, epochs=1, batch_size=4, **FLAT)
+    workflow = make_workflow("train", epochs=3, batch_size=3, resume=True, **places(phantom_dataset, tmp_path), **FLAT)
+    workflow.initialize()
+    steps = []
+    workflow.trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: steps.append(engine.state.epoch))
+    workflow.run()
+    whole = len(workflow.trainer.data_loader)
+    assert [steps.count(epoch) for epoch in (2, 3)] == [whole, whole]
+
+
 def test_nothing_to_resume_is_told_with_the_remedy(phantom_dataset, tmp_path):
     with told(r"last\.pt: nothing to resume\. Start a new training"):
         train(phantom_dataset, tmp_path, epochs=1, resume=True, **FLAT)
