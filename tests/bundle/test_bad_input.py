@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +18,7 @@ from braintumor_ext.errors import InputErrors
 from braintumor_ext.networks import write_settings
 from scripts import prepare_data
 from tests.bundle.tiny_net import TinyNet
-from tests.bundle.workflows import FLAT, ROOT, make_workflow, places, run_workflow, told
+from tests.bundle.workflows import FLAT, command_line, make_workflow, places, run_workflow, told
 from tests.data.folders import class_folders, grey_slice, write_mask_file, write_slice
 
 # --- what a bad file can be: each writes it at a path and returns the path ---
@@ -456,17 +453,6 @@ def test_the_output_cannot_be_the_inputs_own_folder(prepared, ckpt_dir):
 
 
 # --- the command line: the message alone, no traceback ---
-
-
-def command_line(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "monai.bundle", "run", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
 
 
 def test_the_command_line_shows_the_message_alone(dataset):

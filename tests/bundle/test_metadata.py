@@ -64,7 +64,7 @@ def test_the_inputs_range_is_what_normalised_black_and_white_are():
 def test_it_is_valid_against_the_schema(tmp_path):
     schema = DATA.parent / "reference" / META["schema"].rpartition("/")[2]
     if not schema.is_file():
-        pytest.skip(f"no copy of the schema at {schema}")
+        pytest.skip(f"no copy of the schema beside the real data, at {schema}")
     monai.bundle.verify_metadata(
         meta_file=str(ROOT / "configs" / "metadata.json"), filepath=shutil.copy(schema, tmp_path)
     )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,6 +55,18 @@ def run_workflow(workflow: ConfigWorkflow) -> ConfigWorkflow:
 def train(dataset_dir: Path, folder: Path, *overlays: str, **overrides: Any) -> ConfigWorkflow:
     """Train, with models in ``folder/models`` and the rest in ``folder/out``."""
     return run_workflow(make_workflow("train", *overlays, **{**places(dataset_dir, folder), **overrides}))
+
+
+def command_line(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m monai.bundle run`` as a user does, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "monai.bundle", "run", *arguments],
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
 
 
 def places(dataset_dir: Path, folder: Path) -> dict[str, str]:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import nibabel
@@ -15,6 +12,7 @@ import pydicom
 import pytest
 from PIL import Image
 
+from tests.bundle.workflows import command_line
 from tests.conftest import REPOSITORY
 from tests.inference.bright_square_model import SIZE, square_slice
 from tests.inference.conftest import Prediction, predict
@@ -272,17 +270,6 @@ def test_a_volume_needs_slices_that_it_has(inputs, ckpt_dir, tmp_path):
     assert "has no slice 5" in beyond.rows[0]["error"]
     assert "0 to 4" in beyond.rows[0]["error"]
     assert "v 1.nii.gz" in beyond.exit_message
-
-
-def command_line(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "monai.bundle", "run", *arguments],
-        cwd=cwd,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
 
 
 def test_the_command_s_exit_code_tells_of_failed_inputs(inputs, ckpt_dir, tmp_path):
