@@ -20,6 +20,15 @@ GROUP = "group"
 MASK = "mask"
 """The name of the network's mask logits, (B, 1, H, W)."""
 
+HEAT_MAP = "heat_map"
+"""What an answer rests on, (B, 1, H, W) in [0, 1] on the network's input."""
+
+HEAT_MAP_FLAGS = "heat_map_flags"
+"""For each image of a batch what is remarkable about its heat map, or an empty text."""
+
+FEATURES = "features"
+"""Means of the encoder's channels, (B, F): what an unusual input is told by."""
+
 SLICE = "slice"
 """The index of the slice in a volume; absent for a file that holds one slice."""
 

@@ -6,7 +6,7 @@ from braintumor_ext.networks.encoder import STAGE_CHANNELS, AttentionResNet50
 from braintumor_ext.networks.heads import ClassificationHead, SegmentationDecoder
 from braintumor_ext.networks.pretrained import load_checkpoint, load_encoder, load_pretrained, read_state_dict
 from braintumor_ext.networks.settings import check_settings, write_settings
-from braintumor_ext.networks.views import HeadView
+from braintumor_ext.networks.views import ClassView, HeadView
 
 __all__ = [
     "CBAM",
@@ -16,6 +16,7 @@ __all__ = [
     "BlendedAttention",
     "BrainTumorNet",
     "ChannelAttention",
+    "ClassView",
     "ClassificationHead",
     "HeadView",
     "SegmentationDecoder",

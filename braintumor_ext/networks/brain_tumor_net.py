@@ -56,8 +56,19 @@ class BrainTumorNet(nn.Module):
         Raises:
             ValueError: when H or W is below 32.
         """
+        features = self._encode(x)
+        return {"class": self.classifier(features[3]), "mask": self.decoder(features, x.shape[2], x.shape[3])}
+
+    def classify(self, x: Tensor) -> Tensor:
+        """Return class logits (B, K) alone, without the cost of the decoder.
+
+        Raises:
+            ValueError: when H or W is below 32.
+        """
+        return self.classifier(self._encode(x)[3])
+
+    def _encode(self, x: Tensor) -> list[Tensor]:
         height, width = x.shape[2], x.shape[3]
         if min(height, width) < 32:
             raise ValueError(f"the image must be at least 32 x 32 pixels, got {height} x {width}: resize it first.")
-        features = self.encoder(x)
-        return {"class": self.classifier(features[3]), "mask": self.decoder(features, height, width)}
+        return self.encoder(x)

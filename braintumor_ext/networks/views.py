@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from braintumor_ext.keys import CLASS
+
 
 class HeadView(nn.Module):
     """The network, returning one of its outputs; it shares the network's weights.
@@ -22,3 +24,22 @@ class HeadView(nn.Module):
         """Return the head's logits of images (B, C, H, W)."""
         out: dict[str, Tensor] = self.network(x)
         return out[self.head]
+
+
+class ClassView(nn.Module):
+    """The class logits alone, without the cost of the decoder; it shares the network's weights.
+
+    Args:
+        network: one with a method ``classify``; any other runs as a whole.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.training = network.training  # else whatever restores this view's mode would put the network in training
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return class logits (B, K) of images (B, C, H, W)."""
+        classify = getattr(self.network, "classify", None)
+        out: Tensor | dict[str, Tensor] = self.network(x) if classify is None else classify(x)
+        return out if isinstance(out, Tensor) else out[CLASS]

@@ -1,0 +1,59 @@
+"""An inferer that also says why: for the bundle's inference, MONAI Label and MONAI Deploy alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from monai.inferers import SimpleInferer
+from torch import Tensor, nn
+
+from braintumor_ext.data.classes import CLASS_NAMES
+from braintumor_ext.explain.explainer import METHODS, Explainer
+from braintumor_ext.explain.layers import DEFAULT_LAYER
+from braintumor_ext.explain.stage_features import joined, stage_features
+from braintumor_ext.keys import CLASS, FEATURES, HEAT_MAP, HEAT_MAP_FLAGS
+
+
+class ExplainingInferer(SimpleInferer):
+    """Run the network once; add a heat map of each answer, and the features that tell an unusual input.
+
+    Args:
+        explain: ``none``, or a method of :class:`~braintumor_ext.explain.Explainer`.
+        layer: the layer that is explained.
+        head: ``class`` or ``mask``.
+        class_names: the class names in the order of their indices.
+        features: whether to add the features.
+
+    Raises:
+        ValueError: there is no such method; valid ones are listed.
+    """
+
+    def __init__(
+        self,
+        explain: str | None = "gradcam",
+        layer: str = DEFAULT_LAYER,
+        head: str = CLASS,
+        class_names: tuple[str, ...] | list[str] = CLASS_NAMES,
+        features: bool = True,
+    ) -> None:
+        super().__init__()
+        self.explain = "none" if explain in (None, False, "") else str(explain).lower()
+        if self.explain not in ("none", *METHODS):
+            raise ValueError(f"--explain {explain!r} is no method: valid are none, {', '.join(METHODS)}.")
+        self.layer, self.head, self.class_names, self.features = layer, head, list(class_names), features
+
+    def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        """Return the network's output of ``inputs`` (B, C, H, W).
+
+        A dictionary is given ``heat_map`` (B, 1, H, W) in [0, 1] with ``heat_map_flags``, and ``features`` (B, F).
+        """
+        output: Any
+        with stage_features(network) as means:
+            if self.explain == "none":
+                output = super().__call__(inputs, network, *args, **kwargs)
+            else:
+                explainer = Explainer(network, self.explain, self.layer, self.head, self.class_names)
+                explanation = explainer(inputs)
+                output = {**explanation.output, HEAT_MAP: explanation.maps, HEAT_MAP_FLAGS: explanation.flags}
+        found = joined(means) if self.features else None
+        return {**output, FEATURES: found} if found is not None and isinstance(output, dict) else output

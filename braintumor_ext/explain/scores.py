@@ -1,0 +1,93 @@
+"""What a map explains: one number for each image, from the network's output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from braintumor_ext.keys import CLASS, MASK
+
+HEADS = (CLASS, MASK)
+"""The outputs that can be explained."""
+
+
+class ClassScore:
+    """Each image's logit of its class: the predicted one, one for all, or one for each."""
+
+    def __call__(self, output: Mapping[str, Tensor] | Tensor, classes: Any = None) -> Tensor:
+        """Return (B,) logits.
+
+        Args:
+            output: logits (B, K), or a dictionary that holds them as ``class``.
+            classes: an index, (B,) indices, or None for the predicted classes.
+        """
+        logits = head_of(output, CLASS)
+        return logits.gather(1, class_indices(logits, classes)[:, None])[:, 0]
+
+
+class MaskScore:
+    """Each image's mean mask logit inside its predicted mask; 0, without a gradient, where no pixel is predicted."""
+
+    def __call__(self, output: Mapping[str, Tensor] | Tensor, classes: Any = None) -> Tensor:
+        """Return (B,) mean logits.
+
+        Args:
+            output: mask logits (B, 1, H, W), or a dictionary that holds them as ``mask``.
+            classes: of no effect.
+        """
+        logits = head_of(output, MASK)
+        return mean_inside(logits, logits.detach() > 0)
+
+
+def mean_inside(logits: Tensor, region: Tensor) -> Tensor:
+    """Return each image's mean logit inside a region, (B,); 0 where the region is empty.
+
+    Args:
+        logits: (B, 1, H, W).
+        region: (B, 1, H, W) bool.
+    """
+    return (logits * region).flatten(1).sum(1) / region.flatten(1).sum(1).clamp_min(1)
+
+
+def head_of(output: Mapping[str, Tensor] | Tensor, head: str) -> Tensor:
+    """Return one head's logits of a network's output.
+
+    Args:
+        output: a dictionary with ``class`` (B, K) and ``mask`` (B, 1, H, W), or one of these tensors.
+        head: ``class`` or ``mask``.
+
+    Raises:
+        ValueError: the network has no such head; what it gives is named.
+    """
+    outputs = output if isinstance(output, Mapping) else {MASK if output.ndim == 4 else CLASS: output}
+    if head not in outputs:
+        given = ", ".join(repr(name) for name in outputs)
+        raise ValueError(
+            f"the network has no {head!r} output to explain, only {given}: explain that one, or give a network with "
+            f"{'a classification' if head == CLASS else 'a segmentation'} head."
+        )
+    return outputs[head]
+
+
+def class_indices(logits: Tensor, classes: Any = None) -> Tensor:
+    """Return each image's class as (B,) indices on the logits' device.
+
+    Args:
+        logits: (B, K).
+        classes: an index for all images, B indices, or None for the predicted classes.
+
+    Raises:
+        ValueError: their number is neither 1 nor B, or one is not in 0..K-1.
+    """
+    count, num_classes = logits.shape
+    if classes is None:
+        return logits.detach().argmax(1)
+    indices = torch.as_tensor(classes, device=logits.device)
+    if indices.is_floating_point() or indices.dtype == torch.bool or indices.numel() not in (1, count):
+        raise ValueError(f"one class index, or one for each of the {count} images, is needed, got {classes!r}.")
+    if int(indices.min()) < 0 or int(indices.max()) >= num_classes:
+        raise ValueError(f"valid class indices are 0 to {num_classes - 1}, got {classes!r}.")
+    return indices.long().reshape(-1).expand(count)
