@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export MPLBACKEND := Agg
 
-.PHONY: help demo test test-gpu lint format clean
+.PHONY: help demo test test-gpu benchmark lint format clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /: /'
@@ -23,6 +23,10 @@ test: $(VENV)/installed ## All tests that need no GPU
 
 test-gpu: $(VENV)/installed ## The tests that need CUDA (skipped where there is none)
 	$(BIN)/python -m pytest -m gpu
+
+benchmark: $(VENV)/installed ## What a heat map costs, beside other libraries
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[benchmarks]"
+	$(BIN)/python -W ignore -m benchmarks.explain
 
 lint: $(VENV)/installed ## ruff and mypy
 	$(BIN)/ruff check .

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from os import PathLike
 from types import TracebackType
 
@@ -64,16 +65,31 @@ def plain_message(error: BaseException) -> str | None:
         error: an input error, or one that was raised from it or hands over a worker's traceback.
     """
     told = re.compile(rf"^{re.escape(__name__)}\.InputError: (.+)$", re.MULTILINE)
-    seen = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in seen:
+    for cause in causes_of(error):
         if isinstance(cause, InputError | InputErrors):
             return str(cause)
         if found := told.search(str(cause)):
             return found[1]
-        seen.append(cause)
-        cause = cause.__cause__ or cause.__context__
     return None
+
+
+def causes_of(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error, what it was raised from, what that was raised from, and so on."""
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        yield error
+        seen.append(error)
+        error = error.__cause__ or error.__context__
+
+
+@contextmanager
+def unwrapped() -> Iterator[None]:
+    """Raise the input error itself where MONAI's configuration parser has wrapped it."""
+    try:
+        yield
+    except Exception as error:
+        behind = next((cause for cause in causes_of(error) if isinstance(cause, InputError | InputErrors)), None)
+        raise (behind or error) from None
 
 
 def _show(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

@@ -16,6 +16,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from braintumor_ext.calibration import set_stale_calibration_aside
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import replacing, set_aside, sha256_of
 from braintumor_ext.flags import as_bool
@@ -39,7 +40,8 @@ class TrainingFiles:
     ``model.pt`` is the flat state dict with the best key metric. ``last.pt`` holds, after each epoch, the weights,
     optimizer, schedule, loss scaler, epoch, best metric and history, and the SHA-256 of its ``model.pt``. Both are
     replaced atomically. Files of another training are renamed, never overwritten, when the first epoch is saved: until
-    then another handler can load them, and a training that fails at once leaves them where they are.
+    then another handler can load them, and a training that fails at once leaves them where they are. A
+    ``calibration.json`` that belongs to another ``model.pt`` is renamed when a new one is saved.
 
     Args:
         ckpt_dir: the folder of both files.
@@ -158,6 +160,7 @@ class TrainingFiles:
             save_state(weights, self.folder / BEST)
             self.best_sha256 = sha256_of(self.folder / BEST)
             write_settings(self.folder / BEST, {**self.settings, "epoch": engine.state.epoch})
+            set_stale_calibration_aside(self.folder / BEST)
             logger.info("Epoch %d is the best so far: %s saved.", engine.state.epoch, self.folder / BEST)
         scaler = getattr(engine, "scaler", None)
         best_metric = state.best_metric

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import platform
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,12 +13,13 @@ import torch
 from ignite.engine import Events
 from monai.engines.workflow import Workflow
 
+from braintumor_ext.calibration import Calibration, describe_calibration
 from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, empty_class_of
 from braintumor_ext.data.floors import floors_for
-from braintumor_ext.files import sha256_of
+from braintumor_ext.engines.run_context import run_context
 from braintumor_ext.inference import class_probabilities, mask_on_grid
 from braintumor_ext.inference.prediction_writer import batch_meta
-from braintumor_ext.keys import CLASS, GROUP, IMAGE, LABEL, SLICE, UNKNOWN
+from braintumor_ext.keys import CLASS, FEATURES, GROUP, IMAGE, LABEL, SLICE, UNKNOWN
 from braintumor_ext.metrics import SliceRecord, score_mask, write_evaluation
 from braintumor_ext.transforms import LoadImageSlice, ToBinaryMask
 
@@ -42,6 +41,7 @@ class EvaluationReport:
         context: what the report says of the run (checkpoint, split, seed).
         n_draws: draws of the bootstrap.
         seed: seed of the bootstrap.
+        calibration: the checkpoint's, for the probabilities' temperature and the flags; None for none.
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class EvaluationReport:
         context: Mapping[str, Any] | None = None,
         n_draws: int = 2000,
         seed: int = 0,
+        calibration: Calibration | None = None,
     ) -> None:
         self.folder = Path(output_dir)
         self.items = {(str(item[IMAGE]), int(item.get(SLICE, -1))): (i, item) for i, item in enumerate(data)}
@@ -66,6 +67,7 @@ class EvaluationReport:
         self.title = title
         self.context = dict(context or {})
         self.n_draws, self.seed = n_draws, seed
+        self.calibration = calibration
         self.records: dict[int, SliceRecord] = {}
         self.metrics: dict[str, Any] | None = None
 
@@ -78,16 +80,25 @@ class EvaluationReport:
     def __call__(self, engine: Workflow) -> None:
         """Score the slices of one batch."""
         metas, output = engine.state.batch[IMAGE].meta, engine.state.output["pred"]
-        probabilities = class_probabilities(output)
+        probabilities = class_probabilities(output, self.calibration.temperature if self.calibration else 1.0)
+        features = output[FEATURES].detach().cpu().numpy() if FEATURES in output else [None] * len(probabilities)
         for position, shares in enumerate(probabilities):
             meta = batch_meta(metas, position)
             index, item = self.items[str(meta["filename_or_obj"]), int(meta["slice_index"])]
             height, width = (int(v) for v in meta["slice_size"])
             predicted = mask_on_grid(output, position, height, width).numpy()
-            self.records[index] = self._record(item, meta, shares.tolist(), predicted)
+            flags = ["upscaled"] if min(height, width) < self.image_size else []
+            if self.calibration is not None:
+                flags += self.calibration.flags_for(shares.numpy(), features[position])
+            self.records[index] = self._record(item, meta, shares.tolist(), predicted, flags)
 
     def _record(
-        self, item: Mapping[str, Any], meta: Mapping[str, Any], shares: list[float], predicted: Any
+        self,
+        item: Mapping[str, Any],
+        meta: Mapping[str, Any],
+        shares: list[float],
+        predicted: Any,
+        flags: Sequence[str],
     ) -> SliceRecord:
         row_mm, col_mm = (float(v) for v in meta["spacing"])
         known_spacing = (row_mm, col_mm) if math.isfinite(row_mm * col_mm) else None
@@ -107,7 +118,7 @@ class EvaluationReport:
             true_area_px=true_area,
             pred_area_px=int(predicted.sum()),
             spacing=known_spacing,
-            flags=("upscaled",) if min(predicted.shape) < self.image_size else (),
+            flags=tuple(flags),
             **scores,
         )
 
@@ -137,17 +148,8 @@ class EvaluationReport:
             self.empty_class,
             floors=floors,
             title=self.title,
-            context=self._full_context(),
+            context=run_context({**self.context, "calibration": describe_calibration(self.calibration)}),
             n_draws=self.n_draws,
             seed=self.seed,
         )
         logger.info("Evaluation of %d slices: %s", len(ordered), self.folder / "report.md")
-
-    def _full_context(self) -> dict[str, Any]:
-        context = dict(self.context)
-        checkpoint = context.get("checkpoint")
-        if checkpoint and Path(checkpoint).is_file():
-            context["checkpoint"] = Path(checkpoint).name
-            context["checkpoint_sha256"] = sha256_of(checkpoint)
-        hardware = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU ({platform.machine()})"
-        return {**context, "date": time.strftime("%Y-%m-%d"), "hardware": hardware, "torch": torch.__version__}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from monai.inferers import SimpleInferer
@@ -23,6 +24,7 @@ class ExplainingInferer(SimpleInferer):
         head: ``class`` or ``mask``.
         class_names: the class names in the order of their indices.
         features: whether to add the features.
+        classes: the class to explain, an index or a name; None for the predicted one.
 
     Raises:
         ValueError: there is no such method; valid ones are listed.
@@ -33,14 +35,16 @@ class ExplainingInferer(SimpleInferer):
         explain: str | None = "gradcam",
         layer: str = DEFAULT_LAYER,
         head: str = CLASS,
-        class_names: tuple[str, ...] | list[str] = CLASS_NAMES,
+        class_names: Sequence[str] = CLASS_NAMES,
         features: bool = True,
+        classes: int | str | None = None,
     ) -> None:
         super().__init__()
-        self.explain = "none" if explain in (None, False, "") else str(explain).lower()
+        self.explain = "none" if explain is None or explain in (False, "") else str(explain).lower()
         if self.explain not in ("none", *METHODS):
             raise ValueError(f"--explain {explain!r} is no method: valid are none, {', '.join(METHODS)}.")
         self.layer, self.head, self.class_names, self.features = layer, head, list(class_names), features
+        self.classes = classes
 
     def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         """Return the network's output of ``inputs`` (B, C, H, W).
@@ -53,7 +57,7 @@ class ExplainingInferer(SimpleInferer):
                 output = super().__call__(inputs, network, *args, **kwargs)
             else:
                 explainer = Explainer(network, self.explain, self.layer, self.head, self.class_names)
-                explanation = explainer(inputs)
+                explanation = explainer(inputs, self.classes)
                 output = {**explanation.output, HEAT_MAP: explanation.maps, HEAT_MAP_FLAGS: explanation.flags}
         found = joined(means) if self.features else None
         return {**output, FEATURES: found} if found is not None and isinstance(output, dict) else output

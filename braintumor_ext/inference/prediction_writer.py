@@ -1,4 +1,4 @@
-"""What an inference leaves behind: a table, masks and pictures."""
+"""What an inference leaves behind: a table, masks, pictures and a report."""
 
 from __future__ import annotations
 
@@ -7,44 +7,53 @@ import json
 import logging
 import math
 import os
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from ignite.engine import Events
 from monai.engines.workflow import Workflow
-from torch import Tensor
 
-from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, display_name, empty_class_of
+from braintumor_ext.calibration.calibration import NOT_CALIBRATED, Calibration
+from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, display_name
 from braintumor_ext.errors import InputError
-from braintumor_ext.files import replacing, set_aside
+from braintumor_ext.files import replacing, set_aside, sha256_of
 from braintumor_ext.flags import as_bool
-from braintumor_ext.inference.decode import class_probabilities, mask_on_grid
+from braintumor_ext.inference.decode import AnswerDecoder
 from braintumor_ext.inference.mask_files import MaskFiles, unwritable
+from braintumor_ext.inference.prediction import Prediction
 from braintumor_ext.inference.tolerant_dataset import describe
 from braintumor_ext.keys import IMAGE, SLICE
 from braintumor_ext.transforms import read_grey
-from braintumor_ext.visualize import draw_overlay
+from braintumor_ext.visualize import render_thumbnail, write_html_report
 
 logger = logging.getLogger(__name__)
 
+TABLES = ("predictions.csv", "predictions.json", "report.html")
+REPORT_PICTURES = 2000
+"""The report holds its pictures in the one file: of more slices than this, the later ones have a row without one."""
+
 
 class PredictionWriter:
-    """Write ``predictions.csv`` and ``.json``, a mask in each input's own grid and an overlay for each slice.
+    """Write ``predictions.csv`` and ``.json``, ``report.html``, and each slice's mask and overlay.
 
-    A handler of the evaluator. Rows stand in the order of the inputs, failed ones with their error; slices of one
-    volume share one mask file in the volume's geometry. What is not known is blank in the CSV and null in the JSON. A
-    run that breaks off leaves the rows so far.
+    A handler of the evaluator. Rows stand in the order of the inputs, failed ones with their error; a mask lies in its
+    input's own grid, and slices of one volume share one mask file in the volume's geometry. What is not known is blank
+    in the CSV and null in the JSON. A run that breaks off leaves the rows so far.
 
     Args:
-        output_dir: where to write; tables of an earlier run there are renamed.
+        output_dir: where to write; tables and the report of an earlier run there are renamed.
         data: the items of the dataset, as :func:`~braintumor_ext.inference.list_inputs` gives them.
         class_names: the class names in the order of their indices.
         empty_class: the class whose masks are empty; None if there is none.
         image_size: the network's input size; smaller inputs are flagged ``upscaled``.
         overlays: whether to draw overlays.
+        calibration: temperature and thresholds; None leaves the probabilities as the network gives them.
+        report: whether to write ``report.html``.
+        context: what the report says of the run (checkpoint, explanation), name to value.
     """
 
     def __init__(
@@ -55,13 +64,18 @@ class PredictionWriter:
         empty_class: str | None = EMPTY_CLASS,
         image_size: int = 224,
         overlays: bool | str = True,
+        calibration: Calibration | None = None,
+        report: bool | str = True,
+        context: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = Path(output_dir)
         self.data = data
-        self.class_names, self.empty_class = list(class_names), empty_class_of(empty_class, class_names)
-        self.image_size = image_size
-        self.overlays = as_bool(overlays)
+        self.class_names, self.calibration = list(class_names), calibration
+        self.decode = AnswerDecoder(class_names, empty_class, image_size, calibration)
+        self.overlays, self.report = as_bool(overlays), as_bool(report)
+        self.context = dict(context or {})
         self.rows: dict[int, dict[str, Any]] = {}
+        self.pictures: dict[int, bytes] = {}
         self.masks = MaskFiles(self.folder / "masks")
         self._told: BaseException | None = None
         shares = [f"p_{name}" for name in self.class_names]
@@ -81,15 +95,14 @@ class PredictionWriter:
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._interrupted)
 
     def _start(self, engine: Workflow) -> None:
-        self.rows = {}
+        self.rows, self.pictures = {}, {}
         self.folder.mkdir(parents=True, exist_ok=True)
-        for name in ("predictions.csv", "predictions.json"):
+        for name in TABLES:
             set_aside(self.folder / name)
 
     def __call__(self, engine: Workflow) -> None:
         """Write the slices of one batch."""
         batch, output = engine.state.batch, engine.state.output["pred"]
-        probabilities = class_probabilities(output)
         for position, (index, error) in enumerate(zip(batch["index"].tolist(), batch["error"], strict=True)):
             item = self.data[index]
             row = self.rows[index] = self._empty_row(item)
@@ -98,13 +111,13 @@ class PredictionWriter:
                 logger.warning("%s: %s", item["name"], error)
                 continue
             meta = batch_meta(batch[IMAGE].meta, position)
-            height, width = (int(v) for v in meta["slice_size"])
-            mask = mask_on_grid(output, position, height, width).numpy()
-            self._describe(row, meta, probabilities[position], mask)
+            prediction = self.decode(output, position, meta)
+            self._describe(row, meta, prediction)
+            assert prediction.mask is not None
             try:
-                self.masks.add(row, item, mask, meta)
-                if self.overlays:
-                    row["overlay"] = self._draw(item, row, mask, probabilities[position])
+                self.masks.add(row, item, prediction.mask, meta)
+                if self.overlays or self.report:
+                    self._draw(index, row, prediction)
             except OSError as problem:  # a full disk, or an unwritable folder
                 row["error"] = unwritable(problem)
             except InputError as problem:  # the file has changed or gone since it was read
@@ -114,39 +127,36 @@ class PredictionWriter:
         known = {"file": item["name"], "slice": item.get(SLICE), "flags": "", "error": ""}
         return {**dict.fromkeys(self.columns), **known}
 
-    def _describe(self, row: dict[str, Any], meta: Mapping[str, Any], probabilities: Tensor, mask: np.ndarray) -> None:
+    def _describe(self, row: dict[str, Any], meta: Mapping[str, Any], prediction: Prediction) -> None:
         """Fill in what is known of a slice before anything is written."""
-        row["class"] = self.class_names[int(probabilities.argmax())]
-        row.update((f"p_{n}", round(float(p), 6)) for n, p in zip(self.class_names, probabilities, strict=True))
-        row["area_px"] = int(mask.sum())
+        assert prediction.probabilities is not None
+        assert prediction.mask is not None
+        row["class"] = prediction.label
+        row.update((f"p_{name}", round(share, 6)) for name, share in prediction.probabilities.items())
+        row["area_px"] = int(prediction.mask.sum())
         pixel = math.prod(float(v) for v in meta["spacing"])
         row["area_mm2"] = round(row["area_px"] * pixel, 3) if math.isfinite(pixel) else None
-        flags = []
-        if min(mask.shape) < self.image_size:
-            flags.append("upscaled")
-        if self.empty_class is not None and (row["class"] == self.empty_class) != (row["area_px"] == 0):
-            flags.append("class and mask disagree")
-        row["flags"] = "; ".join(flags)
+        row["flags"] = "; ".join(prediction.flags)
 
-    def _draw(self, item: Mapping[str, Any], row: Mapping[str, Any], mask: np.ndarray, probabilities: Tensor) -> str:
-        name = item["stem"] + (f"_slice{int(item[SLICE]):03d}" if SLICE in item else "")
-        path = self.folder / "overlays" / f"{name}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        title = item["name"] + (f", slice {item[SLICE]}" if SLICE in item else "")
-        draw_overlay(
-            read_grey(item[IMAGE], item.get(SLICE)),
-            mask,
-            path,
-            title=f"{title}: {display_name(row['class'])}",
-            probabilities={n: float(p) for n, p in zip(self.class_names, probabilities, strict=True)},
-            note=row["flags"] or None,
-        )
-        return path.relative_to(self.folder).as_posix()
+    def _draw(self, index: int, row: dict[str, Any], prediction: Prediction) -> None:
+        """Draw the slice's overlay, and its picture for the report."""
+        item = self.data[index]
+        image = read_grey(item[IMAGE], item.get(SLICE))
+        if self.overlays:
+            name = item["stem"] + (f"_slice{int(item[SLICE]):03d}" if SLICE in item else "")
+            path = self.folder / "overlays" / f"{name}.png"
+            title = item["name"] + (f", slice {item[SLICE]}" if SLICE in item else "")
+            replace(prediction, source=title, image=image).save_overlay(path)
+            row["overlay"] = path.relative_to(self.folder).as_posix()
+        if self.report and len(self.pictures) < REPORT_PICTURES:
+            assert prediction.mask is not None
+            self.pictures[index] = render_thumbnail(image, prediction.mask, prediction.heat_map)
 
     def write_tables(self, engine: Workflow | None = None) -> None:
-        """Write both tables and log a summary."""
+        """Write the tables and the report, and log a summary."""
         self.masks.close()
-        rows = [self.rows[index] for index in sorted(self.rows)]
+        indices = sorted(self.rows)
+        rows = [self.rows[index] for index in indices]
         with (
             replacing(self.folder / "predictions.csv") as partial,
             open(partial, "w", newline="", encoding="utf-8") as file,
@@ -155,11 +165,29 @@ class PredictionWriter:
             writer.writeheader()
             writer.writerows(rows)
         with replacing(self.folder / "predictions.json") as partial:
-            content = {"class_names": self.class_names, "predictions": rows}
+            calibration = str(self.calibration or NOT_CALIBRATED)
+            content = {"class_names": self.class_names, "calibration": calibration, "predictions": rows}
             partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        if self.report:
+            pictures = {indices.index(index): picture for index, picture in self.pictures.items()}
+            facts = self._facts(len(rows))
+            write_html_report(self.folder / "report.html", rows, pictures, self.class_names, "Predictions", facts)
         counts = Counter("failed" if row["error"] else display_name(row["class"]) for row in rows)
         logger.info("%d slices: %s.", len(rows), ", ".join(f"{n} {name}" for name, n in counts.most_common()))
-        logger.info("Table: %s; masks and overlays beside it.", self.folder / "predictions.csv")
+        what = "report" if self.report else "table"
+        logger.info("The %s: %s; masks and overlays beside it.", what, self.folder / TABLES[2 if self.report else 0])
+
+    def _facts(self, count: int) -> dict[str, str]:
+        """What the report says of the run as a whole."""
+        facts = {name.replace("_", " "): str(value) for name, value in self.context.items() if value is not None}
+        checkpoint = self.context.get("checkpoint")
+        if checkpoint and Path(checkpoint).is_file():
+            facts["checkpoint"] = f"{Path(checkpoint).name}, SHA-256 {sha256_of(checkpoint)[:12]}…"
+        facts["calibration"] = str(self.calibration or NOT_CALIBRATED)
+        facts["date"] = time.strftime("%Y-%m-%d")
+        if count > REPORT_PICTURES:
+            facts["pictures"] = f"of the first {REPORT_PICTURES:,} slices; all overlays lie in overlays/"
+        return facts
 
     def _interrupted(self, engine: Workflow, error: BaseException) -> None:
         """Keep what is done when a run breaks off; the engine leaves it to its handlers to raise the error."""

@@ -30,6 +30,21 @@ def write_settings(checkpoint: str | os.PathLike[str], settings: Mapping[str, An
         partial.write_text(json.dumps(content, indent=4, default=str) + "\n", encoding="utf-8")
 
 
+def read_settings(checkpoint: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the settings that a checkpoint was trained with; none where they are not known.
+
+    Args:
+        checkpoint: ``model.pt``; ``training.json`` beside it is used if it is of that very file.
+    """
+    path = Path(checkpoint).with_name(SETTINGS)
+    try:
+        trained = json.loads(path.read_text(encoding="utf-8"))
+        known = trained["sha256"] == sha256_of(checkpoint)
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}  # a checkpoint that came without its settings
+    return trained if known else {}  # else they are those of another checkpoint
+
+
 def check_settings(checkpoint: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
     """Compare the settings in use with those that a checkpoint was trained with, if these are known.
 
@@ -42,14 +57,7 @@ def check_settings(checkpoint: str | os.PathLike[str], settings: Mapping[str, An
     Raises:
         InputError: when the class names differ.
     """
-    path = Path(checkpoint).with_name(SETTINGS)
-    try:
-        trained = json.loads(path.read_text(encoding="utf-8"))
-        known = trained["sha256"] == sha256_of(checkpoint)
-    except (OSError, ValueError, KeyError, TypeError):
-        return  # a checkpoint that came without its settings
-    if not known:
-        return  # the settings of another checkpoint
+    trained = read_settings(checkpoint)
     for name, value in settings.items():
         if name not in trained or trained[name] == (list(value) if isinstance(value, tuple) else value):
             continue

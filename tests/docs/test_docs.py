@@ -88,6 +88,7 @@ def config(*names: str) -> dict[str, Any]:
 
 
 CONFIGS = {"train": config("train"), "evaluate": config("train", "evaluate"), "infer": config("inference")}
+OVERLAYS = {"calibrate": config("train", "calibrate"), "explain": config("train", "explain")}
 
 
 def table(heading: str) -> dict[str, list[str]]:
@@ -98,6 +99,8 @@ def table(heading: str) -> dict[str, list[str]]:
 
 
 OPTIONS = {name: dict(zip(CONFIGS, cells, strict=False)) for name, cells in table("Options").items()}
+OVERLAY_HEADING = "Options of calibrating and explaining"
+OVERLAY_OPTIONS = {name: dict(zip(OVERLAYS, cells, strict=False)) for name, cells in table(OVERLAY_HEADING).items()}
 
 
 def is_literal(value: Any) -> bool:
@@ -139,6 +142,18 @@ def test_every_documented_option_is_in_the_config_with_its_default(kind: str):
             assert told == f"`{json.dumps(value)}`", name
 
 
+@pytest.mark.parametrize("kind", OVERLAYS)
+def test_the_overlays_own_options_are_documented_with_their_defaults(kind: str):
+    own = {name for name, value in config(kind).items() if is_literal(value) or as_path(value)} - {"cache_rate", "amp"}
+    own = {name for name in own if "::" not in name and name not in ("run",)}
+    told = {name: cells[kind] for name, cells in OVERLAY_OPTIONS.items() if cells[kind] != NO_USE}
+    assert own
+    assert own <= set(told)
+    for name, text in told.items():
+        value = OVERLAYS[kind][name]
+        assert text == f"`{as_path(value) or json.dumps(value)}`", name
+
+
 def test_the_issues_overrides_are_all_documented():
     wanted = """dataset_dir datalist output_dir ckpt_dir device epochs batch_size image_size class_names empty_class
         in_channels pretrained learning_rate num_workers cache_rate amp val_interval random_seed resume split slices"""
@@ -157,7 +172,7 @@ def test_nested_entries_are_in_train_json_with_their_values():
 def test_commands_use_options_that_exist(page: Path):
     """Each ``--name`` of a bundle command is an entry of the configs, or an option of MONAI's own."""
     own = {"config_file", "bundle_root", "tracking", "net_id", "meta_file", "n"}
-    known = own | {name for entries in CONFIGS.values() for name in entries}
+    known = own | {name for entries in (*CONFIGS.values(), *OVERLAYS.values()) for name in entries}
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
     for line in [line for line in text.splitlines() if "-m monai.bundle run" in line]:
         options = re.findall(r" --([a-zA-Z_]+)", line.partition("monai.bundle run")[2])

@@ -145,6 +145,20 @@ def test_resuming_beside_a_model_of_another_training_keeps_it_under_another_name
     load(tmp_path / "model.pt")
 
 
+def test_a_calibration_of_another_model_is_set_aside_when_a_new_one_is_saved(tmp_path, caplog):
+    train(tmp_path, [0.5], 1)
+    calibration = tmp_path / "calibration.json"
+    own = json.dumps({"sha256": hashlib.sha256((tmp_path / "model.pt").read_bytes()).hexdigest()})
+    calibration.write_text(own)
+    train(tmp_path, [0.1], 2, resume=True)  # no better epoch: the model stays, and its calibration
+    assert calibration.read_text() == own
+    train(tmp_path, [0.9], 3, resume=True)
+    assert not calibration.exists()
+    (kept,) = tmp_path.glob("calibration.*.json")
+    assert kept.read_text() == own
+    assert kept.name in caplog.text
+
+
 def test_many_trainings_one_after_another_lose_nothing(tmp_path):
     for score in (0.1, 0.2, 0.3):
         train(tmp_path, [score], 1)

@@ -19,6 +19,7 @@ from scipy.ndimage import binary_erosion
 from scipy.spatial.distance import cdist
 from torch import nn
 
+from braintumor_ext.calibration import LOW_CONFIDENCE, UNUSUAL_INPUT, Calibration, FeatureDetector
 from braintumor_ext.engines import EvaluationReport, prepare_slices
 from braintumor_ext.transforms import FillUnknownd, LoadImageSliced, ToBinaryMaskd, ToUnitGreyd
 
@@ -263,3 +264,45 @@ def test_an_evaluation_can_be_run_again(items, tmp_path):
     second = evaluate(items, tmp_path)
     assert (tmp_path / "per_image.csv").read_text() == before
     assert {**first.metrics, "context": None} == {**second.metrics, "context": None}
+
+
+# --- with a calibration
+
+
+class WithFeatures(LeftHalf):
+    """The same with features: ordinary ones, but of the second item."""
+
+    def forward(self, x):
+        first = self.seen
+        features = torch.ones(len(x), 6)
+        for position in range(len(x)):
+            if first + position == 1:
+                features[position] = torch.tensor([0.1, 9.0, 0.1, 9.0, 0.1, 9.0])
+        return {**super().forward(x), "features": features}
+
+
+def calibration(**changes):
+    ordinary = 1 + np.random.default_rng(0).normal(0, 0.01, (30, 6))
+    values = {"temperature": 2.0, "confidence_threshold": 0.6, "confidence_target": 0.95, "checkpoint": "model.pt"}
+    facts = {"sha256": "", "class_names": ("a", "b", "c", "d"), "image_size": SIZE, "fitted_on": "validation"}
+    counts = {"slices": 30, "groups": 3, "date": "2026-01-31"}
+    return Calibration(detector=FeatureDetector.fit(ordinary, ordinary), **{**values, **facts, **counts, **changes})
+
+
+def test_a_calibration_scales_the_probabilities_and_flags_slices(items, tmp_path):
+    report = evaluate(items, tmp_path, network=WithFeatures(), calibration=calibration())
+    for index, logits in enumerate(LOGITS):
+        expected = softmax(np.array(logits) / 2)
+        record = report.records[index]
+        assert record.probabilities == pytest.approx(expected)
+        assert (LOW_CONFIDENCE in record.flags) == (max(expected) < 0.6)
+        assert (UNUSUAL_INPUT in record.flags) == (index == 1)
+    assert report.metrics["context"]["calibration"] == "temperature 2, fitted on validation"
+    assert report.metrics["slices"]["flags"][UNUSUAL_INPUT] == 1
+    assert f"{UNUSUAL_INPUT} 1" in (tmp_path / "report.md").read_text()
+
+
+def test_without_features_or_a_calibration_an_evaluation_says_so(items, evaluated, tmp_path):
+    assert evaluated[0].metrics["context"]["calibration"] == "none (probabilities are not calibrated)"
+    report = evaluate(items, tmp_path, calibration=calibration())
+    assert not any(UNUSUAL_INPUT in record.flags for record in report.records.values())

@@ -11,6 +11,7 @@ from monai.engines import SupervisedTrainer
 from monai.engines.utils import IterationEvents
 
 from braintumor_ext.engines import GradientClipping, MixedPrecisionInferer, mixed_precision_supported
+from braintumor_ext.explain import Explainer
 from braintumor_ext.losses import JointLoss
 from braintumor_ext.networks import BrainTumorNet
 from tests.bundle.test_evaluation import evaluate
@@ -222,3 +223,21 @@ def test_a_training_of_the_gpu_is_resumed_on_the_cpu(phantom_dataset, big_folder
     train(phantom_dataset, big_folder, epochs=1, **AMP)
     train(phantom_dataset, big_folder, epochs=2, resume=True, device="cpu", amp=False)
     assert [row["epoch"] for row in read_table(big_folder / "out" / "history.csv")] == ["1", "2"]
+
+
+# --- heat maps
+
+
+@pytest.mark.parametrize("method", ["gradcam", "gradcam++", "smoothgrad", "attention"])
+def test_heat_maps_on_the_gpu_are_those_of_the_cpu_also_under_autocast(method):
+    torch.manual_seed(0)
+    network = BrainTumorNet().eval()
+    image, _ = sample()
+    classes = [0, 1, 2, 3]
+    reference = CUDA if method == "smoothgrad" else "cpu"  # each device draws noise of its own
+    expected = Explainer(network.to(reference), method, n_samples=2)(image.to(reference), classes).maps
+    network.to(CUDA)
+    with torch.no_grad(), torch.autocast("cuda", dtype=torch.float16):
+        found = Explainer(network, method, n_samples=2)(image.to(CUDA), classes).maps
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.cpu(), expected.cpu(), rtol=0, atol=5e-3)

@@ -17,6 +17,7 @@ from monai.data import DataLoader
 from monai.transforms import Compose, Resized
 from PIL import Image
 
+from braintumor_ext.calibration import Calibration
 from braintumor_ext.inference import PredictionWriter, TolerantDataset, list_inputs
 from braintumor_ext.inference.mask_files import MaskFiles
 from braintumor_ext.transforms import LoadImageSliced, ToUnitGreyd, read_slice
@@ -32,14 +33,26 @@ def bright(batch: torch.Tensor) -> dict[str, torch.Tensor]:
     return {"class": torch.where(empty, LOGITS.flip(0), LOGITS), "mask": mask}
 
 
+def with_heat(batch: torch.Tensor) -> dict[str, Any]:
+    """``bright``, with a heat map that rises from left to right, and a flag on it."""
+    ramp = torch.linspace(0, 1, SIZE).expand(len(batch), 1, SIZE, SIZE)
+    return {**bright(batch), "heat_map": ramp, "heat_map_flags": ["constant heat map"] * len(batch)}
+
+
 def run(
-    path: Path, output: Path, slices: Any = None, batch_size: int = 3, hook: Callable | None = None, **settings: Any
+    path: Path,
+    output: Path,
+    slices: Any = None,
+    batch_size: int = 3,
+    hook: Callable | None = None,
+    network: Callable[[torch.Tensor], dict[str, Any]] = bright,
+    **settings: Any,
 ) -> PredictionWriter:
     """Predict the slices of a file or folder with ``bright``."""
     data = list_inputs(path, slices, exclude=output)
     chain = [LoadImageSliced("image"), ToUnitGreyd("image"), Resized("image", spatial_size=(SIZE, SIZE))]
     writer = PredictionWriter(output, data, image_size=SIZE, **settings)
-    engine = Engine(lambda _, batch: {"pred": bright(batch["image"].as_tensor())})
+    engine = Engine(lambda _, batch: {"pred": network(batch["image"].as_tensor())})
     writer.attach(engine)
     if hook is not None:
         engine.add_event_handler(Events.ITERATION_COMPLETED(once=2), hook)
@@ -255,3 +268,84 @@ def test_rows_do_not_pile_up_over_two_runs_of_one_engine(tmp_path):
         engine.run(DataLoader(TolerantDataset(data, Compose(chain)), batch_size=1))
     assert len(table(tmp_path / "out")) == 1
     assert len(list((tmp_path / "out").glob("predictions.*.csv"))) == 1
+
+
+def test_the_heat_map_is_drawn_where_it_belongs(tmp_path):
+    Image.fromarray(np.full((256, 300), 100, dtype=np.uint8) + np.eye(256, 300, dtype=np.uint8)).save(
+        tmp_path / "a.png"
+    )
+    run(tmp_path / "a.png", tmp_path / "out", network=with_heat, overlays=True)
+    run(tmp_path / "a.png", tmp_path / "plain")
+    hot, plain = (np.asarray(Image.open(tmp_path / d / "overlays" / "a.png")).astype(int) for d in ("out", "plain"))
+    assert hot.shape[1] > plain.shape[1] + 300  # a panel of the slice's own width more
+    colourful = (hot.max(axis=2) - hot.min(axis=2))[60:200].mean(axis=0) > 20
+    columns = np.flatnonzero(colourful)
+    third = columns[(columns > 600) & (columns < 960)]
+    assert len(third) > 60
+    assert third.min() > 700  # its left side is cold
+
+
+def test_flags_of_the_heat_map_stand_in_the_row(tmp_path):
+    Image.fromarray(block()).save(tmp_path / "a.png")
+    run(tmp_path / "a.png", tmp_path / "out", network=with_heat)
+    assert table(tmp_path / "out")[0]["flags"] == "constant heat map"
+
+
+def test_the_report_holds_every_row_and_its_picture(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in "abc":
+        Image.fromarray(block()).save(folder / f"{name}.png")
+    (folder / "bad.png").write_bytes(b"nothing")
+    run(
+        folder,
+        tmp_path / "out",
+        network=with_heat,
+        context={"checkpoint": "models/model.pt", "explained_by": "gradcam"},
+    )
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    for text in ("a.png", "b.png", "c.png", "bad.png", "not calibrated", "gradcam", "explained by"):
+        assert text in page
+    assert page.count("/9j/") == 3  # how a JPEG begins in base64
+
+
+def test_the_report_and_the_overlays_can_each_be_left_out(tmp_path):
+    Image.fromarray(block()).save(tmp_path / "a.png")
+    run(tmp_path / "a.png", tmp_path / "out", report="false", overlays="false")
+    assert not (tmp_path / "out" / "report.html").exists()
+    run(tmp_path / "a.png", tmp_path / "other", overlays="false")
+    assert (tmp_path / "other" / "report.html").is_file()
+
+
+def test_an_earlier_report_is_kept(tmp_path):
+    Image.fromarray(block()).save(tmp_path / "a.png")
+    for _ in range(2):
+        run(tmp_path / "a.png", tmp_path / "out")
+    assert len(list((tmp_path / "out").glob("report*.html"))) == 2
+
+
+def test_a_calibration_changes_probabilities_flags_and_what_the_table_says(tmp_path):
+    calibration = Calibration(
+        temperature=2.0,
+        confidence_threshold=0.9,
+        confidence_target=0.95,
+        detector=None,
+        checkpoint="model.pt",
+        sha256="0" * 64,
+        class_names=("glioma", "meningioma", "pituitary", "no_tumor"),
+        image_size=SIZE,
+        fitted_on="validation",
+        slices=10,
+        groups=5,
+        date="2026-01-01",
+    )
+    Image.fromarray(block()).save(tmp_path / "a.png")
+    run(tmp_path / "a.png", tmp_path / "out", calibration=calibration)
+    row = table(tmp_path / "out")[0]
+    expected = torch.softmax(LOGITS.double() / 2, 0)
+    assert [float(row[f"p_{name}"]) for name in calibration.class_names] == pytest.approx(expected.tolist(), abs=1e-6)
+    assert row["flags"] == "low confidence"
+    content = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert content["calibration"] == str(calibration)
+    run(tmp_path / "a.png", tmp_path / "plain")
+    assert "not calibrated" in json.loads((tmp_path / "plain" / "predictions.json").read_text())["calibration"]

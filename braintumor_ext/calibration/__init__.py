@@ -1,0 +1,43 @@
+"""Cautious answers: calibrated probabilities, a flag for low confidence, and one for inputs that are no brain MRI."""
+
+from braintumor_ext.calibration.answers import Answers
+from braintumor_ext.calibration.calibration import (
+    CALIBRATION,
+    LOW_CONFIDENCE,
+    NOT_CALIBRATED,
+    UNUSUAL_INPUT,
+    Calibration,
+    describe_calibration,
+    read_calibration,
+    set_stale_calibration_aside,
+    write_calibration,
+)
+from braintumor_ext.calibration.calibrator import Calibrator
+from braintumor_ext.calibration.confidence import confidence_threshold
+from braintumor_ext.calibration.items import calibration_items, spread_over_groups
+from braintumor_ext.calibration.probes import PROBE_KINDS, draw_probe, probe_items
+from braintumor_ext.calibration.temperature import fit_temperature, scaled_probabilities
+from braintumor_ext.calibration.unusual_input import FeatureDetector
+
+__all__ = [
+    "CALIBRATION",
+    "LOW_CONFIDENCE",
+    "NOT_CALIBRATED",
+    "PROBE_KINDS",
+    "UNUSUAL_INPUT",
+    "Answers",
+    "Calibration",
+    "Calibrator",
+    "FeatureDetector",
+    "calibration_items",
+    "confidence_threshold",
+    "describe_calibration",
+    "draw_probe",
+    "fit_temperature",
+    "probe_items",
+    "read_calibration",
+    "scaled_probabilities",
+    "set_stale_calibration_aside",
+    "spread_over_groups",
+    "write_calibration",
+]

@@ -1,0 +1,123 @@
+"""Fit a calibration to what an evaluator sees, and write it beside the checkpoint."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Events
+from monai.engines.workflow import Workflow
+
+from braintumor_ext.calibration.answers import Answers
+from braintumor_ext.calibration.calibration import CALIBRATION, Calibration, group_count, write_calibration
+from braintumor_ext.calibration.calibration_report import REPORT, write_calibration_report
+from braintumor_ext.calibration.items import PROBE, ROLE, TRAINING, VALIDATION
+from braintumor_ext.calibration.measures import cross_fit, fit_answers
+from braintumor_ext.calibration.probes import KIND
+from braintumor_ext.calibration.unusual_input import FeatureDetector
+from braintumor_ext.data.classes import CLASS_NAMES
+from braintumor_ext.errors import InputError
+from braintumor_ext.files import sha256_of
+from braintumor_ext.keys import CLASS, FEATURES, GROUP, UNKNOWN
+
+logger = logging.getLogger(__name__)
+
+
+class Calibrator:
+    """Gather the answers about all items; then fit, write ``calibration.json`` and the report: an evaluator's handler.
+
+    Args:
+        items: the evaluated items in their order, as :func:`~braintumor_ext.calibration.calibration_items` gives them.
+        checkpoint: the checkpoint that the network holds; ``calibration.json`` is written beside it.
+        output_dir: where the report is written.
+        class_names: the class names in the order of their indices.
+        image_size: the network's input size.
+        confidence_target: share of right answers, in (0, 1], wanted above the confidence threshold.
+        detector_quantile: share of validation slices, in (0, 1], that raise no alarm.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Mapping[str, Any]],
+        checkpoint: str | os.PathLike[str],
+        output_dir: str | os.PathLike[str],
+        class_names: Sequence[str] = CLASS_NAMES,
+        image_size: int = 224,
+        confidence_target: float = 0.95,
+        detector_quantile: float = 0.99,
+    ) -> None:
+        self.items, self.checkpoint, self.folder = items, Path(checkpoint), Path(output_dir)
+        self.class_names, self.image_size = tuple(class_names), int(image_size)
+        self.confidence_target, self.detector_quantile = float(confidence_target), float(detector_quantile)
+        self.calibration: Calibration | None = None
+        self._logits: list[np.ndarray] = []
+        self._features: list[np.ndarray] = []
+
+    def attach(self, engine: Workflow) -> None:
+        """Attach to an evaluator made with ``decollate=False`` that takes the items in their order, in one process."""
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+        engine.add_event_handler(Events.COMPLETED, self.finish)
+
+    def _start(self, engine: Workflow) -> None:
+        if not any(i[ROLE] == VALIDATION and i.get(CLASS, UNKNOWN) != UNKNOWN for i in self.items):
+            problem = "no slice of the validation section has a known class: there is nothing to calibrate on"
+            raise InputError("datalist", problem, "Give a datalist whose validation items have a class")
+        self._logits, self._features = [], []
+
+    def __call__(self, engine: Workflow) -> None:
+        """Keep the answers about one batch."""
+        output = engine.state.output["pred"]
+        self._logits.append(_array(output[CLASS]))
+        if FEATURES in output:
+            self._features.append(_array(output[FEATURES]))
+
+    def finish(self, engine: Workflow | None = None) -> None:
+        """Fit, and write everything."""
+        everything = self._answers()
+        roles = np.array([item[ROLE] for item in self.items])
+        validation, training, probes = (everything.take(roles == role) for role in (VALIDATION, TRAINING, PROBE))
+        temperature, threshold = fit_answers(validation, self.confidence_target)
+        detector = None
+        if validation.features is not None and training.features is not None:
+            detector = FeatureDetector.fit(training.features, validation.features, self.detector_quantile)
+        known = validation.take(validation.known)
+        self.calibration = Calibration(
+            temperature=temperature,
+            confidence_threshold=threshold,
+            confidence_target=self.confidence_target,
+            detector=detector,
+            checkpoint=self.checkpoint.name,
+            sha256=sha256_of(self.checkpoint),
+            class_names=self.class_names,
+            image_size=self.image_size,
+            fitted_on=VALIDATION,
+            slices=len(known),
+            groups=group_count(known.groups),
+            date=time.strftime("%Y-%m-%d"),
+        )
+        kinds = [item[KIND] for item in self.items if item[ROLE] == PROBE]
+        crossed = cross_fit(validation, self.confidence_target, detector)
+        path = self.checkpoint.with_name(CALIBRATION)
+        write_calibration_report(self.folder, self.calibration, validation, crossed, probes, kinds, len(training))
+        write_calibration(path, self.calibration)
+        logger.info("Temperature %.3g, confidence threshold %.3g: %s", temperature, threshold, path)
+        logger.info("What it changes: %s", self.folder / REPORT)
+
+    def _answers(self) -> Answers:
+        logits = np.concatenate(self._logits)
+        if len(logits) != len(self.items):
+            raise RuntimeError(f"{len(logits)} answers about {len(self.items)} items: calibrate in one process.")
+        classes = np.array([int(item.get(CLASS, UNKNOWN)) for item in self.items])
+        features = np.concatenate(self._features) if self._features else None
+        return Answers(logits, classes, [item.get(GROUP) for item in self.items], features)
+
+
+def _array(values: torch.Tensor) -> np.ndarray:
+    return values.detach().double().cpu().numpy()

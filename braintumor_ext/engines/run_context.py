@@ -1,0 +1,28 @@
+"""What a report's numbers belong to."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from braintumor_ext.files import sha256_of
+
+
+def run_context(context: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's settings with the date, the hardware, torch's version and the checkpoint's SHA-256.
+
+    Args:
+        context: what is worth knowing of the run; an existing ``checkpoint`` is shown by its name alone.
+    """
+    known = dict(context)
+    checkpoint = known.get("checkpoint")
+    if checkpoint and Path(checkpoint).is_file():
+        known["checkpoint"] = Path(checkpoint).name
+        known["checkpoint_sha256"] = sha256_of(checkpoint)
+    hardware = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU ({platform.machine()})"
+    return {**known, "date": time.strftime("%Y-%m-%d"), "hardware": hardware, "torch": torch.__version__}

@@ -1,0 +1,323 @@
+"""The evaluation of heat maps on a split: every method beside two floors, and sanity checks."""
+
+from __future__ import annotations
+
+import logging
+import os
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from monai.networks.utils import eval_mode
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, empty_class_of
+from braintumor_ext.engines.prepare_batch import prepare_slices
+from braintumor_ext.engines.run_context import run_context
+from braintumor_ext.errors import InputError
+from braintumor_ext.explain.deletion_insertion import STEPS, deletion_insertion
+from braintumor_ext.explain.explained_slice import ExplainedSlice, ScoredMap
+from braintumor_ext.explain.explainer import METHODS, Explainer
+from braintumor_ext.explain.floor_maps import FLOORS, centre_maps, random_maps
+from braintumor_ext.explain.layers import DEFAULT_LAYER, find_layer
+from braintumor_ext.explain.map_report import write_map_evaluation
+from braintumor_ext.explain.map_scores import TOLERANCE, best_threshold, ious, map_on_grid, score_map
+from braintumor_ext.explain.map_summary import SanityStage, Threshold
+from braintumor_ext.explain.randomisation import cascade, similarity
+from braintumor_ext.explain.slice_choice import own_mask, shown_name, spread_order, tumour_slices
+from braintumor_ext.inference.decode import class_probabilities
+from braintumor_ext.keys import CLASS, GROUP, IMAGE
+from braintumor_ext.networks import ClassView
+
+logger = logging.getLogger(__name__)
+
+EVALUATED: tuple[str, ...] = ("gradcam", "gradcam++", "occlusion", "smoothgrad")
+"""The methods that explain a class; the attention's own gate does not, but can be evaluated too."""
+
+NO_VALIDATION = Threshold(0.5, None)
+"""Where no validation slice could choose a threshold."""
+
+
+def checked_methods(methods: Sequence[str] | str) -> list[str]:
+    """Return the names of methods, each once.
+
+    Args:
+        methods: names, or one text of names with commas between them.
+
+    Raises:
+        InputError: there is none, or no such method; valid ones are listed.
+    """
+    names = methods.split(",") if isinstance(methods, str) else list(methods)
+    names = list(dict.fromkeys(str(name).strip().lower() for name in names))
+    unknown = [name for name in names if name not in METHODS]
+    if unknown or not names:
+        problem = f"there is no method {', '.join(map(repr, unknown))}" if unknown else "no method is given"
+        raise InputError("--methods", problem, f"Valid are {', '.join(METHODS)}")
+    return names
+
+
+class MapResults(NamedTuple):
+    """What an evaluation of maps found.
+
+    Args:
+        slices: one for each evaluated slice.
+        sanity: the stages of the randomisation, from the head down.
+        thresholds: each map's IoU threshold.
+        settings: how the maps were made.
+    """
+
+    slices: list[ExplainedSlice]
+    sanity: list[SanityStage]
+    thresholds: dict[str, Threshold]
+    settings: dict[str, Any]
+
+
+class MapEvaluation:
+    """Explain a split's tumour slices by each method, score the maps, check their sanity and write the report.
+
+    Only slices with a known class of tumour and a mask that is not empty. What is explained is the predicted class,
+    right or wrong. Each map is scored in the slice's own grid; perturbed slices are predicted in the network's.
+
+    Args:
+        network: gives ``{"class": (B, K), ...}`` logits.
+        data: the split's items, as in the datalist.
+        validation_data: items that choose each method's IoU threshold; without any it is 0.5.
+        preprocessing: from an item to one with ``image`` (C, H, W) as the network takes it.
+        output_dir: where the report is written.
+        methods: names of methods.
+        layer: the layer for Grad-CAM, Grad-CAM++ and attention; its grid is also the random floor's.
+        class_names: the class names in the order of their indices.
+        empty_class: the class without tumour; None if there is none.
+        dataset_dir: the prepared data set; images are shown relative to it.
+        device: where the network is.
+        max_slices: how many slices of the split, spread over classes and groups; 0 or None for all.
+        max_validation_slices: how many validation slices; 0 or None for all.
+        max_sanity_slices: how many of the evaluated slices the sanity checks use; 0 or None for all.
+        batch_size: how many images are predicted at a time.
+        tolerance: of the pointing game, in pixels of the slice's own grid.
+        steps: of deletion and insertion.
+        title: the report's heading.
+        context: what the report says of the run (split, checkpoint, size).
+        n_draws: draws of the bootstrap over groups.
+        seed: of the choice of slices, the random floor, the randomisation and the bootstrap.
+
+    Raises:
+        InputError: there is no such method; valid ones are listed.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        data: Sequence[Mapping[str, Any]],
+        validation_data: Sequence[Mapping[str, Any]],
+        preprocessing: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+        output_dir: str | os.PathLike[str],
+        methods: Sequence[str] | str = EVALUATED,
+        layer: str = DEFAULT_LAYER,
+        class_names: Sequence[str] = CLASS_NAMES,
+        empty_class: str | None = EMPTY_CLASS,
+        dataset_dir: str | os.PathLike[str] | None = None,
+        device: str | torch.device = "cpu",
+        max_slices: int | None = 0,
+        max_validation_slices: int | None = 100,
+        max_sanity_slices: int | None = 48,
+        batch_size: int = 16,
+        tolerance: float = TOLERANCE,
+        steps: int = STEPS,
+        title: str = "",
+        context: Mapping[str, Any] | None = None,
+        n_draws: int = 2000,
+        seed: int = 0,
+    ) -> None:
+        self.network, self.preprocessing = network, preprocessing
+        self.data, self.validation_data = data, validation_data
+        self.output_dir, self.dataset_dir, self.device = output_dir, dataset_dir, device
+        self.methods, self.layer = checked_methods(methods), layer
+        self.class_names, empty = list(class_names), empty_class_of(empty_class, class_names)
+        self.empty_index = self.class_names.index(empty) if empty is not None else None
+        self.max_slices, self.max_validation_slices = max_slices, max_validation_slices
+        self.max_sanity_slices = max_sanity_slices
+        self.batch_size, self.tolerance, self.steps = batch_size, tolerance, steps
+        self.title, self.context = title, dict(context or {})
+        self.n_draws, self.seed = n_draws, seed
+
+    def run(self) -> dict[str, Any]:
+        """Evaluate, write the files and return what ``explanations.json`` holds.
+
+        Raises:
+            InputError: as for ``evaluate``.
+            ValueError: as for ``evaluate``.
+        """
+        results = self.evaluate()
+        summary = write_map_evaluation(
+            results.slices,
+            results.sanity,
+            results.thresholds,
+            self.output_dir,
+            self.class_names,
+            settings=results.settings,
+            title=self.title,
+            context=run_context(self.context),
+            n_draws=self.n_draws,
+            seed=self.seed,
+        )
+        logger.info("Maps of %d slices evaluated: %s/explanations.md", len(results.slices), self.output_dir)
+        for line in summary["reading"]:
+            logger.info("%s", line)
+        return summary
+
+    def evaluate(self) -> MapResults:
+        """Explain and score the slices; write nothing.
+
+        Raises:
+            InputError: the split has no slice to explain, or a file can't be read.
+            ValueError: the network has no such layer, or its weights can't all be drawn anew.
+        """
+        items = tumour_slices(self.data, self.empty_index, self.max_slices, self.seed)
+        if not items:
+            raise InputError(
+                self.dataset_dir or "the split",
+                "none of the split's slices has a known class of tumour and a mask that is not empty",
+                "Give another --split, or prepare the data with --masks",
+            )
+        validation = tumour_slices(self.validation_data, self.empty_index, self.max_validation_slices, self.seed)
+        checked = sorted(spread_order(items, self.seed)[: self.max_sanity_slices or None])
+        with eval_mode(self.network):
+            thresholds = self._thresholds(validation)
+            slices, kept = self._scored(items, thresholds, checked)
+            sanity = self._sanity([items[i] for i in checked], [slices[i].predicted_class for i in checked], kept)
+        shared = {shown_name(item) for item in validation} & {shown_name(item) for item in items}
+        settings = {
+            "layer": self.layer,
+            "tolerance_px": self.tolerance,
+            "steps": self.steps,
+            "validation_slices": len(validation),
+            "validation_slices_scored_too": len(shared),
+            "seed": self.seed,
+        }
+        return MapResults(slices, sanity, thresholds, settings)
+
+    def _thresholds(self, items: Sequence[Mapping[str, Any]]) -> dict[str, Threshold]:
+        """Each map's IoU threshold, the best on validation slices."""
+        found: dict[str, list[list[float]]] = {name: [] for name in (*self.methods, *FLOORS)}
+        for x, part, bar in self._batches(items, "Thresholds on validation"):
+            classes = self._probabilities(x).argmax(1)
+            masks = [own_mask(item) for item in part]
+            for name, maps in self._maps(x, part, classes):
+                found[name] += [ious(map_on_grid(h[0], *m.shape), m) for h, m in zip(maps, masks, strict=True)]
+                bar.update(len(part))
+        return {
+            name: Threshold(*best_threshold(np.array(values))) if values else NO_VALIDATION
+            for name, values in found.items()
+        }
+
+    def _scored(
+        self, items: Sequence[Mapping[str, Any]], thresholds: Mapping[str, Threshold], keep: Sequence[int]
+    ) -> tuple[list[ExplainedSlice], dict[str, Tensor]]:
+        """Score each slice; also give the maps of a few, each method's as (N, 1, H, W), for the sanity checks."""
+        classifier = ClassView(self.network)
+        slices: list[ExplainedSlice] = []
+        wanted = set(keep)
+        kept: dict[str, list[Tensor]] = {name: [] for name in self.methods}
+        for x, part, bar in self._batches(items, "Maps of the split"):
+            shares = self._probabilities(x)
+            classes = shares.argmax(1)
+            masks = [own_mask(item) for item in part]
+            scored: list[dict[str, ScoredMap]] = [{} for _ in part]
+            for name, maps in self._maps(x, part, classes):
+                curves = deletion_insertion(
+                    classifier, x, maps, classes.to(x.device), self.steps, self.batch_size, self.seed
+                )
+                if name in kept:
+                    kept[name] += [maps[i].cpu() for i in range(len(part)) if len(slices) + i in wanted]
+                for i, mask in enumerate(masks):
+                    heat = map_on_grid(maps[i, 0], *mask.shape)
+                    scores = score_map(heat, mask, thresholds[name].value, self.tolerance)
+                    scored[i][name] = ScoredMap(
+                        scores.pointing,
+                        scores.pointing_tolerant,
+                        scores.energy_share,
+                        scores.iou,
+                        deletion=float(curves.deletion_area[i]),
+                        insertion=float(curves.insertion_area[i]),
+                        deletion_curve=tuple(curves.deletion[i].tolist()),
+                        insertion_curve=tuple(curves.insertion[i].tolist()),
+                        empty=not bool(maps[i].any()),
+                    )
+                bar.update(len(part))
+            slices += [
+                ExplainedSlice(
+                    shown_name(item, self.dataset_dir),
+                    item.get(GROUP),
+                    int(item[CLASS]),
+                    int(classes[i]),
+                    float(shares[i].max()),
+                    float(masks[i].mean()),
+                    scored[i],
+                )
+                for i, item in enumerate(part)
+            ]
+        return slices, {name: torch.stack(maps) for name, maps in kept.items()}
+
+    def _sanity(
+        self, items: Sequence[Mapping[str, Any]], classes: Sequence[int], before: Mapping[str, Tensor]
+    ) -> list[SanityStage]:
+        """How alike each method's maps are before and after each stage of a cascading randomisation."""
+        groups = [item.get(GROUP) for item in items]
+        stages = []
+        for stage, changed in cascade(self.network, self.seed):
+            after: dict[str, list[Tensor]] = {name: [] for name in self.methods}
+            explainers, done = self._explainers(changed), 0
+            for x, part, bar in self._batches(items, f"Sanity: randomised down to {stage}", self.methods):
+                for name, explainer in explainers.items():
+                    after[name].append(explainer(x, classes[done : done + len(part)]).maps.cpu())
+                    bar.update(len(part))
+                done += len(part)
+            alike = {name: similarity(before[name], torch.cat(after[name])) for name in self.methods}
+            stages.append(SanityStage(stage, groups, alike))
+        return stages
+
+    def _batches(
+        self, items: Sequence[Mapping[str, Any]], what: str, names: Sequence[str] | None = None
+    ) -> Iterator[tuple[Tensor, Sequence[Mapping[str, Any]], tqdm]]:
+        """Yield images (B, C, H, W) on the device, their items, and a progress bar that counts maps."""
+        names = [*self.methods, *FLOORS] if names is None else names
+        with tqdm(total=len(items) * len(names), desc=what, unit="map", disable=not items) as bar:
+            for start in range(0, len(items), self.batch_size):
+                part = items[start : start + self.batch_size]
+                images = [torch.as_tensor(self.preprocessing(dict(item))[IMAGE]) for item in part]
+                yield prepare_slices({IMAGE: torch.stack(images)}, self.device)[0], part, bar
+
+    def _probabilities(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            return class_probabilities({CLASS: ClassView(self.network)(x)})
+
+    def _explainers(self, network: nn.Module) -> dict[str, Explainer]:
+        return {
+            name: Explainer(network, name, self.layer, class_names=self.class_names, n_batch=self.batch_size)
+            for name in self.methods
+        }
+
+    def _maps(self, x: Tensor, items: Sequence[Mapping[str, Any]], classes: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Yield each method's and each floor's maps (B, 1, H, W), one after the other: slow ones show progress."""
+        for name, explainer in self._explainers(self.network).items():
+            yield name, explainer(x, classes.to(x.device)).maps
+        height, width = x.shape[2:]
+        seeds = [zlib.crc32(f"{self.seed} {shown_name(item, self.dataset_dir)}".encode()) for item in items]
+        yield FLOORS[0], random_maps(seeds, (height, width), self._grid(x)).to(x.device)
+        yield FLOORS[1], centre_maps(x)
+
+    def _grid(self, x: Tensor) -> tuple[int, int]:
+        """Rows and columns of the layer's activations."""
+        shapes: list[torch.Size] = []
+        handle = find_layer(self.network, self.layer).register_forward_hook(
+            lambda module, inputs, output: shapes.append(output.shape)
+        )
+        try:
+            self._probabilities(x[:1])
+        finally:
+            handle.remove()
+        return shapes[-1][-2], shapes[-1][-1]

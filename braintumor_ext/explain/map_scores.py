@@ -1,0 +1,142 @@
+"""How well one heat map points at one mask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch.nn.functional as F
+from scipy.ndimage import distance_transform_edt
+from torch import Tensor
+
+TOLERANCE = 15
+"""Pixels by which the pointing game's maximum may miss the mask, as in its paper."""
+
+THRESHOLDS: tuple[float, ...] = tuple(round(0.05 * step, 2) for step in range(1, 20))
+"""Where a map may be cut: 0.05 to 0.95."""
+
+_TIE = 1e-6
+"""Values nearer to the maximum than this are maxima: interpolation rounds."""
+
+
+class MapScores(NamedTuple):
+    """A map against a mask, all in [0, 1].
+
+    Args:
+        pointing: the pointing game: the share of the map's maxima that lie in the mask.
+        pointing_tolerant: the same within the tolerance.
+        energy_share: the share of the map's sum that lies in the mask.
+        area_share: the share of the slice that the mask covers: the energy share of a map that is the same everywhere.
+        iou: intersection over union of the mask and the map above its threshold.
+    """
+
+    pointing: float
+    pointing_tolerant: float
+    energy_share: float
+    area_share: float
+    iou: float
+
+
+def map_on_grid(heat: Tensor, height: int, width: int) -> np.ndarray:
+    """Return a map on the slice's own grid, (height, width) float32 in [0, 1]: bilinear, as predicted masks are.
+
+    Args:
+        heat: (h, w) map in [0, 1] on the network's grid.
+        height: rows of the slice's own grid.
+        width: columns of the slice's own grid.
+    """
+    values = heat.detach().float()[None, None]
+    return (
+        F.interpolate(values, size=(height, width), mode="bilinear", align_corners=False)[0, 0]
+        .clamp(0, 1)
+        .cpu()
+        .numpy()
+    )
+
+
+def score_map(heat: np.ndarray, mask: np.ndarray, threshold: float = 0.5, tolerance: float = TOLERANCE) -> MapScores:
+    """Score a map against a mask on one grid.
+
+    An empty map points nowhere: it has no hit, no energy in the mask, and IoU 0.
+
+    Args:
+        heat: (H, W) map in [0, 1].
+        mask: (H, W) true mask, bool, not empty.
+        threshold: above which the map is said to mark a pixel.
+        tolerance: of the second pointing game, in pixels.
+
+    Raises:
+        ValueError: the two differ in shape, the mask is empty, or the map has values that are not in [0, 1].
+    """
+    heat, mask = _checked(heat, mask)
+    strict, tolerant = pointing_game(heat, mask, (0, tolerance))
+    return MapScores(strict, tolerant, energy_share(heat, mask), float(mask.mean()), ious(heat, mask, [threshold])[0])
+
+
+def pointing_game(heat: np.ndarray, mask: np.ndarray, tolerances: Sequence[float] = (0, TOLERANCE)) -> list[float]:
+    """Play the pointing game (Zhang et al. 2018, https://arxiv.org/abs/1608.00507, section 4.1): is the maximum a hit?
+
+    A maximum hits if its Euclidean distance to the mask's nearest pixel is at most the tolerance. Several equal maxima
+    count by the share of them that hit: what a maximum drawn among them hits on average. A map of one value misses.
+
+    Args:
+        heat: (H, W) map.
+        mask: (H, W) bool, not empty.
+        tolerances: in pixels; 0 for the mask itself.
+
+    Returns:
+        a share in [0, 1] for each tolerance.
+    """
+    highest = heat.max()
+    if highest - heat.min() <= _TIE:
+        return [0.0] * len(tolerances)
+    distances = distance_transform_edt(~mask)[heat >= highest - _TIE]
+    return [float((distances <= tolerance).mean()) for tolerance in tolerances]
+
+
+def energy_share(heat: np.ndarray, mask: np.ndarray) -> float:
+    """Return the share of the map's sum inside the mask: the energy-based pointing game, 0 for an empty map.
+
+    Wang et al. 2020, Score-CAM, https://arxiv.org/abs/1910.01279, section 4.3.
+
+    Args:
+        heat: (H, W) map, not negative.
+        mask: (H, W) bool.
+    """
+    total = heat.sum(dtype=float)
+    return float(heat[mask].sum(dtype=float) / total) if total > 0 else 0.0
+
+
+def ious(heat: np.ndarray, mask: np.ndarray, thresholds: Sequence[float] = THRESHOLDS) -> list[float]:
+    """Return the intersection over union of the mask and the map cut at each threshold (marked: above it).
+
+    Args:
+        heat: (H, W) map.
+        mask: (H, W) bool, not empty.
+        thresholds: where to cut.
+    """
+    cut = [heat > threshold for threshold in thresholds]
+    return [float((marked & mask).sum() / (marked | mask).sum()) for marked in cut]
+
+
+def best_threshold(values: np.ndarray, thresholds: Sequence[float] = THRESHOLDS) -> tuple[float, float]:
+    """Return the threshold of the highest mean IoU, the lowest of several equal ones, and that mean.
+
+    Args:
+        values: (N, T) IoU of N slices at each threshold, N > 0.
+        thresholds: T thresholds.
+    """
+    means = np.asarray(values, dtype=float).mean(axis=0)
+    return float(thresholds[int(means.argmax())]), float(means.max())
+
+
+def _checked(heat: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    heat, mask = np.asarray(heat), np.asarray(mask, dtype=bool)
+    if heat.shape != mask.shape or heat.ndim != 2:
+        raise ValueError(f"a map and a mask of one shape (H, W) are needed, got {heat.shape} and {mask.shape}.")
+    if not mask.any():
+        raise ValueError("the mask is empty: there is nothing that a map could point at.")
+    if not (np.isfinite(heat).all() and heat.min() >= 0 and heat.max() <= 1):
+        raise ValueError("the map has values that are not in [0, 1]: scale it first.")
+    return heat, mask

@@ -1,0 +1,245 @@
+"""All numbers of an evaluation of maps, with their intervals, and what they say of each method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from braintumor_ext.explain.explained_slice import SCORES, ExplainedSlice
+from braintumor_ext.explain.floor_maps import FLOORS
+from braintumor_ext.explain.randomisation import LIMIT, Similarity
+from braintumor_ext.metrics.bootstrap import GroupBootstrap
+
+DECIDING: tuple[str, ...] = ("pointing", "energy_share")
+"""A method that is trusted beats both floors by these."""
+
+NAMES: dict[str, str] = {
+    "gradcam": "Grad-CAM",
+    "gradcam++": "Grad-CAM++",
+    "occlusion": "occlusion",
+    "smoothgrad": "SmoothGrad",
+    "attention": "spatial attention",
+    "random": "floor: smooth noise",
+    "centre": "floor: centre of the head",
+}
+SCORE_NAMES: dict[str, str] = {"pointing": "pointing", "energy_share": "energy"}
+
+
+class Threshold(NamedTuple):
+    """Where a method's maps are cut for the IoU.
+
+    Args:
+        value: in [0, 1].
+        validation_iou: mean IoU on the validation slices there; None if there was none.
+    """
+
+    value: float
+    validation_iou: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SanityStage:
+    """How alike maps are before and after the weights were drawn anew down to a stage.
+
+    Args:
+        stage: the last stage that was randomised.
+        groups: the slices' groups.
+        alike: the method's name to the similarity of each slice's two maps.
+    """
+
+    stage: str
+    groups: Sequence[str | None]
+    alike: Mapping[str, Similarity]
+
+
+def summarise_maps(
+    slices: Sequence[ExplainedSlice],
+    sanity: Sequence[SanityStage],
+    thresholds: Mapping[str, Threshold],
+    class_names: Sequence[str],
+    n_draws: int = 2000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Return all numbers; None is an undefined one.
+
+    Args:
+        slices: at least one, all with the same maps.
+        sanity: the stages from the head down; none if the sanity checks were left out.
+        thresholds: each map's IoU threshold.
+        class_names: the class names in the order of their indices.
+        n_draws: draws of the bootstrap over groups.
+        seed: the draws' seed.
+
+    Raises:
+        ValueError: there is no slice.
+    """
+    if not slices:
+        raise ValueError("no slice was explained: give a split that holds tumour slices with masks.")
+    slices = sorted(slices, key=lambda one: one.image)
+    bootstrap = GroupBootstrap([one.group for one in slices], n_draws, seed)
+    names = list(slices[0].maps)
+    values = {n: {s: np.array([getattr(one.maps[n], s) for one in slices]) for s in SCORES} for n in names}
+    true, right = np.array([one.true_class for one in slices]), np.array([one.right for one in slices])
+    parts = {"all": np.ones(len(slices), dtype=bool), "right": right, "wrong": ~right}
+    parts |= {class_names[index]: true == index for index in sorted(set(true.tolist()))}
+    methods = [name for name in names if name not in FLOORS]
+    area = np.array([one.area_share for one in slices])
+    result = {
+        "class_names": list(class_names),
+        "methods": methods,
+        "floors": [name for name in names if name in FLOORS],
+        "slices": {
+            "evaluated": len(slices),
+            "groups": bootstrap.n_groups,
+            **{n: int(p.sum()) for n, p in parts.items()},
+        },
+        "bootstrap": {"unit": "group", "n_groups": bootstrap.n_groups, "n_draws": n_draws, "seed": seed, "level": 0.95},
+        "thresholds": {name: threshold._asdict() for name, threshold in thresholds.items()},
+        "scores": {
+            part: {
+                "n": int(chosen.sum()),
+                "area_share": _mean(np.where(chosen, area, np.nan), bootstrap),
+                "maps": {
+                    name: {score: _mean(np.where(chosen, values[name][score], np.nan), bootstrap) for score in SCORES}
+                    for name in names
+                },
+            }
+            for part, chosen in parts.items()
+        },
+        "empty_maps": {name: sum(one.maps[name].empty for one in slices) for name in names},
+        "against_floors": {
+            name: {
+                floor: {s: _mean(values[name][s] - values[floor][s], bootstrap) for s in SCORES}
+                for floor in names
+                if floor in FLOORS
+            }
+            for name in methods
+        },
+        "curves": {
+            name: {
+                kind: np.mean([getattr(one.maps[name], f"{kind}_curve") for one in slices], axis=0).tolist()
+                for kind in ("deletion", "insertion")
+            }
+            for name in names
+        },
+        "sanity": _sanity(sanity, methods, n_draws, seed),
+    }
+    result["verdicts"] = {name: _verdict(name, result) for name in methods}
+    return {**result, "reading": _reading(result)}
+
+
+def _sanity(sanity: Sequence[SanityStage], methods: Sequence[str], n_draws: int, seed: int) -> dict[str, Any]:
+    def of_method(name: str) -> list[dict[str, Any]]:
+        return [
+            {
+                "stage": stage.stage,
+                "spearman": _mean(stage.alike[name].spearman, GroupBootstrap(stage.groups, n_draws, seed)),
+                "ssim": _mean(stage.alike[name].ssim, GroupBootstrap(stage.groups, n_draws, seed)),
+            }
+            for stage in sanity
+        ]
+
+    return {
+        "limit": LIMIT,
+        "n": len(sanity[0].groups) if sanity else 0,
+        "stages": [stage.stage for stage in sanity],
+        "methods": {name: of_method(name) for name in methods},
+    }
+
+
+def _mean(values: np.ndarray, bootstrap: GroupBootstrap) -> dict[str, Any]:
+    """The mean of the values that are not NaN, its interval and their number."""
+    defined = values[~np.isnan(values)]
+    ends = bootstrap.mean_interval(values)
+    return {
+        "value": float(defined.mean()) if len(defined) else None,
+        "ci95": ends.tolist() if np.isfinite(ends).all() else None,
+        "n": len(defined),
+    }
+
+
+def _verdict(name: str, result: Mapping[str, Any]) -> dict[str, Any]:
+    """Whether a method is trusted: where it points, and whether it knows the weights."""
+    lost = [
+        {"floor": floor, "score": score, **differences[score]}
+        for floor, differences in result["against_floors"][name].items()
+        for score in DECIDING
+        if differences[score]["ci95"] is None or differences[score]["ci95"][0] <= 0
+    ]
+    stages = result["sanity"]["methods"][name]
+    last = {kind: stages[-1][kind]["value"] for kind in ("spearman", "ssim")} if stages else {}
+    sane = bool(last) and last["ssim"] is not None and all(v is None or v <= LIMIT for v in last.values())
+    return {
+        "trustworthy": sane and not lost,
+        "beats_floors": not lost,
+        "not_beaten": lost,
+        "sane": sane if stages else None,
+        "after_randomisation": last,
+    }
+
+
+def _reading(result: Mapping[str, Any]) -> list[str]:
+    """Plain sentences: which method to trust, and why not the others."""
+    trusted = [name for name in result["methods"] if result["verdicts"][name]["trustworthy"]]
+    if trusted:
+        energy = {n: result["scores"]["all"]["maps"][n]["energy_share"]["value"] for n in trusted}
+        best = max(trusted, key=lambda name: energy[name])
+        first = f"Trust {_listed([NAMES[n] for n in trusted])}"
+        first += f", of these {NAMES[best]} most (highest share of energy in the mask)." if len(trusted) > 1 else "."
+    else:
+        first = "Trust none of these methods on this model and these slices."
+    return [first, *(_about(name, result) for name in result["methods"])]
+
+
+def _about(name: str, result: Mapping[str, Any]) -> str:
+    verdict = result["verdicts"][name]
+    return (
+        f"{NAMES[name]}: {'trustworthy' if verdict['trustworthy'] else 'not trustworthy'}. It {_pointing(verdict)}; "
+        f"it {_weights(verdict)}. {_faithfulness(name, result)}"
+    )
+
+
+def _pointing(verdict: Mapping[str, Any]) -> str:
+    if verdict["beats_floors"]:
+        return "beats both floors on pointing and on energy"
+    by_floor: dict[str, list[str]] = {}
+    for lost in verdict["not_beaten"]:
+        name = NAMES[lost["floor"]].removeprefix("floor: ")
+        by_floor.setdefault(name, []).append(SCORE_NAMES[lost["score"]])
+    told = [f"the {floor} on {' and on '.join(scores)}" for floor, scores in by_floor.items()]
+    return f"does not clearly beat {', nor '.join(told)}"
+
+
+def _weights(verdict: Mapping[str, Any]) -> str:
+    if verdict["sane"] is None:
+        return "was not checked against randomised weights"
+    values = verdict["after_randomisation"]
+    told = ", ".join(
+        f"{label} {'undefined' if values[kind] is None else format(values[kind], '.2f')}"
+        for kind, label in (("spearman", "Spearman"), ("ssim", "SSIM"))
+    )
+    if verdict["sane"]:
+        return f"changes when all weights are randomised ({told})"
+    return f"hardly changes when all weights are randomised ({told}; the limit is {LIMIT})"
+
+
+def _faithfulness(name: str, result: Mapping[str, Any]) -> str:
+    """What deletion and insertion say; it does not decide: both also reward what lies outside of any mask."""
+    found = {}
+    for score, sign in (("deletion", -1), ("insertion", 1)):
+        ends = [differences[score]["ci95"] for differences in result["against_floors"][name].values()]
+        found[score] = all(e is not None and min(sign * e[0], sign * e[1]) > 0 for e in ends)
+    if all(found.values()):
+        return "What it marks matters to the model: better than both floors on deletion and insertion."
+    better = [score for score, yes in found.items() if yes]
+    if better:
+        worse = next(score for score in found if score not in better)
+        return f"Better than both floors on {better[0]}, not clearly on {worse}."
+    return "Neither deletion nor insertion shows that what it marks matters more to the model than the floors' pixels."
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

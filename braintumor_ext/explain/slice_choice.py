@@ -1,0 +1,98 @@
+"""Which slices of a split are explained when not all of them can be."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from braintumor_ext.keys import CLASS, GROUP, IMAGE, LABEL, SLICE, UNKNOWN
+from braintumor_ext.transforms import LoadImageSlice, ToBinaryMask
+
+Item = Mapping[str, Any]
+
+
+def spread_order(items: Sequence[Item], seed: int = 0) -> list[int]:
+    """Return the items' positions in an order whose every beginning is spread over classes, then over groups.
+
+    The classes take turns. Within one, each group gives one slice before any gives its second: patients with dozens of
+    slices do not crowd out the others.
+
+    Args:
+        items: of a datalist, each with ``class``; one without ``group`` is a group by itself.
+        seed: of the order of groups, and of the slices in one.
+    """
+    draw = random.Random(seed)
+    by_class: dict[Any, dict[Any, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for position, item in enumerate(items):
+        group = item.get(GROUP)
+        by_class[item.get(CLASS)][("alone", position) if group is None else ("group", group)].append(position)
+    queues = []
+    for _, groups in sorted(by_class.items(), key=lambda entry: str(entry[0])):
+        members = list(groups.values())
+        draw.shuffle(members)
+        for slices in members:
+            draw.shuffle(slices)
+        queues.append(list(_in_turn(members)))
+    return list(_in_turn(queues))
+
+
+def tumour_slices(
+    items: Sequence[Item], empty_index: int | None, max_slices: int | None = None, seed: int = 0
+) -> list[dict[str, Any]]:
+    """Return the items with a known class of tumour and a mask that is not empty, in their own order.
+
+    Args:
+        items: of a datalist.
+        empty_index: the index of the class without tumour; None if there is none.
+        max_slices: how many, spread over classes and groups; 0 or None for all.
+        seed: of the choice.
+
+    Raises:
+        InputError: a mask can't be read.
+    """
+    known = [
+        position
+        for position, item in enumerate(items)
+        if item.get(LABEL) is not None and item.get(CLASS, UNKNOWN) not in (None, UNKNOWN, empty_index)
+    ]
+    chosen: list[int] = []
+    for index in spread_order([items[position] for position in known], seed):
+        if max_slices and len(chosen) == int(max_slices):
+            break
+        if own_mask(items[known[index]]).any():
+            chosen.append(known[index])
+    return [dict(items[position]) for position in sorted(chosen)]
+
+
+def own_mask(item: Item) -> np.ndarray:
+    """Return an item's true mask in the slice's own grid, (H, W) bool.
+
+    Raises:
+        InputError: the mask can't be read.
+    """
+    return ToBinaryMask()(LoadImageSlice()(item[LABEL], item.get(SLICE)))[0].numpy() > 0
+
+
+def shown_name(item: Item, dataset_dir: str | os.PathLike[str] | None = None) -> str:
+    """Return an item's image as it is shown to people: relative to the data set, with its slice's index.
+
+    Args:
+        item: of a datalist.
+        dataset_dir: the prepared data set; None to show paths as they are.
+    """
+    path = str(item[IMAGE])
+    if dataset_dir is not None:
+        path = Path(os.path.relpath(path, dataset_dir)).as_posix()
+    return f"{path} slice {item[SLICE]}" if SLICE in item else path
+
+
+def _in_turn(queues: Sequence[Sequence[int]]) -> Iterator[int]:
+    """The first of each, then the second of each, and so on."""
+    for turn in range(max(map(len, queues), default=0)):
+        yield from (queue[turn] for queue in queues if turn < len(queue))

@@ -1,0 +1,217 @@
+"""Predictions from Python: a path, an array or a tensor in, a typed answer out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import torch
+from monai.bundle import ConfigParser
+from torch import Tensor, nn
+
+from braintumor_ext.calibration.calibration import Calibration
+from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS
+from braintumor_ext.errors import InputError, unwrapped
+from braintumor_ext.explain import DEFAULT_LAYER, ExplainingInferer
+from braintumor_ext.inference.decode import AnswerDecoder
+from braintumor_ext.inference.prediction import Prediction
+from braintumor_ext.inference.tolerant_dataset import TolerantDataset
+from braintumor_ext.keys import IMAGE, SLICE
+from braintumor_ext.networks.settings import read_settings
+from braintumor_ext.transforms import LoadImageSlice, ToUnitGrey
+
+logger = logging.getLogger(__name__)
+
+Source = str | PathLike[str] | np.ndarray | Tensor
+"""One slice: a file, or an array (H, W), (C, H, W) or (H, W, C) as :class:`~braintumor_ext.transforms.LoadImageSlice`
+takes it."""
+
+CONFIG = "configs/inference.json"
+
+
+class Predictor:
+    """Predict slices one by one or many at once; the same numbers as the bundle's inference.
+
+    Args:
+        network: gives ``{"class": (B, K), "mask": (B, 1, H, W)}`` logits.
+        preprocessing: from ``{"image": a source, "slice": an index}`` to an item whose ``image`` the network takes.
+        class_names: the class names in the order of their indices.
+        empty_class: the class whose masks are empty; None if there is none.
+        image_size: the network's input size.
+        calibration: temperature and thresholds; None leaves the probabilities as the network gives them.
+        device: where the network runs.
+        batch_size: how many slices are predicted at a time.
+
+    Example::
+
+        >>> predictor = Predictor.from_bundle(".")
+        >>> answer = predictor("slice.png", explain="gradcam")
+        >>> answer.label, answer.confidence, answer.heat_map.shape
+        >>> answer.save_overlay("slice_overlay.png")
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        preprocessing: Callable[[dict[str, Any]], dict[str, Any]],
+        class_names: Sequence[str] = CLASS_NAMES,
+        empty_class: str | None = EMPTY_CLASS,
+        image_size: int = 224,
+        calibration: Calibration | None = None,
+        device: str | torch.device = "cpu",
+        batch_size: int = 32,
+    ) -> None:
+        self.device = torch.device(device)
+        self.network = network.to(self.device).eval()
+        self.preprocessing = preprocessing
+        self.class_names = list(class_names)
+        self.decode = AnswerDecoder(class_names, empty_class, image_size, calibration)
+        self.batch_size = batch_size
+
+    @classmethod
+    def from_bundle(
+        cls,
+        root: str | PathLike[str],
+        checkpoint: str | PathLike[str] | None = None,
+        device: str | torch.device | None = None,
+        **overrides: Any,
+    ) -> Predictor:
+        """Return the predictor that a bundle's ``configs/inference.json`` describes.
+
+        Args:
+            root: the bundle's folder.
+            checkpoint: the weights; None for the bundle's own ``models/model.pt``. What ``training.json`` beside it
+                tells of its classes, channels and size goes before the config's, and ``calibration.json`` beside it is
+                used.
+            device: where to run; None for a GPU if there is one.
+            overrides: other values of the config, as its command line takes them: ``image_size=96``.
+
+        Raises:
+            InputError: the bundle or the checkpoint cannot be used; what is wrong is named.
+        """
+        config = Path(root) / CONFIG
+        if not config.is_file():
+            raise InputError(root, f"is no bundle (it has no {CONFIG})", "Give the bundle's root folder")
+        parser = ConfigParser()
+        parser.read_config(str(config))
+        parser["bundle_root"] = fspath(root)
+        if checkpoint is not None:
+            parser["checkpoint"] = fspath(checkpoint)
+            parser["calibration"] = str(Path(checkpoint).with_name("calibration.json"))
+        if device is not None:
+            parser["device"] = str(device)
+        for name, value in overrides.items():
+            parser[name] = value
+        with unwrapped():
+            weights = parser.get_parsed_content("checkpoint")
+            for name, value in read_settings(weights).items():
+                if name in ("class_names", "empty_class", "in_channels", "image_size") and name not in overrides:
+                    parser[name] = value
+            parser.get_parsed_content("checkpointloader")
+            return cls(
+                network=parser.get_parsed_content("network"),
+                preprocessing=parser.get_parsed_content("preprocessing"),
+                class_names=parser.get_parsed_content("class_names"),
+                empty_class=parser.get_parsed_content("empty_class"),
+                image_size=parser.get_parsed_content("image_size"),
+                calibration=parser.get_parsed_content("calibration_constants"),
+                device=parser.get_parsed_content("device"),
+                batch_size=parser.get_parsed_content("batch_size"),
+            )
+
+    @overload
+    def __call__(
+        self,
+        x: Source,
+        explain: str | None = ...,
+        slice_index: int | None = ...,
+        layer: str = ...,
+        head: str = ...,
+        explain_class: int | str | None = ...,
+    ) -> Prediction: ...
+    @overload
+    def __call__(
+        self,
+        x: list[Source] | tuple[Source, ...],
+        explain: str | None = ...,
+        slice_index: int | None = ...,
+        layer: str = ...,
+        head: str = ...,
+        explain_class: int | str | None = ...,
+    ) -> list[Prediction]: ...
+    def __call__(
+        self,
+        x: Source | list[Source] | tuple[Source, ...],
+        explain: str | None = None,
+        slice_index: int | None = None,
+        layer: str = DEFAULT_LAYER,
+        head: str = "class",
+        explain_class: int | str | None = None,
+    ) -> Prediction | list[Prediction]:
+        """Predict a slice, or a list of slices.
+
+        Args:
+            x: a path, an array or a tensor; or a list (or tuple) of these.
+            explain: how to explain the answer: ``gradcam``, ``gradcam++``, ``occlusion``, ``smoothgrad``,
+                ``attention``; None for no heat map.
+            slice_index: 0-based index of the slice in a volume, the same for all.
+            layer: the layer that is explained; see :class:`~braintumor_ext.explain.Explainer`.
+            head: ``class`` or ``mask``: which answer is explained.
+            explain_class: the class to explain, an index or a name; None for the predicted one.
+
+        Returns:
+            A prediction, or a list of them in the same order. In a list, a slice that cannot be read has an ``error``
+            and the others are predicted.
+
+        Raises:
+            InputError: a single slice cannot be read.
+            ValueError: an unknown method, layer, head or class; valid ones are listed.
+        """
+        many = isinstance(x, list | tuple)
+        sources: list[Any] = list(x) if isinstance(x, list | tuple) else [x]
+        inferer = ExplainingInferer(explain, layer, head, self.class_names, classes=explain_class)
+        extra = {} if slice_index is None else {SLICE: slice_index}
+        items = [{IMAGE: source, "name": _name(source, n), **extra} for n, source in enumerate(sources)]
+        dataset = TolerantDataset(items, self.preprocessing)
+        found: list[Prediction] = []
+        for start in range(0, len(items), self.batch_size):
+            entries = [dataset[index] for index in range(start, min(start + self.batch_size, len(items)))]
+            if not many and entries[0]["error"]:
+                raise InputError(items[0]["name"], *_problem(entries[0]["error"]))
+            found += self._predict(entries, items, inferer)
+        return found if many else found[0]
+
+    def _predict(
+        self, entries: Sequence[dict[str, Any]], items: Sequence[dict[str, Any]], inferer: ExplainingInferer
+    ) -> list[Prediction]:
+        """Predict one batch of the dataset's entries; what could not be read keeps its error."""
+        good = [entry for entry in entries if not entry["error"]]
+        answers: dict[int, Prediction] = {}
+        if good:
+            images = torch.stack([entry[IMAGE].as_tensor() for entry in good])
+            with torch.no_grad():
+                output = inferer(images.to(self.device, memory_format=torch.channels_last), self.network)
+            for position, entry in enumerate(good):
+                item = items[entry["index"]]
+                answer = self.decode(output, position, entry[IMAGE].meta)
+                grey = ToUnitGrey()(LoadImageSlice()(item[IMAGE], item.get(SLICE)))
+                answers[entry["index"]] = replace(answer, source=item["name"], image=grey.numpy()[0])
+        return [
+            answers.get(entry["index"]) or Prediction(items[entry["index"]]["name"], error=entry["error"])
+            for entry in entries
+        ]
+
+
+def _name(source: Source, number: int) -> str:
+    return fspath(source) if isinstance(source, str | PathLike) else f"array {number}"
+
+
+def _problem(error: str) -> tuple[str, str]:
+    """Split an entry's error into what is wrong and the remedy."""
+    problem, _, remedy = error.rstrip(".").partition(". ")
+    return problem, remedy or "Open it in a viewer"
