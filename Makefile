@@ -15,7 +15,7 @@ $(VENV)/installed: setup.cfg pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $@
 
-demo: $(VENV)/installed ## Make a data set, train, evaluate and predict in minutes; all under demo/
+demo: $(VENV)/installed ## Make a data set, train, calibrate, evaluate, predict and explain in minutes; all under demo/
 	$(BIN)/python -m scripts.demo
 
 test: $(VENV)/installed ## All tests that need no GPU

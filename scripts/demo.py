@@ -1,4 +1,4 @@
-"""The whole chain on phantoms in a few minutes: make, prepare, train, evaluate, predict; all under demo/."""
+"""The whole chain on phantoms in a few minutes: make, prepare, train, calibrate, evaluate, predict; all under demo/."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ RESULTS = (
     "dataset/data_report.md",
     "training/training_curves.png",
     "training/history.csv",
+    "calibration/calibration.md",
     "evaluation/report.md",
     "evaluation/confusion_matrix.png",
     "evaluation/roc_curves.png",
     "predictions/predictions.csv",
+    "predictions/report.html",
     "predictions/overlays",
     "overview.png",
 )
@@ -61,10 +63,14 @@ def main() -> int:
     )
     configs = ("--config_file", "['configs/train.json','configs/demo.json']")
     run("Train", *BUNDLE, "run", "training", *configs, "--output_dir", "demo/training")
+    configs = ("--config_file", "['configs/train.json','configs/demo.json','configs/calibrate.json']")
+    run(
+        "Calibrate on the validation heads", *BUNDLE, "run", "calibrating", *configs, "--output_dir", "demo/calibration"
+    )
     configs = ("--config_file", "['configs/train.json','configs/demo.json','configs/evaluate.json']")
     run("Evaluate on held-back heads", *BUNDLE, "run", "evaluating", *configs, "--output_dir", "demo/evaluation")
     run(
-        "Predict held-back slices",
+        "Predict and explain held-back slices",
         *(
             *BUNDLE,
             "run",

@@ -28,7 +28,7 @@ METHODS = ("gradcam", "gradcam++", "occlusion", "smoothgrad", "attention")
 
 NO_PIXEL = "no predicted pixel to explain"
 FLAT_MAP = "constant heat map"
-OCCLUDED_SHARE = 8
+OCCLUDED_SHARE = 6
 """The occluding square's side is the image's, divided by this."""
 
 LEAST_FALL = 1e-5

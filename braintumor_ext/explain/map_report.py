@@ -10,11 +10,12 @@ from typing import Any
 
 from braintumor_ext.data.classes import display_name
 from braintumor_ext.explain.explained_slice import SCORES, ExplainedSlice, write_slices
-from braintumor_ext.explain.map_plots import plot_perturbation_curves, plot_sanity
 from braintumor_ext.explain.map_summary import NAMES, SanityStage, Threshold, summarise_maps
 from braintumor_ext.explain.randomisation import LIMIT
 from braintumor_ext.files import replacing
-from braintumor_ext.metrics.evaluation_report import NONE, _jsonable, _table, _with_interval
+from braintumor_ext.jsonable import jsonable
+from braintumor_ext.markdown import NONE, table, with_interval
+from braintumor_ext.visualize.map_curves import plot_perturbation_curves, plot_sanity
 
 CURVES_PNG, SANITY_PNG = "deletion_insertion.png", "sanity.png"
 
@@ -79,7 +80,7 @@ def write_map_evaluation(
     Raises:
         ValueError: there is no slice.
     """
-    summary = _jsonable(
+    summary = jsonable(
         {
             "title": title or "Evaluation of heat maps",
             "context": dict(context or {}),
@@ -147,7 +148,7 @@ def _scores_section(summary: Mapping[str, Any]) -> str:
     if overlap:
         parts.append(f"{overlap} of the scored slices also chose the IoU thresholds: that IoU is too kind.")
     for part, values in summary["scores"].items():
-        area = _with_interval(values["area_share"])
+        area = with_interval(values["area_share"])
         parts.append(f"### {headings.get(part, display_name(part).capitalize())}")
         parts.append(f"{values['n']} slices; the mask covers {area} of a slice." if values["n"] else "No slice.")
         if values["n"]:
@@ -165,25 +166,25 @@ def _scores_table(maps: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     header += ["deletion ↓", "insertion ↑"]
     rows = []
     for name, scores in maps.items():
-        cells = {score: _with_interval(scores[score]) for score in SCORES}
+        cells = {score: with_interval(scores[score]) for score in SCORES}
         cells["iou"] += f" at {summary['thresholds'][name]['value']:g}"
         rows.append([NAMES[name], *cells.values()])
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def _floors_section(summary: Mapping[str, Any]) -> str:
     rows = [
         [
             f"{NAMES[name]} – {NAMES[floor].removeprefix('floor: ')}",
-            *(_with_interval(values[score]) for score in SCORES),
+            *(with_interval(values[score]) for score in SCORES),
         ]
         for name, floors in summary["against_floors"].items()
         for floor, values in floors.items()
     ]
     tolerance = summary["settings"].get("tolerance_px", 0)
     header = ["method – floor", "pointing", f"within {tolerance:g} px", "energy in the mask", "IoU"]
-    table = _table([*header, "deletion ↓", "insertion ↑"], rows)
-    return f"## Against the floors\n\nMean paired difference over all slices.\n\n{table}"
+    text = table([*header, "deletion ↓", "insertion ↑"], rows)
+    return f"## Against the floors\n\nMean paired difference over all slices.\n\n{text}"
 
 
 def _sanity_section(summary: Mapping[str, Any]) -> str:
@@ -201,8 +202,8 @@ def _sanity_section(summary: Mapping[str, Any]) -> str:
                 [
                     NAMES[name],
                     f"{number}. {stage['stage']}",
-                    _with_interval(stage["spearman"]) + (f"; {undefined} undefined" if undefined else ""),
-                    _with_interval(stage["ssim"]),
+                    with_interval(stage["spearman"]) + (f"; {undefined} undefined" if undefined else ""),
+                    with_interval(stage["ssim"]),
                     verdict,
                 ]
             )
@@ -211,4 +212,4 @@ def _sanity_section(summary: Mapping[str, Any]) -> str:
         f"Maps of {sanity['n']} slices before and after the weights are drawn anew, stage by stage from the head down, "
         "for the class that the trained model predicted. A rank correlation with a map of one value is undefined."
     )
-    return f"## Sanity checks\n\n{text}\n\n{_table(header, rows)}\n\n![Sanity checks]({SANITY_PNG})"
+    return f"## Sanity checks\n\n{text}\n\n{table(header, rows)}\n\n![Sanity checks]({SANITY_PNG})"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -13,7 +12,9 @@ import numpy as np
 
 from braintumor_ext.data.classes import display_name
 from braintumor_ext.files import replacing
+from braintumor_ext.jsonable import jsonable
 from braintumor_ext.keys import UNKNOWN
+from braintumor_ext.markdown import NONE, number, table, with_interval, with_median
 from braintumor_ext.metrics.calibration import reliability_bins
 from braintumor_ext.metrics.evaluation_summary import summarise_evaluation
 from braintumor_ext.metrics.records import SliceRecord, write_records
@@ -38,7 +39,6 @@ CALIBRATION_NAMES = {
     "brier": "Brier score (0 to 2)",
 }
 GATE_NAMES = {"raw": "with any predicted pixel", "gated": "with any predicted pixel after gating by class"}
-NONE = "–"
 
 
 def write_evaluation(
@@ -78,7 +78,7 @@ def write_evaluation(
         **summarise_evaluation(records, class_names, empty_class, n_draws, seed),
         "floors": {name: dict(values) for name, values in (floors or {}).items()},
     }
-    summary = _jsonable(summary)
+    summary = jsonable(summary)
     folder = Path(output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     ordered = sorted(records, key=lambda record: (record.image, record.probabilities))
@@ -140,18 +140,18 @@ def _head(summary: Mapping[str, Any]) -> str:
 
 def _overall_section(summary: Mapping[str, Any]) -> str:
     values = summary["classification"]
-    rows = [[label, _with_interval(values[name])] for name, label in RATE_NAMES.items()]
+    rows = [[label, with_interval(values[name])] for name, label in RATE_NAMES.items()]
     floors = [
         [FLOOR_NAMES.get(name, f"floor: {name.replace('_', ' ')}"), _floor(floor, values["accuracy"])]
         for name, floor in summary["floors"].items()
     ]
-    table = _table([f"{values['n']} slices of known class", "value"], [rows[0], *floors, *rows[1:]])
-    return f"## Classification\n\n{table}"
+    text = table([f"{values['n']} slices of known class", "value"], [rows[0], *floors, *rows[1:]])
+    return f"## Classification\n\n{text}"
 
 
 def _floor(floor: Mapping[str, Any], accuracy: Mapping[str, Any]) -> str:
     value = floor.get("accuracy")
-    text = _number(value) + (f" (n = {floor['n']})" if floor.get("n") is not None else "")
+    text = number(value) + (f" (n = {floor['n']})" if floor.get("n") is not None else "")
     if value is None or accuracy["value"] is None:
         return text
     return f"{text}; the model: {accuracy['value'] - value:+.3f}"
@@ -166,7 +166,7 @@ def _per_class_section(summary: Mapping[str, Any]) -> str:
         "roc_auc": "ROC AUC",
     }
     rows = [
-        [display_name(name), str(values["support"]), *(_with_interval(values[column]) for column in columns)]
+        [display_name(name), str(values["support"]), *(with_interval(values[column]) for column in columns)]
         for name, values in summary["per_class"].items()
     ]
     names = [display_name(name) for name in summary["class_names"]]
@@ -174,9 +174,9 @@ def _per_class_section(summary: Mapping[str, Any]) -> str:
     return "\n\n".join(
         [
             "## Per class",
-            _table(["class", "slices", *columns.values()], rows),
+            table(["class", "slices", *columns.values()], rows),
             "Confusion matrix (rows: true class, columns: predicted class):",
-            _table(["", *names], counts),
+            table(["", *names], counts),
             "![Confusion matrix](confusion_matrix.png)",
             "![ROC curves](roc_curves.png)",
         ]
@@ -194,70 +194,33 @@ def _segmentation_section(summary: Mapping[str, Any]) -> str:
         "In each input's own grid. Mean (95% interval), then the median. A tumour without any predicted pixel is "
         "missed: its Dice is 0, and it has no distance. Gated: a mask counts only if the predicted class has tumour. "
         "Distances are in mm where the pixel spacing is known, else in pixels.",
-        _table(header, rows),
+        table(header, rows),
     ]
     empty = summary["segmentation"]["no_tumour_slices"]
     if empty is not None:
         shares = [[label, _share(empty[name], empty["n"])] for name, label in GATE_NAMES.items()]
-        parts.append(_table([f"{empty['n']} slices of class {display_name(summary['empty_class'])}", "share"], shares))
+        parts.append(table([f"{empty['n']} slices of class {display_name(summary['empty_class'])}", "share"], shares))
     return "\n\n".join(parts)
 
 
 def _outline_row(name: str, values: Mapping[str, Any]) -> list[str]:
     distances = [
-        f"{_with_median(values[f'hd95_{unit}'], 1)} (n = {values[f'hd95_{unit}']['n']})"
+        f"{with_median(values[f'hd95_{unit}'], 1)} (n = {values[f'hd95_{unit}']['n']})"
         if values[f"hd95_{unit}"]["n"]
         else NONE
         for unit in ("mm", "px")
     ]
     counts = [str(values["n"]), str(values["missed"]), str(values["missed_gated"])]
-    return [name, *counts, _with_median(values["dice"]), _with_median(values["iou"]), *distances]
+    return [name, *counts, with_median(values["dice"]), with_median(values["iou"]), *distances]
 
 
 def _share(values: Mapping[str, Any], n: int) -> str:
-    return f"{_with_interval(values)}: {values['count']} of {n}"
+    return f"{with_interval(values)}: {values['count']} of {n}"
 
 
 def _calibration_section(summary: Mapping[str, Any]) -> str:
     values = summary["calibration"]
-    rows = [[label, _with_interval(values[name])] for name, label in CALIBRATION_NAMES.items()]
+    rows = [[label, with_interval(values[name])] for name, label in CALIBRATION_NAMES.items()]
     return "\n\n".join(
-        ["## Calibration", _table(["probabilities", "value"], rows), "![Reliability diagram](reliability.png)"]
+        ["## Calibration", table(["probabilities", "value"], rows), "![Reliability diagram](reliability.png)"]
     )
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
-def _number(value: float | None, digits: int = 3) -> str:
-    return NONE if value is None else f"{value:.{digits}f}"
-
-
-def _with_interval(estimate: Mapping[str, Any], digits: int = 3) -> str:
-    if estimate["value"] is None or estimate["ci95"] is None:
-        return _number(estimate["value"], digits)
-    lower, upper = (_number(end, digits) for end in estimate["ci95"])
-    return f"{_number(estimate['value'], digits)} ({lower} to {upper})"
-
-
-def _with_median(estimate: Mapping[str, Any], digits: int = 3) -> str:
-    if estimate["value"] is None:
-        return NONE
-    return f"{_with_interval(estimate, digits)}, median {_number(estimate['median'], digits)}"
-
-
-def _jsonable(value: Any) -> Any:
-    """Bring a value to what JSON holds: numbers that are not finite become null, unknown types text."""
-    if isinstance(value, Mapping):
-        return {str(key): _jsonable(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        return _jsonable(value.tolist())
-    if isinstance(value, list | tuple | set):
-        return [_jsonable(item) for item in value]
-    if isinstance(value, np.generic):
-        return _jsonable(value.item())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, str | int | bool) else str(value)
