@@ -14,11 +14,11 @@ from braintumor_ext.calibration.measures import Judged, confidence_measures, jud
 from braintumor_ext.calibration.score_histogram import plot_scores
 from braintumor_ext.data.classes import display_name
 from braintumor_ext.files import replacing
+from braintumor_ext.markdown import NONE, number, table
 from braintumor_ext.metrics.bootstrap import group_bootstrap
 from braintumor_ext.metrics.calibration import reliability_bins
 from braintumor_ext.visualize import plot_reliability
 
-NONE = "–"
 REPORT = "calibration.md"
 BEFORE, AFTER, SCORES = "reliability_before.png", "reliability_after.png", "detector_scores.png"
 MEASURES = {
@@ -96,11 +96,11 @@ def _probabilities(calibration: Calibration, validation: Answers, own: Judged, c
     columns = [validation.probabilities()[known], own.probabilities[known]]
     columns += [crossed.probabilities[known]] if crossed else []
     found = [probability_measures(validation.classes[known], probabilities) for probabilities in columns]
-    rows = [[label, *(_number(values[name]) for values in found)] for name, label in MEASURES.items()]
+    rows = [[label, *(number(values[name]) for values in found)] for name, label in MEASURES.items()]
     header = [f"{known.sum()} slices", "as trained", "calibrated, same slices", "calibrated, cross-fitted"]
     text = f"Temperature {calibration.temperature:.4g}."
     pictures = f"![As trained]({BEFORE})\n\n![Calibrated]({AFTER})"
-    return f"## Probabilities\n\n{text}\n\n{_table(header[: len(columns) + 1], rows)}\n\n{pictures}"
+    return f"## Probabilities\n\n{text}\n\n{table(header[: len(columns) + 1], rows)}\n\n{pictures}"
 
 
 def _confidence(calibration: Calibration, validation: Answers, own: Judged, crossed: Judged | None) -> str:
@@ -111,14 +111,14 @@ def _confidence(calibration: Calibration, validation: Answers, own: Judged, cros
             continue
         chosen = Judged(judged.probabilities[known], judged.low_confidence[known], None)
         values = confidence_measures(validation.classes[known], chosen)
-        accuracies = [_number(values[key]) for key in ("accuracy", "accuracy_others", "accuracy_flagged")]
+        accuracies = [number(values[key]) for key in ("accuracy", "accuracy_others", "accuracy_flagged")]
         rows.append([name, _share(values["flagged"], values["n"]), *accuracies])
     header = ["", "flagged", "accuracy of all", "of those without the flag", "of those with it"]
     threshold = calibration.confidence_threshold
     text = f'"{LOW_CONFIDENCE}" below {threshold:.4g}, chosen for {calibration.confidence_target:.0%} right above it.'
     if threshold >= 1:
         text += " No threshold reaches that: every answer below certainty is flagged."
-    return f"## Low confidence\n\n{text}\n\n{_table(header, rows)}"
+    return f"## Low confidence\n\n{text}\n\n{table(header, rows)}"
 
 
 def _detector(
@@ -143,7 +143,7 @@ def _detector(
         cells = [_share(int(a[inside].sum()), int(inside.sum())) for a in alarms]
         if name == "all" and crossed is not None:
             low, high = group_bootstrap(validation.groups, alarms[-1].astype(float))
-            cells[-1] += f" (95% over groups: {_number(low)} to {_number(high)})"
+            cells[-1] += f" (95% over groups: {number(low)} to {number(high)})"
         rows.append([name, *cells])
     found = []
     for kind in dict.fromkeys(kinds):
@@ -155,19 +155,10 @@ def _detector(
         "validation slices' scores."
     )
     tables = [
-        _table(header[: 2 + (crossed is not None)], rows),
-        _table(["pictures that are no brain MRI", "told"], found),
+        table(header[: 2 + (crossed is not None)], rows),
+        table(["pictures that are no brain MRI", "told"], found),
     ]
     return "\n\n".join([heading, text, *tables, f"![Scores]({SCORES})"])
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _number(value: float | None) -> str:
-    return NONE if value is None or not np.isfinite(value) else f"{value:.3f}"
 
 
 def _share(count: int, n: int) -> str:

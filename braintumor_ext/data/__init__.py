@@ -1,7 +1,7 @@
 """Data sets: class names, preparation, fixed splits, the datalist, phantoms."""
 
 from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, class_of_folder, display_name
-from braintumor_ext.data.datalist import load_datalist, load_section
+from braintumor_ext.data.datalist import load_datalist, load_section, shown_name
 from braintumor_ext.data.floors import floors_for
 
 __all__ = [
@@ -12,4 +12,5 @@ __all__ = [
     "floors_for",
     "load_datalist",
     "load_section",
+    "shown_name",
 ]

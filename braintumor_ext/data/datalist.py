@@ -170,6 +170,19 @@ def load_section(
     return [dict(item) for item in loaded[section]]
 
 
+def shown_name(item: Mapping[str, Any], dataset_dir: str | os.PathLike[str] | None = None) -> str:
+    """Return an item's image as it is shown to people: relative to the data set, with its slice's index.
+
+    Args:
+        item: of a datalist.
+        dataset_dir: the prepared data set; None to show paths as they are.
+    """
+    path = str(item[IMAGE])
+    if dataset_dir is not None:
+        path = Path(os.path.relpath(path, dataset_dir)).as_posix()
+    return f"{path} slice {item[SLICE]}" if SLICE in item else path
+
+
 @lru_cache(maxsize=8)
 def _load_cached(
     path: Path,

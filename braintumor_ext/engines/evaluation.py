@@ -15,6 +15,7 @@ from monai.engines.workflow import Workflow
 
 from braintumor_ext.calibration import Calibration, describe_calibration
 from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, empty_class_of
+from braintumor_ext.data.datalist import shown_name
 from braintumor_ext.data.floors import floors_for
 from braintumor_ext.engines.run_context import run_context
 from braintumor_ext.inference import class_probabilities, mask_on_grid
@@ -110,7 +111,7 @@ class EvaluationReport:
             true_area = int(true.sum())
             scores = {"dice": result.dice, "iou": result.iou, "hd95": result.hd95, "hd95_unit": result.unit}
         return SliceRecord(
-            image=self._shown(item),
+            image=shown_name(item, self.dataset_dir),
             group=item.get(GROUP),
             true_class=int(item.get(CLASS, UNKNOWN)),
             probabilities=tuple(shares),
@@ -121,12 +122,6 @@ class EvaluationReport:
             flags=tuple(flags),
             **scores,
         )
-
-    def _shown(self, item: Mapping[str, Any]) -> str:
-        path = str(item[IMAGE])
-        if self.dataset_dir is not None:
-            path = Path(os.path.relpath(path, self.dataset_dir)).as_posix()
-        return f"{path} slice {item[SLICE]}" if SLICE in item else path
 
     def finish(self, engine: Workflow) -> None:
         """Gather the records of all processes; on rank 0, write the report."""

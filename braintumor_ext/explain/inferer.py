@@ -9,7 +9,8 @@ from monai.inferers import SimpleInferer
 from torch import Tensor, nn
 
 from braintumor_ext.data.classes import CLASS_NAMES
-from braintumor_ext.explain.explainer import METHODS, Explainer
+from braintumor_ext.errors import InputError
+from braintumor_ext.explain.explainer import METHODS, Explainer, Explanation
 from braintumor_ext.explain.layers import DEFAULT_LAYER
 from braintumor_ext.explain.stage_features import joined, stage_features
 from braintumor_ext.keys import CLASS, FEATURES, HEAT_MAP, HEAT_MAP_FLAGS
@@ -27,7 +28,7 @@ class ExplainingInferer(SimpleInferer):
         classes: the class to explain, an index or a name; None for the predicted one.
 
     Raises:
-        ValueError: there is no such method; valid ones are listed.
+        InputError: there is no such method; valid ones are listed.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class ExplainingInferer(SimpleInferer):
         super().__init__()
         self.explain = "none" if explain is None or explain in (False, "") else str(explain).lower()
         if self.explain not in ("none", *METHODS):
-            raise ValueError(f"--explain {explain!r} is no method: valid are none, {', '.join(METHODS)}.")
+            raise InputError("--explain", f"there is no method {explain!r}", f"Valid are none, {', '.join(METHODS)}")
         self.layer, self.head, self.class_names, self.features = layer, head, list(class_names), features
         self.classes = classes
 
@@ -50,14 +51,22 @@ class ExplainingInferer(SimpleInferer):
         """Return the network's output of ``inputs`` (B, C, H, W).
 
         A dictionary is given ``heat_map`` (B, 1, H, W) in [0, 1] with ``heat_map_flags``, and ``features`` (B, F).
+
+        Raises:
+            InputError: there is no such layer, head or class, or the network lacks the head; valid ones are listed.
         """
         output: Any
         with stage_features(network) as means:
             if self.explain == "none":
                 output = super().__call__(inputs, network, *args, **kwargs)
             else:
-                explainer = Explainer(network, self.explain, self.layer, self.head, self.class_names)
-                explanation = explainer(inputs, self.classes)
+                explanation = self._explained(inputs, network)
                 output = {**explanation.output, HEAT_MAP: explanation.maps, HEAT_MAP_FLAGS: explanation.flags}
         found = joined(means) if self.features else None
         return {**output, FEATURES: found} if found is not None and isinstance(output, dict) else output
+
+    def _explained(self, inputs: Tensor, network: nn.Module) -> Explanation:
+        try:
+            return Explainer(network, self.explain, self.layer, self.head, self.class_names)(inputs, self.classes)
+        except ValueError as error:
+            raise InputError(f"--explain {self.explain}", str(error).rstrip("."), "Or give --explain none") from error

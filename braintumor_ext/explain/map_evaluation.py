@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, empty_class_of
+from braintumor_ext.data.datalist import shown_name
 from braintumor_ext.engines.prepare_batch import prepare_slices
 from braintumor_ext.engines.run_context import run_context
 from braintumor_ext.errors import InputError
@@ -27,7 +28,7 @@ from braintumor_ext.explain.map_report import write_map_evaluation
 from braintumor_ext.explain.map_scores import TOLERANCE, best_threshold, ious, map_on_grid, score_map
 from braintumor_ext.explain.map_summary import SanityStage, Threshold
 from braintumor_ext.explain.randomisation import cascade, similarity
-from braintumor_ext.explain.slice_choice import own_mask, shown_name, spread_order, tumour_slices
+from braintumor_ext.explain.slice_choice import own_mask, spread_order, tumour_slices
 from braintumor_ext.inference.decode import class_probabilities
 from braintumor_ext.keys import CLASS, GROUP, IMAGE
 from braintumor_ext.networks import ClassView

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from braintumor_ext.keys import CLASS, GROUP, IMAGE, LABEL, SLICE, UNKNOWN
+from braintumor_ext.keys import CLASS, GROUP, LABEL, SLICE, UNKNOWN
 from braintumor_ext.transforms import LoadImageSlice, ToBinaryMask
 
 Item = Mapping[str, Any]
@@ -77,19 +75,6 @@ def own_mask(item: Item) -> np.ndarray:
         InputError: the mask can't be read.
     """
     return ToBinaryMask()(LoadImageSlice()(item[LABEL], item.get(SLICE)))[0].numpy() > 0
-
-
-def shown_name(item: Item, dataset_dir: str | os.PathLike[str] | None = None) -> str:
-    """Return an item's image as it is shown to people: relative to the data set, with its slice's index.
-
-    Args:
-        item: of a datalist.
-        dataset_dir: the prepared data set; None to show paths as they are.
-    """
-    path = str(item[IMAGE])
-    if dataset_dir is not None:
-        path = Path(os.path.relpath(path, dataset_dir)).as_posix()
-    return f"{path} slice {item[SLICE]}" if SLICE in item else path
 
 
 def _in_turn(queues: Sequence[Sequence[int]]) -> Iterator[int]:

@@ -19,6 +19,8 @@ from tests.bundle.workflows import ROOT, TINY_NET, make_workflow, places, read_t
 CONFIGS = {
     "train": ("train", ["train"]),
     "evaluate": ("train", ["train", "evaluate"]),
+    "calibrate": ("train", ["train", "calibrate"]),
+    "explain": ("train", ["train", "explain"]),
     "demo": ("train", ["train", "demo"]),
     "multi_gpu_train": ("train", ["train", "multi_gpu_train"]),
     "multi_gpu_evaluate": ("train", ["train", "evaluate", "multi_gpu_train"]),

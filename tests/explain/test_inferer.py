@@ -57,7 +57,7 @@ def test_a_view_of_one_head_stays_one_tensor(network: BrainTumorNet, images: Ten
 
 
 def test_an_unknown_method_lists_the_valid_ones():
-    with pytest.raises(ValueError, match="--explain 'lime' is no method: valid are none, ") as caught:
+    with pytest.raises(ValueError, match=r"--explain: there is no method 'lime'\. Valid are none, ") as caught:
         ExplainingInferer("lime")
     assert all(method in str(caught.value) for method in METHODS)
 

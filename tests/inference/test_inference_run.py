@@ -12,7 +12,7 @@ import pydicom
 import pytest
 from PIL import Image
 
-from tests.bundle.workflows import command_line
+from tests.bundle.workflows import command_line, told
 from tests.conftest import REPOSITORY
 from tests.inference.bright_square_model import SIZE, square_slice
 from tests.inference.conftest import Prediction, predict
@@ -323,3 +323,50 @@ def test_slices_of_real_nifti_volumes(nifti_glioblastoma, ckpt_dir, tmp_path):
     middle = predict(folder, tmp_path / "middle", ckpt_dir, slices="middle")
     assert [(row["file"], row["slice"]) for row in middle.rows] == [("case01.nii.gz", "12"), ("case02.nii.gz", "12")]
     assert middle.exit_message is None
+
+
+# --- heat maps
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"explain": "lime"},
+            r"--explain: there is no method 'lime'\. Valid are none, gradcam, gradcam\+\+, occlusion",
+        ),
+        ({"explain_layer": "layer4"}, r"no layer 'layer4'\. Did you mean 'encoder\.layer4'.* Valid are encoder, "),
+        ({"explain_class": "oedema"}, "no class 'oedema': valid are glioma, meningioma, pituitary, no_tumor"),
+        ({"explain_head": "box"}, "no head 'box': valid are class, mask"),
+    ],
+)
+def test_what_cannot_be_explained_is_told_with_what_can(tmp_path, ckpt_dir, settings, message):
+    image, _ = byte_slice(64, 64)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    with told(message):
+        predict(tmp_path / "a.png", tmp_path / "out", ckpt_dir, **settings)
+
+
+def test_maps_change_neither_classes_nor_masks_and_can_be_left_out(tmp_path, ckpt_dir):
+    image, _ = byte_slice(70, 90)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    (tmp_path / "broken.png").write_bytes(b"nothing")
+    with_maps = predict(tmp_path, tmp_path / "out1", ckpt_dir)
+    without = predict(tmp_path, tmp_path / "out2", ckpt_dir, explain="none")
+    of_mask = predict(tmp_path / "a.png", tmp_path / "out3", ckpt_dir, explain="gradcam++", explain_head="mask")
+    widths = [Image.open(run.folder / "overlays" / "a.png").width for run in (with_maps, without, of_mask)]
+    assert widths[0] == widths[2] > widths[1]
+    assert [row["error"] == "" for row in with_maps.rows] == [True, False]
+    for run in (without, of_mask):
+        for name in (f"p_{c}" for c in CLASS_NAMES):
+            assert float(run.row("a.png")[name]) == pytest.approx(float(with_maps.row("a.png")[name]), abs=1e-5)
+        assert run.row("a.png")["area_px"] == with_maps.row("a.png")["area_px"]
+    assert "gradcam" in (with_maps.folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_calibration_is_not_asked_for_where_no_checkpoint_is_loaded(tmp_path):
+    image, _ = byte_slice(64, 64)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    (tmp_path / "calibration.json").write_text("broken")
+    run = predict(tmp_path / "a.png", tmp_path / "out", tmp_path, load_pretrain=False)
+    assert not run.row("a.png")["error"]

@@ -223,7 +223,7 @@ def test_another_class_than_the_predicted_one_can_be_explained(predictor: Predic
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"explain": "lime"}, "valid are none, gradcam"),
+        ({"explain": "lime"}, "Valid are none, gradcam"),
         ({"explain": "gradcam", "layer": "layer4"}, "no layer 'layer4'"),
         ({"explain": "gradcam", "head": "box"}, "valid are class, mask"),
         ({"explain": "gradcam", "explain_class": "oedema"}, "valid are glioma, meningioma"),
