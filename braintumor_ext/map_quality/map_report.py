@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from braintumor_ext.data.classes import display_name
-from braintumor_ext.explain.explained_slice import SCORES, ExplainedSlice, write_slices
-from braintumor_ext.explain.map_summary import NAMES, SanityStage, Threshold, summarise_maps
-from braintumor_ext.explain.randomisation import LIMIT
 from braintumor_ext.files import replacing
 from braintumor_ext.jsonable import jsonable
+from braintumor_ext.map_quality.explained_slice import SCORES, ExplainedSlice, write_slices
+from braintumor_ext.map_quality.map_summary import NAMES, SanityStage, Threshold, summarise_maps
+from braintumor_ext.map_quality.randomisation import LIMIT
 from braintumor_ext.markdown import NONE, table, with_interval
 from braintumor_ext.visualize.map_curves import plot_perturbation_curves, plot_sanity
 

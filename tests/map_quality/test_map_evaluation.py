@@ -10,12 +10,12 @@ import torch
 from PIL import Image
 
 from braintumor_ext.errors import InputError
-from braintumor_ext.explain.map_evaluation import MapEvaluation, checked_methods
-from braintumor_ext.explain.map_summary import summarise_maps
-from braintumor_ext.explain.slice_choice import spread_order, tumour_slices
+from braintumor_ext.map_quality.map_evaluation import MapEvaluation, checked_methods
+from braintumor_ext.map_quality.map_summary import summarise_maps
+from braintumor_ext.map_quality.slice_choice import spread_order, tumour_slices
 from braintumor_ext.transforms import LoadImageSlice, ToUnitGrey
 from tests.bundle.workflows import read_table
-from tests.explain.quadrant_net import QuadrantNet
+from tests.map_quality.quadrant_net import QuadrantNet
 
 NAMES = ["glioma", "meningioma", "pituitary", "no_tumor"]
 SIZE = 32

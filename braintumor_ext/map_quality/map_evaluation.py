@@ -19,18 +19,18 @@ from braintumor_ext.data.datalist import shown_name
 from braintumor_ext.engines.prepare_batch import prepare_slices
 from braintumor_ext.engines.run_context import run_context
 from braintumor_ext.errors import InputError
-from braintumor_ext.explain.deletion_insertion import STEPS, deletion_insertion
-from braintumor_ext.explain.explained_slice import ExplainedSlice, ScoredMap
 from braintumor_ext.explain.explainer import METHODS, Explainer
-from braintumor_ext.explain.floor_maps import FLOORS, centre_maps, random_maps
 from braintumor_ext.explain.layers import DEFAULT_LAYER, find_layer
-from braintumor_ext.explain.map_report import write_map_evaluation
-from braintumor_ext.explain.map_scores import TOLERANCE, best_threshold, ious, map_on_grid, score_map
-from braintumor_ext.explain.map_summary import SanityStage, Threshold
-from braintumor_ext.explain.randomisation import cascade, similarity
-from braintumor_ext.explain.slice_choice import own_mask, spread_order, tumour_slices
 from braintumor_ext.inference.decode import class_probabilities
 from braintumor_ext.keys import CLASS, GROUP, IMAGE
+from braintumor_ext.map_quality.deletion_insertion import STEPS, deletion_insertion
+from braintumor_ext.map_quality.explained_slice import ExplainedSlice, ScoredMap
+from braintumor_ext.map_quality.floor_maps import FLOORS, centre_maps, random_maps
+from braintumor_ext.map_quality.map_report import write_map_evaluation
+from braintumor_ext.map_quality.map_scores import TOLERANCE, best_threshold, ious, map_on_grid, score_map
+from braintumor_ext.map_quality.map_summary import SanityStage, Threshold
+from braintumor_ext.map_quality.randomisation import cascade, similarity
+from braintumor_ext.map_quality.slice_choice import own_mask, spread_order, tumour_slices
 from braintumor_ext.networks import ClassView
 
 logger = logging.getLogger(__name__)

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from braintumor_ext.explain.explained_slice import SCORES, ExplainedSlice
-from braintumor_ext.explain.floor_maps import FLOORS
-from braintumor_ext.explain.randomisation import LIMIT, Similarity
+from braintumor_ext.map_quality.explained_slice import SCORES, ExplainedSlice
+from braintumor_ext.map_quality.floor_maps import FLOORS
+from braintumor_ext.map_quality.randomisation import LIMIT, Similarity
 from braintumor_ext.metrics.bootstrap import GroupBootstrap
 
 DECIDING: tuple[str, ...] = ("pointing", "energy_share")

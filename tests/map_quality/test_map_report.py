@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from braintumor_ext.explain.explained_slice import ExplainedSlice, ScoredMap
-from braintumor_ext.explain.map_report import write_map_evaluation
-from braintumor_ext.explain.map_summary import SanityStage, Threshold, summarise_maps
-from braintumor_ext.explain.randomisation import Similarity
+from braintumor_ext.map_quality.explained_slice import ExplainedSlice, ScoredMap
+from braintumor_ext.map_quality.map_report import write_map_evaluation
+from braintumor_ext.map_quality.map_summary import SanityStage, Threshold, summarise_maps
+from braintumor_ext.map_quality.randomisation import Similarity
 from tests.bundle.workflows import read_table
 
 NAMES = ("glioma", "meningioma", "pituitary", "no_tumor")

@@ -6,7 +6,7 @@ import torch
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
-from braintumor_ext.explain.randomisation import cascade, similarity, stages_from_the_head
+from braintumor_ext.map_quality.randomisation import cascade, similarity, stages_from_the_head
 from braintumor_ext.networks import BrainTumorNet
 from tests.bundle.tiny_net import TinyNet
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from braintumor_ext.explain.floor_maps import centre_maps, random_maps
+from braintumor_ext.map_quality.floor_maps import centre_maps, random_maps
 
 
 def ellipse(height: int, width: int, centre: tuple[float, float], half_axes: tuple[float, float]) -> Tensor:
