@@ -24,6 +24,9 @@ from braintumor_ext.visualize.colours import OKABE_ITO
 LEAST_SIDE = 256
 """Slices whose longest side is shorter are enlarged, by a whole factor, to at least this many pixels."""
 
+ZOOM_SIDE = 640
+"""Words and bars beside a slice of this side have their plain size; they grow with larger slices."""
+
 MARGIN, HEADER, FOOTER, BARS_WIDTH, BAR_PITCH, SCALE_WIDTH = 12, 58, 30, 230, 48, 40
 LEAST_WIDTH, LEAST_HEIGHT, LEAST_COLUMN = 420, 4 * BAR_PITCH, 80
 BACKGROUND, INK, MUTED, FAINT = "#FFFFFF", "#1A1A1A", "#595959", "#D9D9D9"
@@ -104,8 +107,10 @@ def render_overlay(
         ValueError: the shape of a mask or of the heat map is not the image's.
     """
     factor = -(-LEAST_SIDE // max(image.shape))
-    width, height = image.shape[1] * factor, image.shape[0] * factor
-    panels = _panels(image, mask, true_mask, heat_map, (width, height))
+    full = image.shape[1] * factor, image.shape[0] * factor
+    panels = _panels(image, mask, true_mask, heat_map, full)
+    zoom = max(1, round(max(full) / ZOOM_SIDE))
+    width, height = (-(-side // zoom) for side in full)
     pitch = max(width, LEAST_COLUMN) + MARGIN
     right = MARGIN + len(panels) * pitch + (0 if heat_map is None else SCALE_WIDTH)
     content = max(height, LEAST_HEIGHT)
@@ -114,10 +119,8 @@ def render_overlay(
     draw = ImageDraw.Draw(canvas)
     draw.text((MARGIN, 8), _shorten(title, 17, size[0] - 2 * MARGIN), INK, _font(17))
     captions = ["slice", "outline", "heat map"]
-    for position, panel in enumerate(panels):
-        left = MARGIN + position * pitch
-        draw.text((left, HEADER - 20), captions[position], MUTED, _font(13))
-        canvas.paste(panel, (left, HEADER))
+    for position, caption in enumerate(captions[: len(panels)]):
+        draw.text((MARGIN + position * pitch, HEADER - 20), caption, MUTED, _font(13))
     if heat_map is not None:
         strip = _Box(MARGIN + (len(panels) - 1) * pitch + width + 6, HEADER, 12, min(content, LEAST_SIDE))
         _draw_scale(canvas, strip)
@@ -125,6 +128,10 @@ def render_overlay(
         draw.text((right, HEADER - 20), _shorten(probabilities_title, 13, BARS_WIDTH - MARGIN), MUTED, _font(13))
         _draw_bars(draw, _Box(right, HEADER, BARS_WIDTH, content), probabilities)
     _draw_footer(draw, size, bool(mask.any()), true_mask, note)
+    if zoom > 1:  # of all but the panels, which keep their pixels
+        canvas = canvas.resize((size[0] * zoom, size[1] * zoom), Image.Resampling.LANCZOS)
+    for position, panel in enumerate(panels):
+        canvas.paste(panel, ((MARGIN + position * pitch) * zoom, HEADER * zoom))
     return canvas
 
 

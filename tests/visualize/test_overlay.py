@@ -226,3 +226,18 @@ def test_drawing_a_slice_is_fast(tmp_path: Path) -> None:
     for _ in range(3):
         draw_overlay(image, mask, tmp_path / "o.png", "title", SHARES, mask, heat_map=image)
     assert (time.process_time() - start) / 3 < 0.5
+
+
+def test_words_grow_with_large_slices_whose_pixels_stay_as_they_are():
+    image = np.random.default_rng(0).random((1300, 1250), dtype=np.float32)
+    empty, shares = np.zeros(image.shape, dtype=bool), {"glioma": 0.7, "no_tumor": 0.3}
+    large = np.asarray(render_overlay(image, empty, "a title", shares, heat_map=np.zeros_like(image)))
+    usual = np.asarray(render_overlay(image[:650, :625], empty[:650, :625], "a title", shares))
+    grey = (image * 255).round().astype(np.uint8)
+    top = next(row for row in range(200) if np.array_equal(large[row, 24 : 24 + 1250, 0], grey[0]))
+    np.testing.assert_array_equal(large[top : top + 1300, 24 : 24 + 1250], np.repeat(grey[:, :, None], 3, axis=2))
+
+    def height_of_words(picture: np.ndarray, rows: int) -> int:
+        return int((picture[:rows, :600].min(axis=(1, 2)) < 128).sum())
+
+    assert height_of_words(large, top // 2) >= 1.7 * height_of_words(usual, top // 4)
