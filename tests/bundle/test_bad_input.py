@@ -419,7 +419,7 @@ def test_inference_gives_every_bad_file_its_row_and_goes_on(prepared, ckpt_dir, 
         make(inputs / name)
     shutil.copyfile(prepared / "raw" / "no_tumor" / "a0.png", inputs / "good.png")
     with pytest.raises(SystemExit) as leaving:
-        infer(inputs, ckpt_dir, tmp_path / "out")
+        infer(inputs, ckpt_dir, tmp_path / "out", explain_layer="norm")
     rows = json.loads((tmp_path / "out" / "predictions.json").read_text())["predictions"]
     assert [row["file"] for row in rows] == sorted([*(name for name, *_ in FILES.values()), "good.png"])
     errors = {row["file"]: row["error"] for row in rows}
