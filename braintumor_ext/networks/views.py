@@ -19,6 +19,7 @@ class HeadView(nn.Module):
         super().__init__()
         self.network = network
         self.head = head
+        self.training = network.training  # else whatever restores this view's mode would put the network in training
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the head's logits of images (B, C, H, W)."""
@@ -36,7 +37,7 @@ class ClassView(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
-        self.training = network.training  # else whatever restores this view's mode would put the network in training
+        self.training = network.training  # as in HeadView
 
     def forward(self, x: Tensor) -> Tensor:
         """Return class logits (B, K) of images (B, C, H, W)."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from monai.networks.utils import eval_mode
 
 from braintumor_ext.errors import InputError
-from braintumor_ext.networks import BrainTumorNet, HeadView, SegmentationDecoder, load_checkpoint
+from braintumor_ext.networks import BrainTumorNet, ClassView, HeadView, SegmentationDecoder, load_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -107,3 +108,22 @@ def test_a_broken_or_missing_checkpoint_is_named(net, tmp_path):
         load_checkpoint(net, tmp_path / "broken.pt")
     with pytest.raises(InputError, match="no such checkpoint"):
         load_checkpoint(net, tmp_path / "absent.pt")
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_view_is_in_its_network_s_mode_and_leaves_it_there(training):
+    network = BrainTumorNet().train(training)
+    for view in (HeadView(network, "class"), ClassView(network)):
+        with eval_mode(view):
+            assert not network.classifier.training
+        assert network.classifier.training is training
+
+
+def test_the_class_alone_is_that_of_the_whole_network():
+    network = BrainTumorNet().eval()
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(network.classify(x), network(x)["class"])
+        torch.testing.assert_close(ClassView(network)(x), network(x)["class"])
+    with pytest.raises(ValueError, match="at least 32 x 32"):
+        network.classify(torch.zeros(1, 3, 31, 64))
