@@ -82,7 +82,7 @@ def main() -> int:
         *("--output_dir", "demo/predictions", "--ckpt_dir", "demo/models", "--image_size", "96"),
     )
     overlays = [sorted(folder.iterdir()) for folder in sorted((DEMO / "predictions" / "overlays").iterdir())]
-    tile_pictures([picture for pictures in overlays for picture in pictures[:3]], DEMO / "overview.png")
+    tile_pictures([p for pictures in overlays for p in pictures[:2]], DEMO / "overview.png", columns=2, width=860)
     print(f"\nDone in {time.monotonic() - started:.0f} s. Look at:")
     for name in RESULTS:
         print(f"  {(DEMO / name).relative_to(ROOT)}")
