@@ -12,7 +12,7 @@ from monai.bundle import ConfigWorkflow
 
 from braintumor_ext.data.phantoms import make_phantoms
 from braintumor_ext.data.prepare import prepare
-from tests.bundle.workflows import train
+from tests.bundle.workflows import FLAT, train
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +30,14 @@ def trained(phantom_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     folder = tmp_path_factory.mktemp("trained")
     yield folder, train(phantom_dataset, folder, epochs=1)
     shutil.rmtree(folder)  # half a gigabyte
+
+
+@pytest.fixture(scope="module")
+def tiny_models(phantom_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The models of a small network, each module's own: a test may add to the folder."""
+    folder = tmp_path_factory.mktemp("tiny")
+    train(phantom_dataset, folder, epochs=1, **FLAT)
+    return folder / "models"
 
 
 @pytest.fixture

@@ -31,13 +31,6 @@ def calibrated(trained, phantom_dataset, tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def tiny_models(phantom_dataset, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tiny")
-    train(phantom_dataset, folder, epochs=1, **FLAT)
-    return folder / "models"
-
-
 def test_the_file_belongs_to_its_model_and_says_what_it_was_fitted_on(calibrated):
     content = json.loads((calibrated / "models" / "calibration.json").read_text())
     model = (calibrated / "models" / "model.pt").read_bytes()

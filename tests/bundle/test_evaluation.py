@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from braintumor_ext.networks import BrainTumorNet
-from tests.bundle.workflows import FLAT, SMALL, make_workflow, read_table, run_workflow, told, train
+from tests.bundle.workflows import FLAT, SMALL, make_workflow, read_table, run_workflow, told
 
 
 def evaluate(dataset_dir, models, folder, **overrides):
@@ -27,14 +27,6 @@ def report(trained, phantom_dataset, tmp_path_factory):
     gone = str(folder / "gone.pth")  # what the training started from is not needed any more
     evaluate(phantom_dataset, trained[0] / "models", folder, pretrained=gone)
     return folder
-
-
-@pytest.fixture(scope="module")
-def tiny_models(phantom_dataset, tmp_path_factory):
-    """The models of a small network."""
-    folder = tmp_path_factory.mktemp("tiny")
-    train(phantom_dataset, folder, epochs=1, **FLAT)
-    return folder / "models"
 
 
 def test_every_slice_of_the_test_split_has_one_row(report, phantom_dataset):
