@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from monai_bundle.pack import pack
+from tests.example_models import write_example_models
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -39,3 +44,19 @@ def dicom_head() -> Path:
 def nifti_glioblastoma() -> Path:
     """Two real T1 volumes with tumour masks."""
     return _real_data("nifti-glioblastoma")
+
+
+@pytest.fixture(scope="session")
+def example_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with model.pt (64 px, masks of bright squares) and what belongs to it; not to be changed."""
+    folder = write_example_models(tmp_path_factory.mktemp("example") / "models")
+    yield folder
+    shutil.rmtree(folder)  # more than 100 MB
+
+
+@pytest.fixture(scope="session")
+def packed_bundle(example_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The packed bundle of the example models, a folder; not to be changed."""
+    output = tmp_path_factory.mktemp("dist")
+    yield pack(example_models / "model.pt", output)
+    shutil.rmtree(output)
