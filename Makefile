@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export MPLBACKEND := Agg
 
-.PHONY: help demo test test-gpu benchmark lint format clean
+.PHONY: help demo test test-deploy test-label test-gpu benchmark lint format clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /: /'
@@ -19,14 +19,32 @@ demo: $(VENV)/installed ## Make a data set, train, calibrate, evaluate, predict 
 	$(BIN)/python -m scripts.demo
 
 test: $(VENV)/installed ## All tests that need no GPU
-	$(BIN)/python -m pytest -m "not gpu"
+	$(BIN)/python -m pytest -m "not gpu and not label and not deploy"
 
 test-gpu: $(VENV)/installed ## The tests that need CUDA (skipped where there is none)
 	$(BIN)/python -m pytest -m gpu
 
-benchmark: $(VENV)/installed ## What a heat map costs, beside other libraries
+.venv-deploy/installed: constraints-deploy.txt
+	$(PYTHON) -m venv .venv-deploy
+	.venv-deploy/bin/python -m pip install --quiet --requirement constraints-deploy.txt
+	touch $@
+
+test-deploy: $(VENV)/installed .venv-deploy/installed ## The MONAI Deploy app, run in its own environment (7 GB)
+	$(BIN)/python -m pytest -m deploy
+
+.venv-label/installed: constraints-label.txt
+	$(PYTHON) -c "import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] < (3, 13) else 'MONAI Label needs Python 3.11 or 3.12: make PYTHON=python3.12 ...')"
+	$(PYTHON) -m venv .venv-label
+	.venv-label/bin/python -m pip install --quiet --requirement constraints-label.txt
+	touch $@
+
+test-label: $(VENV)/installed .venv-label/installed ## The MONAI Label apps over HTTP, in their own environment (7.5 GB)
+	$(BIN)/python -m pytest -m label
+
+benchmark: $(VENV)/installed ## What heat maps cost, and what exported networks gain
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[benchmarks]"
 	$(BIN)/python -W ignore -m benchmarks.explain
+	$(BIN)/python -W ignore -m benchmarks.backends
 
 lint: $(VENV)/installed ## ruff and mypy
 	$(BIN)/ruff check .
@@ -37,5 +55,5 @@ format: $(VENV)/installed ## Let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean: ## Remove the virtual environment and what the demo wrote
-	rm -rf $(VENV) demo
+clean: ## Remove the virtual environments and what the demo wrote
+	rm -rf $(VENV) .venv-deploy .venv-label demo

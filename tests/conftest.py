@@ -11,6 +11,7 @@ import pytest
 
 from monai_bundle.pack import pack
 from tests.example_models import write_example_models
+from tests.one_slice import write_forms
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -60,3 +61,9 @@ def packed_bundle(example_models: Path, tmp_path_factory: pytest.TempPathFactory
     output = tmp_path_factory.mktemp("dist")
     yield pack(example_models / "model.pt", output)
     shutil.rmtree(output)
+
+
+@pytest.fixture(scope="session")
+def one_slice(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One slice in several forms: see :func:`tests.one_slice.write_forms`."""
+    return write_forms(tmp_path_factory.mktemp("one_slice"))

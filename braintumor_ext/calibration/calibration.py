@@ -147,7 +147,10 @@ def write_calibration(path: str | os.PathLike[str], calibration: Calibration) ->
 
 
 def read_calibration(
-    path: str | os.PathLike[str] | None, checkpoint: str | os.PathLike[str], image_size: int | None = None
+    path: str | os.PathLike[str] | None,
+    checkpoint: str | os.PathLike[str],
+    image_size: int | None = None,
+    sha256: str | None = None,
 ) -> Calibration | None:
     """Read the calibration of a checkpoint.
 
@@ -155,6 +158,7 @@ def read_calibration(
         path: ``calibration.json``; None, an empty text or ``none`` for none.
         checkpoint: the weights in use.
         image_size: the input's side in use; another one than in the fit is a warning.
+        sha256: the checkpoint's SHA-256 where it is known without the file, as an exported network knows it.
 
     Returns:
         None where none is wanted or the file does not exist; the log says that probabilities are not calibrated.
@@ -178,9 +182,9 @@ def read_calibration(
         calibration = Calibration.from_dict(content)
     except (ValueError, TypeError, KeyError, OSError) as error:
         raise InputError(path, f"not a calibration ({error})", _FIT_AGAIN) from error
-    if not Path(checkpoint).is_file():
+    if sha256 is None and not Path(checkpoint).is_file():
         raise InputError(checkpoint, "no such checkpoint", "Train first, or give the path of a model.pt")
-    if calibration.sha256 != sha256_of(checkpoint):
+    if calibration.sha256 != (sha256 or sha256_of(checkpoint)):
         problem = f"it was fitted to another {calibration.checkpoint} than {checkpoint}"
         raise InputError(path, problem, _FIT_AGAIN)
     if image_size is not None and int(image_size) != calibration.image_size:

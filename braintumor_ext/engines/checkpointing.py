@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from ignite.engine import Events
 from monai.engines import SupervisedTrainer
 from monai.engines.workflow import Workflow
+from monai.handlers import CheckpointLoader
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -84,8 +85,13 @@ class TrainingFiles:
         engine.add_event_handler(Events.STARTED, self._restore_scaler)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
 
-    def begin(self, trainer: SupervisedTrainer) -> bool:
+    def begin(self, trainer: SupervisedTrainer, handlers: Sequence[Any] = ()) -> bool:
         """Prepare the run: load the state to resume, or the pretrained weights of a new training.
+
+        Args:
+            trainer: what is about to run.
+            handlers: its handlers; with a ``CheckpointLoader`` among them, as MONAI Label adds one, the weights come
+                from its checkpoint and no pretrained ones are fetched.
 
         Returns:
             Whether there is an epoch to run. The engine itself would take a finished training for a new one.
@@ -95,7 +101,8 @@ class TrainingFiles:
         """
         if self.resume:
             return self._resume(trainer)
-        load_pretrained(self.network, self.pretrained)
+        if not any(isinstance(handler, CheckpointLoader) for handler in handlers):
+            load_pretrained(self.network, self.pretrained)
         if self.rank == 0:
             self.folder.mkdir(parents=True, exist_ok=True)
         return True

@@ -1,21 +1,26 @@
 """From files to answers: inputs, a dataset that bears bad files, predictions, and what is written."""
 
 from braintumor_ext.inference.decode import AnswerDecoder, class_probabilities, heat_map_on_grid, mask_on_grid
+from braintumor_ext.inference.decode_transform import DecodeAnswerd
 from braintumor_ext.inference.inputs import list_inputs, parse_slices
 from braintumor_ext.inference.prediction import Prediction
 from braintumor_ext.inference.prediction_writer import PredictionWriter
 from braintumor_ext.inference.predictor import Predictor
+from braintumor_ext.inference.series_answer import SeriesAnswer, series_answer
 from braintumor_ext.inference.tolerant_dataset import TolerantDataset
 
 __all__ = [
     "AnswerDecoder",
+    "DecodeAnswerd",
     "Prediction",
     "PredictionWriter",
     "Predictor",
+    "SeriesAnswer",
     "TolerantDataset",
     "class_probabilities",
     "heat_map_on_grid",
     "list_inputs",
     "mask_on_grid",
     "parse_slices",
+    "series_answer",
 ]

@@ -4,13 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from braintumor_ext.errors import InputError
 from braintumor_ext.keys import SLICE
 from braintumor_ext.transforms import write_mask, write_volume_mask
+from braintumor_ext.transforms.formats import DICOM, NIFTI, PICTURE
+
+if TYPE_CHECKING:
+    from braintumor_ext.inference.series_masks import SeriesMasks
+
+PNG_FORMAT, NIFTI_FORMAT, SEG_FORMAT = "png", "nifti", "dicom_seg"
+OUTPUT_FORMATS = (PNG_FORMAT, NIFTI_FORMAT, SEG_FORMAT)
+"""What masks can be written as, in place of each input's own format."""
+
+# A picture as ITK reads it: the column comes first, one pixel is 1 mm, and the axes run to the left and posterior. Its
+# mask is then shown like the picture itself. (row, column, slice) <-> (column, row, slice):
+_PICTURE_ORNT = np.array([[1.0, 1.0], [0.0, 1.0], [2.0, 1.0]])
+_PICTURE_AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def parse_output_format(value: str | None) -> str | None:
+    """Return the format of masks that the user gave; None for each input's own.
+
+    Raises:
+        InputError: there is no such format.
+    """
+    if value is None or value in ("", "none", "None"):
+        return None
+    if value not in OUTPUT_FORMATS:
+        remedy = f"Give {', '.join(OUTPUT_FORMATS)}, or none for each input's own"
+        raise InputError("--output_format", f"there is no format {value!r}", remedy)
+    return value
+
+
+def numbered_stem(item: Mapping[str, Any]) -> str:
+    """Return the stem of a file that holds one slice alone: an input's stem, with the slice's index for a volume."""
+    return item["stem"] + (f"_slice{int(item[SLICE]):03d}" if SLICE in item else "")
 
 
 @dataclass
@@ -25,15 +59,39 @@ class MaskFiles:
     """Write masks in their inputs' own grids; the slices of one volume share one file.
 
     The slices of a volume come one after the other: the first of another file, or :meth:`close`, writes the volume. No
-    more than one volume's masks are held at a time.
+    more than one volume's masks are held at a time. DICOM segmentations hold a series, whose files may come in any
+    order: their masks are kept packed, and written by :meth:`close`.
 
     Args:
         folder: where to write; a mask's name is its item's ``stem``.
+        output_format: ``png``: a picture of 0 and 255 for each slice, as a person sees it. ``nifti``: ``.nii.gz`` for
+            pictures, too. ``dicom_seg``: a segmentation for each DICOM series, called by its SeriesInstanceUID; other
+            inputs keep their own format. None: each input's own format, PNG for pictures and ``.nii.gz`` for others.
+        metadata: the bundle's ``metadata.json``; its name and version stand in segmentations, which need it.
+        checkpoint: the weights, whose SHA-256 stands in segmentations.
+
+    Raises:
+        InputError: there is no such format; or segmentations are wanted, and highdicom is not installed or the metadata
+            cannot be read.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        output_format: str | None = None,
+        metadata: str | PathLike[str] | None = None,
+        checkpoint: str | PathLike[str] | None = None,
+    ) -> None:
         self.folder = folder
+        self.output_format = parse_output_format(output_format)
         self._open: _OpenVolume | None = None
+        self._series: SeriesMasks | None = None
+        if self.output_format == SEG_FORMAT:
+            # Not imported above: it needs highdicom, which is not there wherever masks are.
+            from braintumor_ext.dicom_output import read_algorithm
+            from braintumor_ext.inference.series_masks import SeriesMasks
+
+            self._series = SeriesMasks(folder, read_algorithm(metadata or "metadata.json", checkpoint))
 
     def add(self, row: dict[str, Any], item: Mapping[str, Any], mask: np.ndarray, meta: Mapping[str, Any]) -> None:
         """Take the mask of one slice; ``row["mask"]`` becomes its file's path relative to the folder's parent.
@@ -46,11 +104,16 @@ class MaskFiles:
 
         Raises:
             OSError: when the mask, or that of the volume before, cannot be written.
+            InputError: a DICOM file lacks what a segmentation needs to refer to it.
         """
         if self._open is not None and self._open.item["name"] != item["name"]:
-            self.close()
-        if SLICE not in item:
-            self._tell([row], write_mask(mask, meta, self.folder / item["stem"]))
+            self._close_volume()
+        if self._series is not None and meta["container"] == DICOM:
+            self._series.add(row, item, mask)
+            return
+        meta = self._in_format(meta)
+        if SLICE not in item or self.output_format == PNG_FORMAT:
+            self._tell([row], write_mask(mask, meta, self.folder / numbered_stem(item)))
             return
         if self._open is None:
             self._open = _OpenVolume(item, meta)
@@ -58,10 +121,15 @@ class MaskFiles:
         self._open.rows.append(row)
 
     def close(self) -> None:
-        """Write the volume whose slices came last, if it is not written yet.
+        """Write the volume whose slices came last and the segmentations, if they are not written yet.
 
-        A volume that cannot be written is told in its rows: its classes stay.
+        What cannot be written is told in its rows: their classes stay.
         """
+        self._close_volume()
+        if self._series is not None:
+            self._series.close()
+
+    def _close_volume(self) -> None:
         if self._open is None:
             return
         volume, self._open = self._open, None
@@ -72,6 +140,22 @@ class MaskFiles:
                 row["error"] = unwritable(problem)
         else:
             self._tell(volume.rows, path)
+
+    def _in_format(self, meta: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the metadata by which the mask is written in the wanted format."""
+        if self.output_format == PNG_FORMAT:
+            return {**meta, "container": PICTURE}
+        if self.output_format != NIFTI_FORMAT or meta["container"] in (NIFTI, DICOM):
+            return meta
+        height, width = meta["slice_size"]
+        return {
+            **meta,
+            "container": NIFTI,
+            "native_shape": np.array([width, height, meta["slice_count"]]),
+            "native_ndim": 3,
+            "native_affine": _PICTURE_AFFINE,
+            "native_ornt": _PICTURE_ORNT,
+        }
 
     def _tell(self, rows: list[dict[str, Any]], path: Path) -> None:
         for row in rows:

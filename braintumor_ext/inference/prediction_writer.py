@@ -9,7 +9,8 @@ import math
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from braintumor_ext.errors import InputError
 from braintumor_ext.files import replacing, set_aside, sha256_of
 from braintumor_ext.flags import as_bool
 from braintumor_ext.inference.decode import AnswerDecoder
-from braintumor_ext.inference.mask_files import MaskFiles, unwritable
+from braintumor_ext.inference.mask_files import MaskFiles, numbered_stem, unwritable
 from braintumor_ext.inference.prediction import Prediction
 from braintumor_ext.inference.tolerant_dataset import describe
 from braintumor_ext.keys import IMAGE, SLICE
@@ -54,6 +55,13 @@ class PredictionWriter:
         calibration: temperature and thresholds; None leaves the probabilities as the network gives them.
         report: whether to write ``report.html``.
         context: what the report says of the run (checkpoint, explanation), name to value.
+        output_format: what masks are written as: ``png``, ``nifti``, ``dicom_seg``; None for each input's own format
+            (see :class:`~braintumor_ext.inference.mask_files.MaskFiles`).
+        metadata: the bundle's ``metadata.json``, which DICOM segmentations tell of.
+
+    Raises:
+        InputError: there is no such format; or DICOM segmentations are wanted, and highdicom is not installed or the
+            metadata cannot be read.
     """
 
     def __init__(
@@ -67,6 +75,8 @@ class PredictionWriter:
         calibration: Calibration | None = None,
         report: bool | str = True,
         context: Mapping[str, Any] | None = None,
+        output_format: str | None = None,
+        metadata: str | os.PathLike[str] | None = None,
     ) -> None:
         self.folder = Path(output_dir)
         self.data = data
@@ -76,7 +86,7 @@ class PredictionWriter:
         self.context = dict(context or {})
         self.rows: dict[int, dict[str, Any]] = {}
         self.pictures: dict[int, bytes] = {}
-        self.masks = MaskFiles(self.folder / "masks")
+        self.masks = MaskFiles(self.folder / "masks", output_format, metadata, self.context.get("checkpoint"))
         self._told: BaseException | None = None
         shares = [f"p_{name}" for name in self.class_names]
         self.columns = [
@@ -114,14 +124,11 @@ class PredictionWriter:
             prediction = self.decode(output, position, meta)
             self._describe(row, meta, prediction)
             assert prediction.mask is not None
-            try:
+            with _told_in(row):
                 self.masks.add(row, item, prediction.mask, meta)
-                if self.overlays or self.report:
+            if self.overlays or self.report:
+                with _told_in(row):
                     self._draw(index, row, prediction)
-            except OSError as problem:  # a full disk, or an unwritable folder
-                row["error"] = unwritable(problem)
-            except InputError as problem:  # the file has changed or gone since it was read
-                row["error"] = describe(problem, item["name"])
 
     def _empty_row(self, item: Mapping[str, Any]) -> dict[str, Any]:
         known = {"file": item["name"], "slice": item.get(SLICE), "flags": "", "error": ""}
@@ -143,8 +150,7 @@ class PredictionWriter:
         item = self.data[index]
         image = read_grey(item[IMAGE], item.get(SLICE))
         if self.overlays:
-            name = item["stem"] + (f"_slice{int(item[SLICE]):03d}" if SLICE in item else "")
-            path = self.folder / "overlays" / f"{name}.png"
+            path = self.folder / "overlays" / f"{numbered_stem(item)}.png"
             title = item["name"] + (f", slice {item[SLICE]}" if SLICE in item else "")
             replace(prediction, source=title, image=image).save_overlay(path)
             row["overlay"] = path.relative_to(self.folder).as_posix()
@@ -204,6 +210,17 @@ class PredictionWriter:
             lines = "".join(f"\n  {row['file']}: {row['error']}" for row in failed[:20])
             more = f"\n  ... and {len(failed) - 20} more" if len(failed) > 20 else ""
             raise SystemExit(f"{len(failed)} of {len(self.rows)} inputs could not be predicted:{lines}{more}")
+
+
+@contextmanager
+def _told_in(row: dict[str, Any]) -> Iterator[None]:
+    """Tell in a slice's row what could not be written of it; what else there is of it goes on."""
+    try:
+        yield
+    except OSError as problem:  # a full disk, or an unwritable folder
+        row["error"] = unwritable(problem)
+    except InputError as problem:  # the file has changed or gone since it was read, or lacks what its mask needs
+        row["error"] = describe(problem, row["file"])
 
 
 def batch_meta(meta: Mapping[str, Any], position: int) -> dict[str, Any]:

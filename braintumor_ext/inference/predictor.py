@@ -14,6 +14,7 @@ import torch
 from monai.bundle import ConfigParser
 from torch import Tensor, nn
 
+from braintumor_ext.backends import backend_named, check_explanation, load_exported
 from braintumor_ext.calibration.calibration import Calibration
 from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS
 from braintumor_ext.errors import InputError, unwrapped
@@ -89,7 +90,8 @@ class Predictor:
                 tells of its classes, channels and size goes before the config's, and ``calibration.json`` beside it is
                 used.
             device: where to run; None for a GPU if there is one.
-            overrides: other values of the config, as its command line takes them: ``image_size=96``.
+            overrides: other values of the config, as its command line takes them: ``image_size=96``;
+                ``backend="onnx"`` runs an exported network, which tells its classes, channels and size itself.
 
         Raises:
             InputError: the bundle or the checkpoint cannot be used; what is wrong is named.
@@ -109,7 +111,12 @@ class Predictor:
             parser[name] = value
         with unwrapped():
             weights = parser.get_parsed_content("checkpoint")
-            for name, value in read_settings(weights).items():
+            settings = read_settings(weights)
+            backend = backend_named(parser.get_parsed_content("backend"))
+            if backend is not None:
+                where = (parser.get_parsed_content(name) for name in ("exported", "device"))
+                settings = vars(load_exported(backend, weights, *where).description)
+            for name, value in settings.items():
                 if name in ("class_names", "empty_class", "in_channels", "image_size") and name not in overrides:
                     parser[name] = value
             parser.get_parsed_content("checkpointloader")
@@ -174,6 +181,7 @@ class Predictor:
         """
         many = isinstance(x, list | tuple)
         sources: list[Any] = list(x) if isinstance(x, list | tuple) else [x]
+        check_explanation(explain, self.network)
         inferer = ExplainingInferer(explain, layer, head, self.class_names, classes=explain_class)
         extra = {} if slice_index is None else {SLICE: slice_index}
         items = [{IMAGE: source, "name": _name(source, n), **extra} for n, source in enumerate(sources)]

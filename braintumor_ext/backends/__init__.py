@@ -1,0 +1,39 @@
+"""Exported networks: how they are made, checked and run in place of the eager one."""
+
+from braintumor_ext.backends.agreement import LIMIT, Agreement, compare
+from braintumor_ext.backends.backend import Backend
+from braintumor_ext.backends.choice import (
+    BACKENDS,
+    EAGER,
+    backend_named,
+    check_explanation,
+    choose_network,
+    load_exported,
+    usable_explanation,
+)
+from braintumor_ext.backends.description import METADATA_KEY, Description, preprocessing_constants
+from braintumor_ext.backends.export import export_network
+from braintumor_ext.backends.exported_network import ExportedNetwork
+from braintumor_ext.backends.heads_and_features import INPUT, OUTPUTS, HeadsAndFeatures
+
+__all__ = [
+    "BACKENDS",
+    "EAGER",
+    "INPUT",
+    "LIMIT",
+    "METADATA_KEY",
+    "OUTPUTS",
+    "Agreement",
+    "Backend",
+    "Description",
+    "ExportedNetwork",
+    "HeadsAndFeatures",
+    "backend_named",
+    "check_explanation",
+    "choose_network",
+    "compare",
+    "export_network",
+    "load_exported",
+    "preprocessing_constants",
+    "usable_explanation",
+]

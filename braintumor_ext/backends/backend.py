@@ -1,0 +1,81 @@
+"""The one interface of all backends: how an exported network is written, and how it is run."""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from braintumor_ext.backends.description import Description
+from braintumor_ext.backends.exported_network import ExportedNetwork
+from braintumor_ext.backends.heads_and_features import HeadsAndFeatures
+from braintumor_ext.errors import InputError
+
+
+class Backend(ABC):
+    """A format of exported networks with the runtime that runs it.
+
+    A further one is a class like these, and an entry in ``BACKENDS``.
+    """
+
+    name: ClassVar[str]
+    """As ``--backend`` and ``--format`` name it."""
+    suffix: ClassVar[str]
+    """Of its files, with the dot: ``model`` + suffix lies beside ``model.pt``."""
+
+    @abstractmethod
+    def convert(self, network: HeadsAndFeatures, images: Tensor) -> Any:
+        """Return the network in this format, in memory, with dynamic batch and size.
+
+        Args:
+            network: in ``eval`` mode, on the CPU.
+            images: (B, C, H, W) example input; B > 1, and H and W differ, so that nothing is taken for a constant.
+
+        Raises:
+            InputError: a package is not installed.
+        """
+
+    @abstractmethod
+    def save(self, model: Any, path: Path, description: Description) -> None:
+        """Write what ``convert`` returned, with its description.
+
+        Args:
+            model: the network in this format.
+            path: its file; further files get the same name with other suffixes.
+            description: stored in the file under ``METADATA_KEY``.
+        """
+
+    @abstractmethod
+    def load(self, path: Path, device: torch.device) -> ExportedNetwork:
+        """Read and compile a network.
+
+        Args:
+            path: the file that ``save`` wrote.
+            device: where it is to run; a runtime that knows only the CPU runs there all the same.
+
+        Raises:
+            Exception: of any kind, when the file is broken; :func:`~braintumor_ext.backends.load_exported` explains it.
+        """
+
+
+def needed(package: str, backend: str) -> Any:
+    """Import and return an optional package.
+
+    Args:
+        package: its name.
+        backend: what needs it.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        problem = f"the package {package} is not installed ({error})"
+        raise InputError(
+            backend, problem, f'Install it: pip install {package}, or pip install -e ".[export]"'
+        ) from error

@@ -1,0 +1,156 @@
+"""The network that an inference runs: the eager one, or an exported one."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from braintumor_ext.backends.backend import Backend
+from braintumor_ext.backends.exported_network import ExportedNetwork
+from braintumor_ext.backends.onnx import Onnx
+from braintumor_ext.backends.openvino import OpenVino
+from braintumor_ext.backends.torchscript import TorchScript
+from braintumor_ext.errors import InputError
+from braintumor_ext.explain import METHODS
+
+logger = logging.getLogger(__name__)
+
+BACKENDS: dict[str, Backend] = {backend.name: backend for backend in (TorchScript(), Onnx(), OpenVino())}
+"""The formats of exported networks by name."""
+
+EAGER = "eager"
+"""PyTorch on the checkpoint itself, no export."""
+
+BLACK_BOX_METHODS = ("occlusion",)
+"""The heat maps that need neither gradients nor layers."""
+
+
+def backend_named(name: str) -> Backend | None:
+    """Return a backend; None for ``eager``.
+
+    Args:
+        name: in any case.
+
+    Raises:
+        InputError: there is none of that name; valid ones are listed.
+    """
+    found = str(name).strip().lower()
+    if found == EAGER:
+        return None
+    if found not in BACKENDS:
+        raise InputError("--backend", f"there is no backend {name!r}", f"Valid are {', '.join((EAGER, *BACKENDS))}")
+    return BACKENDS[found]
+
+
+def load_exported(
+    backend: Backend,
+    checkpoint: str | os.PathLike[str],
+    exported: str | os.PathLike[str] | None = None,
+    device: str | torch.device = "cpu",
+) -> ExportedNetwork:
+    """Read an exported network.
+
+    Args:
+        backend: its format.
+        checkpoint: the checkpoint that it was made from, which need not exist.
+        exported: its file; None for the one of the checkpoint's name beside it.
+        device: where it is to run.
+
+    Raises:
+        InputError: the file or a package is missing, or the file is broken.
+    """
+    path = Path(checkpoint).with_suffix(backend.suffix) if exported is None else Path(exported)
+    again = f"python -m scripts.export --checkpoint {checkpoint} --format {backend.name}"
+    if not path.is_file():
+        raise InputError(path, f"no such {backend.name} export", f"Make it: {again}, or give --exported PATH")
+    device = torch.device(device)
+    try:
+        network = backend.load(path, device)
+    except InputError:
+        raise
+    except Exception as error:  # each runtime has its own kinds; all mean the same to the user
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(path, f"not a readable {backend.name} export ({reason})", f"Make it again: {again}") from error
+    if device.type != "cpu" and backend.name != TorchScript.name:
+        logger.info("The backend %s runs on the CPU, whatever the device.", backend.name)
+    return network.eval()
+
+
+def choose_network(
+    network: nn.Module,
+    backend: str,
+    checkpoint: str | os.PathLike[str],
+    exported: str | os.PathLike[str] | None = None,
+    device: str | torch.device = "cpu",
+    class_names: Sequence[str] = (),
+    in_channels: int = 3,
+    image_size: int = 224,
+) -> nn.Module:
+    """Return the network to run: the given one on its device, or an exported one in its place.
+
+    Args:
+        network: the eager network.
+        backend: ``eager``, ``torchscript``, ``onnx`` or ``openvino``.
+        checkpoint: the checkpoint in use; an exported network must be of it if it exists.
+        exported: the exported file; None for the one beside the checkpoint.
+        device: where it is to run; ONNX and OpenVINO run on the CPU.
+        class_names: the class names in use.
+        in_channels: the input's channels in use.
+        image_size: the input's side in use.
+
+    Raises:
+        InputError: there is no such backend, package or file, or the file is of another checkpoint or other classes.
+    """
+    chosen = backend_named(backend)
+    if chosen is None:
+        return network.to(device=torch.device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]
+    found = load_exported(chosen, checkpoint, exported, device)
+    found.check(os.fspath(checkpoint), class_names, in_channels, image_size)
+    return found
+
+
+def usable_explanation(explain: str | None, backend: str = EAGER) -> str | None:
+    """Return the method of explanation to use with a backend: ``none``, with a word in the log, where it can't be used.
+
+    Args:
+        explain: ``none`` or a method of :class:`~braintumor_ext.explain.Explainer`.
+        backend: the backend's name.
+
+    Raises:
+        InputError: there is no such backend.
+    """
+    if (
+        backend_named(backend) is None
+        or str(explain).lower() not in METHODS
+        or str(explain).lower() in BLACK_BOX_METHODS
+    ):
+        return explain
+    logger.info(
+        "No heat maps: %s looks into the network, which --backend %s doesn't allow. --explain %s works.",
+        explain,
+        backend,
+        BLACK_BOX_METHODS[0],
+    )
+    return "none"
+
+
+def check_explanation(explain: str | None, network: nn.Module) -> None:
+    """Raise where a network can't be explained in the way that was asked for.
+
+    Args:
+        explain: as in :func:`usable_explanation`.
+        network: the network.
+
+    Raises:
+        InputError: it is an exported one, and the method looks into the network.
+    """
+    method = str(explain).lower()
+    if isinstance(network, ExportedNetwork) and method in METHODS and method not in BLACK_BOX_METHODS:
+        problem = f"it looks into the network, which the backend {network.backend} doesn't allow"
+        remedy = f"Take the backend {EAGER}, or explain by {BLACK_BOX_METHODS[0]}"
+        raise InputError(f"--explain {explain}", problem, remedy)

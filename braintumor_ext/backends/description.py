@@ -1,0 +1,90 @@
+"""What an exported network's file says of itself: one JSON document, so that the file suffices."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from monai.transforms import NormalizeIntensityd
+
+from braintumor_ext.transforms import ToUnitGreyd
+
+METADATA_KEY = "braintumor_ext"
+"""The key under which a file holds the document: an extra file ``braintumor_ext.json`` of TorchScript, a metadata
+property of ONNX, an entry of OpenVINO's ``rt_info``."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What is needed to use an exported network, and what it was made from.
+
+    Args:
+        class_names: the class names in the order of the logits.
+        empty_class: the class whose masks are empty; None if there is none.
+        in_channels: channels of the input.
+        image_size: side of the input in pixels that it was trained for.
+        preprocessing: how a slice becomes an input; see :func:`preprocessing_constants`.
+        checkpoint: the name of the checkpoint's file.
+        sha256: the checkpoint's SHA-256.
+        bundle_version: the version of the bundle that exported it.
+        agreement: how far its outputs were from eager PyTorch's; None until it is measured.
+    """
+
+    class_names: tuple[str, ...]
+    empty_class: str | None
+    in_channels: int
+    image_size: int
+    preprocessing: Mapping[str, Any]
+    checkpoint: str
+    sha256: str
+    bundle_version: str
+    agreement: Mapping[str, Any] | None = None
+
+    def with_agreement(self, agreement: Mapping[str, Any]) -> Description:
+        """Return the same description with a measured agreement."""
+        return replace(self, agreement=agreement)
+
+    def to_json(self) -> str:
+        """Return the document, ASCII only."""
+        return json.dumps(asdict(self), allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Description:
+        """Return the description that ``to_json`` gave.
+
+        Args:
+            text: the document.
+
+        Raises:
+            ValueError: it is no such document.
+        """
+        try:
+            content = json.loads(text)
+            return cls(**{**content, "class_names": tuple(content["class_names"])})
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a description of an exported network ({error})") from error
+
+
+def preprocessing_constants(preprocessing: Any, image_size: int) -> dict[str, Any]:
+    """Return in words and numbers what the bundle's preprocessing does to a slice.
+
+    Args:
+        preprocessing: the bundle's ``Compose``; it holds a ``ToUnitGreyd`` and a ``NormalizeIntensityd``.
+        image_size: side of the input in pixels.
+    """
+    steps: Sequence[Any] = preprocessing.transforms
+    grey = next(step for step in steps if isinstance(step, ToUnitGreyd)).converter
+    scaled: Any = next(step for step in steps if isinstance(step, NormalizeIntensityd)).normalizer
+    mean, std = ([float(value) for value in values] for values in (scaled.subtrahend, scaled.divisor))
+    return {
+        "grey": f"8-bit values / 255, colours as ITU-R BT.601 luma; other values: percentiles {grey.lower} and "
+        f"{grey.upper} of the slice become 0 and 1, clipped",
+        "resize": "to a square, bilinear, antialiased",
+        "image_size": image_size,
+        "channels": len(mean),
+        "mean": mean,
+        "std": std,
+        "layout": "float32 (batch, channels, height, width): the grey slice in each channel, (grey - mean) / std",
+    }

@@ -1,0 +1,78 @@
+"""Export a network, compare it with eager PyTorch, and keep it only if both agree."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import tempfile
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from braintumor_ext.backends.agreement import Agreement, compare
+from braintumor_ext.backends.backend import Backend
+from braintumor_ext.backends.description import Description
+from braintumor_ext.backends.heads_and_features import HeadsAndFeatures
+from braintumor_ext.errors import InputError
+from braintumor_ext.files import set_aside
+from braintumor_ext.networks import BrainTumorNet
+
+logger = logging.getLogger(__name__)
+
+
+def export_network(
+    network: BrainTumorNet,
+    backend: Backend,
+    path: str | os.PathLike[str],
+    description: Description,
+    images: Tensor,
+    source: str,
+) -> Agreement:
+    """Write a network in a backend's format, once its outputs are known to be those of eager PyTorch.
+
+    The file is written and run under another name before it gets its own; an earlier file of that name is renamed.
+
+    Args:
+        network: the network, loaded, on the CPU.
+        backend: the format.
+        path: the file to write.
+        description: what the file is to say of itself; the agreement is added.
+        images: (N, C, H, W) preprocessed slices to compare the outputs on.
+        source: where these come from.
+
+    Returns:
+        The agreement, which the file holds too.
+
+    Raises:
+        InputError: the outputs differ by too much (no file is left), or a package is not installed.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A copy in the plain memory format: that of the inference is no property of the network.
+    plain = HeadsAndFeatures(copy.deepcopy(network).to(memory_format=torch.contiguous_format).eval())  # type: ignore[call-overload]
+    channels = images.shape[1]
+    model = backend.convert(plain, torch.randn(2, channels, 96, 128, generator=torch.Generator().manual_seed(0)))
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as scratch:
+        tried, final = Path(scratch, "tried", path.name), Path(scratch, "final", path.name)
+        for target in (tried, final):
+            target.parent.mkdir()
+        backend.save(model, tried, description)
+        agreement = compare(network.eval(), backend.load(tried, torch.device("cpu")), images, source)
+        if agreement.problem is not None:
+            raise InputError(path, agreement.problem, "It is not kept. Report this with the versions of the packages")
+        backend.save(model, final, description.with_agreement(agreement.to_dict()))
+        _put_in_place(final.parent, path)
+    return agreement
+
+
+def _put_in_place(folder: Path, path: Path) -> None:
+    """Move all files of a folder beside ``path``, the one of that name last."""
+    for old in path.parent.glob(f"{path.stem}.*"):
+        if old.suffix == ".bin" and path.suffix == ".xml" and path.exists():
+            os.utime(old, (path.stat().st_atime, path.stat().st_mtime))  # so that both are renamed alike
+    for new in sorted(folder.iterdir(), key=lambda file: file.name == path.name):
+        target = path.with_name(new.name)
+        set_aside(target)
+        os.replace(new, target)

@@ -1,0 +1,246 @@
+"""Answers about a series as a DICOM structured report (SR)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import highdicom as hd
+import pydicom
+from highdicom.coding_schemes import CodingSchemeIdentificationItem
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+
+from braintumor_ext.data.classes import EMPTY_CLASS, display_name
+from braintumor_ext.dicom_output.algorithm import RESEARCH_ONLY, Algorithm
+from braintumor_ext.dicom_output.file import UTF8, names_unsaid
+from braintumor_ext.dicom_output.segmentation import checked_sources, chosen_frames, derived_series_number
+from braintumor_ext.dicom_output.sources import geometry_value
+from braintumor_ext.inference.prediction import NOT_CALIBRATED, Prediction
+from braintumor_ext.inference.series_answer import SeriesAnswer, series_answer
+
+SCHEME = "99BTMRI"
+"""The private coding scheme of what has no standard code."""
+
+CLASS_CODES = {
+    "glioma": Code("393564001", "SCT", "Glioma"),
+    "meningioma": Code("302820008", "SCT", "Intracranial meningioma"),
+    "pituitary": Code("127024001", "SCT", "Neoplasm of pituitary gland"),
+}
+"""SNOMED CT codes of the tumour classes; other classes have a private code."""
+
+_BRAIN_MRI = codes.LN.BrainMRI
+_SLICES_UNIT = Code("{slices}", "UCUM", "slices")
+_SERIES = "series"
+
+
+def answer_report(
+    sources: Sequence[pydicom.Dataset],
+    answers: Sequence[Prediction],
+    *,
+    algorithm: Algorithm,
+    empty_class: str | None = EMPTY_CLASS,
+    segmentation: pydicom.Dataset | None = None,
+    frames: Sequence[int] | None = None,
+    series_number: int | None = None,
+    instance_number: int = 1,
+) -> hd.sr.ComprehensiveSR:
+    """Return the answers about a series as a DICOM structured report (TID 1500, Comprehensive SR), unverified.
+
+    One measurement group for the series, tracked as ``series`` (see :func:`~braintumor_ext.inference.series_answer`),
+    one for each slice, and one that refers to the segmentation if there is one. Series and slices have the class as
+    finding, each class's probability, and flags as comments; slices have the mask's area in mm2. The observer is the
+    algorithm.
+
+    Args:
+        sources: as for :func:`~braintumor_ext.dicom_output.tumour_segmentation`.
+        answers: the first for the first source (or frame). One with an error has a comment in place of a finding.
+        algorithm: what gave the answers.
+        empty_class: the class whose masks are empty; None if there is none.
+        segmentation: the answers' masks, whose segment is referred to.
+        frames: 0-based frames of a multi-frame image that the answers are about; None for all.
+        series_number: of the new series; None derives it from the sources' own.
+        instance_number: of the new object within its series.
+
+    Raises:
+        InputError: as for :func:`~braintumor_ext.dicom_output.tumour_segmentation`.
+        ValueError: there are not as many answers as sources or frames.
+    """
+    headers = checked_sources(sources)
+    wanted = chosen_frames(headers[0], frames)
+    count = len(headers) if wanted is None else len(wanted)
+    if len(answers) != count:
+        raise ValueError(f"{len(answers)} answers do not fit {count} slices")
+    groups: list[Any] = [_series_group(series_answer(answers, empty_class), algorithm)]
+    if segmentation is not None:
+        groups.append(_segment_group(headers, segmentation, algorithm))
+    for position, answer in enumerate(answers):
+        source, frame = (headers[position], None) if wanted is None else (headers[0], wanted[position])
+        groups.append(_slice_group(source, frame, position, answer))
+    content = hd.sr.MeasurementReport(
+        observation_context=_observer(algorithm),
+        procedure_reported=_BRAIN_MRI,
+        imaging_measurements=groups,
+        referenced_images=headers,
+    )
+    with names_unsaid():
+        return hd.sr.ComprehensiveSR(
+            evidence=[*headers, *([] if segmentation is None else [segmentation])],
+            content=content,
+            series_instance_uid=hd.UID(),
+            series_number=series_number or derived_series_number(headers[0], 2),
+            series_description=f"Brain tumour answers. {RESEARCH_ONLY}",
+            sop_instance_uid=hd.UID(),
+            instance_number=instance_number,
+            is_complete=True,
+            coding_schemes=[CodingSchemeIdentificationItem(designator=SCHEME, name="braintumor-ext")],
+            specific_character_set=UTF8,
+            **algorithm.equipment,
+        )
+
+
+def class_code(name: str) -> Code:
+    """Return the code of a class: SNOMED CT's if it is a known tumour, else a private one."""
+    return CLASS_CODES.get(name) or private_code(name, display_name(name).capitalize())
+
+
+def probability_code(name: str) -> Code:
+    """Return the private code of a class's probability, e.g. ``P_GLIOMA``."""
+    return private_code(f"p_{name}", f"Probability of {display_name(name)}")
+
+
+def private_code(value: str, meaning: str) -> Code:
+    """Return a code of this project's scheme: the value in capitals, words joined by underscores."""
+    return Code(re.sub(r"[^A-Z0-9]+", "_", value.upper()), SCHEME, meaning[:64])
+
+
+def _observer(algorithm: Algorithm) -> hd.sr.ObservationContext:
+    device = hd.sr.DeviceObserverIdentifyingAttributes(
+        uid=algorithm.device_uid,
+        name=algorithm.name,
+        manufacturer_name=algorithm.manufacturer,
+        model_name=algorithm.version,
+        serial_number=algorithm.sha256,
+    )
+    return hd.sr.ObservationContext(hd.sr.ObserverContext(codes.DCM.Device, device))
+
+
+def _series_group(answer: SeriesAnswer, algorithm: Algorithm) -> hd.sr.MeasurementsAndQualitativeEvaluations:
+    counts = {
+        private_code("slices", "Slices predicted"): answer.slices,
+        private_code("tumour_slices", "Slices whose class and mask both show a tumour"): answer.tumour_slices,
+        private_code("disagreeing", "Slices whose class and mask disagree"): answer.disagreeing,
+        **{
+            private_code(f"n_{name}", f"Slices of class {display_name(name)}"): count
+            for name, count in answer.class_counts.items()
+        },
+    }
+    comments = [RESEARCH_ONLY]
+    if answer.label is None:
+        comments.append("No slice could be predicted")
+    else:
+        comments.append(_rests_on(answer))
+        comments.append("Probabilities are means over these slices, not the probability of the series")
+    comments += [f"{flag}: {count} slices" for flag, count in answer.flags.items()]
+    if answer.failed:
+        comments.append(f"Not predicted: {answer.failed} slices")
+    return _group(
+        _SERIES,
+        answer.label,
+        answer.probabilities,
+        [hd.sr.Measurement(name, count, _SLICES_UNIT) for name, count in counts.items()],
+        _with_calibration(comments, answer.calibrated, answer.label),
+        algorithm=algorithm.content(),
+    )
+
+
+def _rests_on(answer: SeriesAnswer) -> str:
+    if answer.tumour_slices:
+        return f"Rests on the {answer.tumour_slices} slices whose class and mask both show a tumour"
+    return f"Rests on all {answer.slices} slices: in none do class and mask both show a tumour"
+
+
+def _slice_group(
+    source: pydicom.Dataset, frame: int | None, position: int, answer: Prediction
+) -> hd.sr.MeasurementsAndQualitativeEvaluations:
+    measurements = []
+    if answer.mask is not None:
+        spacing = geometry_value(source, "PixelSpacing", frame or 0)
+        assert spacing is not None
+        area = round(float(answer.mask.sum() * spacing[0] * spacing[1]), 3)
+        measurements.append(hd.sr.Measurement(codes.SCT.Area, area, codes.UCUM.SquareMillimeter))
+    comments = [f"Not predicted: {answer.error}"] if answer.error else list(answer.flags)
+    image = hd.sr.SourceImageForMeasurementGroup(
+        source.SOPClassUID, source.SOPInstanceUID, None if frame is None else [frame + 1]
+    )
+    return _group(
+        _slice_name(source, frame, position),
+        answer.label,
+        answer.probabilities,
+        measurements,
+        _with_calibration(comments, answer.calibrated, answer.label),
+        images=[image],
+    )
+
+
+def _slice_name(source: pydicom.Dataset, frame: int | None, position: int) -> str:
+    if frame is not None:
+        return f"frame {frame + 1}"
+    number = source.get("InstanceNumber")
+    return f"image {number}" if number not in (None, "") else f"image {position + 1} of the input"
+
+
+def _with_calibration(comments: list[str], calibrated: bool, label: str | None) -> list[str]:
+    return [*comments, f"Probabilities: {NOT_CALIBRATED}"] if label is not None and not calibrated else comments
+
+
+def _group(
+    identifier: str,
+    label: str | None,
+    probabilities: dict[str, float] | None,
+    measurements: list[hd.sr.Measurement],
+    comments: list[str],
+    images: list[hd.sr.SourceImageForMeasurementGroup] | None = None,
+    algorithm: hd.sr.AlgorithmIdentification | None = None,
+) -> hd.sr.MeasurementsAndQualitativeEvaluations:
+    shares = [
+        hd.sr.Measurement(probability_code(name), round(share, 6), codes.UCUM.NoUnits)
+        for name, share in (probabilities or {}).items()
+    ]
+    group = hd.sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=hd.sr.TrackingIdentifier(hd.UID(), identifier),
+        finding_type=None if label is None else class_code(label),
+        finding_sites=[hd.sr.FindingSite(codes.SCT.Brain)],
+        algorithm_id=algorithm,
+        measurements=[*shares, *measurements],
+        source_images=images,
+    )
+    for comment in comments:
+        group[0].ContentSequence.append(
+            hd.sr.TextContentItem(
+                name=codes.DCM.Comment,
+                value=comment,
+                relationship_type=hd.sr.RelationshipTypeValues.CONTAINS,
+            )
+        )
+    return group
+
+
+def _segment_group(
+    headers: Sequence[pydicom.Dataset], segmentation: pydicom.Dataset, algorithm: Algorithm
+) -> hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations:
+    segment = segmentation.SegmentSequence[0]
+    return hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=hd.sr.TrackingIdentifier(segment.TrackingUID, segment.TrackingID),
+        referenced_segment=hd.sr.ReferencedSegment(
+            segmentation.SOPClassUID,
+            segmentation.SOPInstanceUID,
+            int(segment.SegmentNumber),
+            source_series=hd.sr.SourceSeriesForSegmentation(headers[0].SeriesInstanceUID),
+        ),
+        finding_type=codes.SCT.Neoplasm,
+        finding_category=codes.SCT.MorphologicallyAbnormalStructure,
+        finding_sites=[hd.sr.FindingSite(codes.SCT.Brain)],
+        algorithm_id=algorithm.content(),
+    )

@@ -1,0 +1,99 @@
+"""One answer about a series of slices, from the answers about each."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from braintumor_ext.data.classes import EMPTY_CLASS
+from braintumor_ext.inference.prediction import Prediction
+
+
+@dataclass(frozen=True)
+class SeriesAnswer:
+    """What the slices of a series add up to, and how many of them say so.
+
+    Args:
+        label: the series's class; None where no slice could be predicted.
+        class_index: its index; None where there is no label.
+        probabilities: each class's name to its mean probability over the slices that the label rests on. A mean of
+            slices, not the probability that the series shows a tumour.
+        slices: how many slices were predicted.
+        failed: how many could not be.
+        class_counts: each class's name to the number of slices of that class.
+        tumour_slices: how many slices have a tumour's class and a mask that is not empty.
+        disagreeing: how many slices have a tumour's class and an empty mask, or the other way round.
+        rests_on: positions, in the predictions given, of the slices that the label rests on.
+        flags: each flag of the slices with the number of slices that have it.
+        calibrated: whether the probabilities are calibrated.
+    """
+
+    label: str | None
+    class_index: int | None
+    probabilities: dict[str, float] | None
+    slices: int
+    failed: int
+    class_counts: dict[str, int]
+    tumour_slices: int
+    disagreeing: int
+    rests_on: tuple[int, ...]
+    flags: dict[str, int]
+    calibrated: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the answer as plain values that JSON can hold."""
+        return {**asdict(self), "rests_on": list(self.rests_on)}
+
+
+def series_answer(predictions: Sequence[Prediction], empty_class: str | None = EMPTY_CLASS) -> SeriesAnswer:
+    """Return the answer about a series; the order of its slices does not matter.
+
+    A slice shows a tumour where both answers say so: its class is a tumour's and its mask is not empty. If any slice
+    does, the series has the tumour class with the highest sum of probabilities over these slices; else it has the empty
+    class, and rests on all slices. The more slices a series has, the more often a single wrong one turns the answer:
+    the counts tell how many slices it rests on.
+
+    Args:
+        predictions: one for each slice; those with an error count as failed.
+        empty_class: the class whose masks are empty. None where there is none: every class is a tumour's then, and if
+            all masks are empty, the answer rests on all slices.
+    """
+    good = [(position, found) for position, found in enumerate(predictions) if found.probabilities is not None]
+    failed = len(predictions) - len(good)
+    if not good:
+        return SeriesAnswer(None, None, None, 0, failed, {}, 0, 0, (), {}, False)
+    names = list(good[0][1].probabilities or {})
+    tumour = [pair for pair in good if pair[1].label != empty_class and _has_mask(pair[1])]
+    candidates = [name for name in names if name != empty_class]
+    rests_on = tumour or good
+    # Exact sums: the order of the slices must not decide, not even by rounding.
+    sums = {name: math.fsum((found.probabilities or {})[name] for _, found in rests_on) for name in names}
+    if not tumour and empty_class in names:
+        label = str(empty_class)
+    else:
+        label = max(candidates, key=lambda name: sums[name])
+    counts = Counter(found.label for _, found in good)
+    disagreeing = 0
+    if empty_class is not None:
+        disagreeing = sum((found.label != empty_class) != _has_mask(found) for _, found in good)
+    flags = Counter(flag for _, found in good for flag in found.flags)
+    return SeriesAnswer(
+        label=label,
+        class_index=names.index(label),
+        probabilities={name: sums[name] / len(rests_on) for name in names},
+        slices=len(good),
+        failed=failed,
+        class_counts={name: counts[name] for name in names},
+        tumour_slices=len(tumour),
+        disagreeing=disagreeing,
+        rests_on=tuple(position for position, _ in rests_on),
+        flags=dict(sorted(flags.items())),
+        calibrated=all(found.calibrated for _, found in good),
+    )
+
+
+def _has_mask(prediction: Prediction) -> bool:
+    return prediction.mask is not None and bool(prediction.mask.any())

@@ -1,0 +1,74 @@
+"""What is known of a series once its slices are answered, and what was written of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from highdicom.seg import Segmentation
+
+from braintumor_ext.dicom_output import Algorithm
+from braintumor_ext.inference import Prediction, SeriesAnswer, series_answer
+
+
+@dataclass(frozen=True)
+class AnsweringModel:
+    """Which model answered.
+
+    Args:
+        algorithm: its name, version and checkpoint, as DICOM objects tell them.
+        class_names: the class names in the order of their indices.
+        empty_class: the class whose masks are empty; None if there is none.
+        calibration: what made the probabilities cautious; None where nothing did.
+        explained_by: how the heat maps were made.
+    """
+
+    algorithm: Algorithm
+    class_names: tuple[str, ...]
+    empty_class: str | None
+    calibration: str | None
+    explained_by: str
+
+
+@dataclass
+class AnsweredSeries:
+    """The slices of a series, sorted along their normal, and the answer about each.
+
+    Args:
+        sources: N images.
+        answers: N answers.
+        model: which model answered.
+        segmentation: the DICOM segmentation, once made.
+        written: what was written of the series, by its kind.
+        overlays: the pictures that were written, by the slice's place in the series.
+    """
+
+    sources: tuple[pydicom.Dataset, ...]
+    answers: tuple[Prediction, ...]
+    model: AnsweringModel
+    segmentation: Segmentation | None = None
+    written: dict[str, Path] = field(default_factory=dict)
+    overlays: dict[int, Path] = field(default_factory=dict)
+
+    @property
+    def uid(self) -> str:
+        """The Series Instance UID."""
+        return str(self.sources[0].SeriesInstanceUID)
+
+    @property
+    def answer(self) -> SeriesAnswer:
+        """The answer about the series as a whole."""
+        return series_answer(self.answers, empty_class=self.model.empty_class)
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether any slice has an answer."""
+        return any(answer.error is None for answer in self.answers)
+
+    @property
+    def masks(self) -> np.ndarray:
+        """(N, rows, columns) bool, as the images are stored; empty where there is no answer."""
+        shape = (int(self.sources[0].Rows), int(self.sources[0].Columns))
+        return np.stack([np.zeros(shape, dtype=bool) if a.mask is None else a.mask for a in self.answers])

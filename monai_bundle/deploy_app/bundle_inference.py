@@ -1,0 +1,163 @@
+"""The packed bundle through the SDK's bundle operator: one answer for each slice of each series."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.data import MetaTensor
+from monai.deploy.core import AppContext, Fragment, Image, IOType, OperatorSpec
+from monai.deploy.operators import BundleConfigNames, IOMapping, MonaiBundleInferenceOperator
+
+from braintumor_ext.dicom_output import read_algorithm
+from braintumor_ext.errors import InputError, unwrapped
+from braintumor_ext.inference import AnswerDecoder, Prediction, TolerantDataset
+from braintumor_ext.keys import IMAGE
+from braintumor_ext.networks.settings import read_settings
+from monai_bundle.deploy_app.answered_series import AnsweredSeries, AnsweringModel
+from monai_bundle.deploy_app.series_to_volumes import SLICES
+
+SERIES, ANSWERS = "image", "answers"
+"""The operator's ports."""
+
+
+class SlicesBundleOperator(MonaiBundleInferenceOperator):
+    """Run a bundle of slices on series: preprocessing, inferer, network and calibration are the bundle's own.
+
+    The SDK's operator runs a bundle on one volume and passes on what its postprocessing makes of the network's first
+    output. Here a volume goes through the bundle as a batch of slices, and each output becomes an answer.
+
+    Args:
+        fragment: the application.
+        bundle: the packed bundle's folder.
+        app_context: the SDK's context.
+        kwargs: as for the SDK's operator.
+    """
+
+    def __init__(self, fragment: Fragment, *args: Any, bundle: Path, app_context: AppContext, **kwargs: Any) -> None:
+        super().__init__(
+            fragment,
+            *args,
+            app_context=app_context,
+            input_mapping=[IOMapping(SERIES, Image, IOType.IN_MEMORY)],
+            output_mapping=[IOMapping(ANSWERS, list, IOType.IN_MEMORY)],
+            bundle_path=bundle,
+            bundle_config_names=BundleConfigNames(config_names=["inference"]),
+            **kwargs,
+        )
+
+    def setup(self, spec: OperatorSpec) -> None:
+        """Declare the ports: a list of selected series with their images, and one of answered series."""
+        spec.input(SERIES)
+        spec.output(ANSWERS)
+
+    def compute(self, op_input: Any, op_output: Any, context: Any) -> None:
+        """Answer every series, one after the other, by the SDK's operator."""
+        answered = []
+        for selected in op_input.receive(SERIES):
+            port = _Port(selected.image)
+            super().compute(port, port, context)
+            headers = [instance.get_native_sop_instance() for instance in selected.series.get_sop_instances()]
+            answered.append(AnsweredSeries(tuple(headers), tuple(port.sent), self.model))
+        op_output.emit(answered, ANSWERS)
+
+    def _init_config(self, config_names: list[str]) -> None:
+        # The configs call the bundle's root ".", and the SDK does not tell them where it is.
+        with unwrapped(), contextlib.chdir(self.bundle_path):
+            super()._init_config(config_names)
+            content = {
+                name: self.parser.get_parsed_content(name)
+                for name in ("class_names", "empty_class", "image_size", "batch_size", "calibration_constants")
+            }
+        self._check_settings(content)
+        self._outputs = {ANSWERS: {"type": list}}
+        self._batch_size = int(content["batch_size"])
+        calibration = content["calibration_constants"]
+        self._decode = AnswerDecoder(content["class_names"], content["empty_class"], content["image_size"], calibration)
+        self.model = AnsweringModel(
+            algorithm=read_algorithm(self.bundle_path / "configs" / "metadata.json", self._checkpoint),
+            class_names=tuple(content["class_names"]),
+            empty_class=content["empty_class"],
+            calibration=None if calibration is None else str(calibration),
+            explained_by=self._inferer.explain,
+        )
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.bundle_path / "models" / "model.pt"
+
+    def _check_settings(self, content: Mapping[str, Any]) -> None:
+        """Refuse weights that were trained with other settings than the configs', which the SDK would just use."""
+        for name, trained in read_settings(self._checkpoint).items():
+            if name in ("class_names", "image_size") and content[name] != trained:
+                problem = f"was trained with {name} {trained}, and the bundle's configs say {content[name]}"
+                raise InputError(self._checkpoint, problem, "Pack it by python -m monai_bundle.pack")
+
+    def pre_process(self, data: dict[str, Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Return a volume's slices as the network takes them.
+
+        Args:
+            data: ``image``: (columns, rows, slices), the SDK's order, values as the bundle's reader gives them.
+
+        Returns:
+            ``image``: (slices, C, h, w); its metadata hold those of each slice, and the error of each.
+        """
+        volume = data[IMAGE]
+        items = [
+            {
+                IMAGE: MetaTensor(plane.as_tensor().T[None].contiguous(), meta=dict(meta)),
+                "name": meta["filename_or_obj"],
+            }
+            for plane, meta in zip(volume.unbind(-1), volume.meta[SLICES], strict=True)
+        ]
+        dataset = TolerantDataset(items, super().pre_process)
+        entries = [dataset[index] for index in range(len(items))]
+        stack = torch.stack([entry[IMAGE].as_tensor() for entry in entries])
+        return {IMAGE: MetaTensor(stack, meta={SLICES: volume.meta[SLICES], "errors": [e["error"] for e in entries]})}
+
+    def predict(self, data: torch.Tensor, *args: Any, **kwargs: Any) -> tuple[dict[str, Any]]:
+        """Return the network's output of (1, slices, C, h, w).
+
+        In a tuple: of what is returned the SDK goes on with the first element, which of a dictionary is a key.
+        """
+        batches = [
+            super(SlicesBundleOperator, self).predict(
+                data=part.as_subclass(torch.Tensor).contiguous(memory_format=torch.channels_last)
+            )
+            for part in data[0].split(self._batch_size)
+        ]
+        return ({name: _joined([batch[name] for batch in batches]) for name in batches[0]},)
+
+    def post_process(self, data: dict[str, Any], *args: Any, **kwargs: Any) -> dict[str, list[Prediction]]:
+        """Return one answer for each slice, on its own grid; what could not be read has an ``error``."""
+        meta = kwargs[self.kw_preprocessed_inputs][IMAGE].meta
+        answers = []
+        for index, (own, error) in enumerate(zip(meta[SLICES], meta["errors"], strict=True)):
+            failed = Prediction(str(own["filename_or_obj"]), error=error) if error else None
+            answers.append(failed or self._decode(data, index, own))
+        return {ANSWERS: answers}
+
+    def _send_output(self, value: Any, name: str, metadata: Any, op_output: Any, context: Any) -> None:
+        """Pass the answers on as they are; the SDK's own form of class probabilities cuts them to whole numbers."""
+        op_output.emit(value, name)
+
+
+def _joined(parts: list[Any]) -> Any:
+    return torch.cat(parts) if isinstance(parts[0], torch.Tensor) else [value for part in parts for value in part]
+
+
+class _Port:
+    """Hands one image to the SDK's operator and takes what it sends."""
+
+    def __init__(self, image: Image) -> None:
+        self.image = image
+        self.sent: list[Prediction] = []
+
+    def receive(self, name: str) -> Image:
+        return self.image
+
+    def emit(self, value: list[Prediction], name: str) -> None:
+        self.sent = value

@@ -1,0 +1,90 @@
+"""One table of all answers, for programs."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from monai.deploy.core import Fragment
+
+from braintumor_ext.data.classes import display_name
+from braintumor_ext.errors import InputErrors
+from braintumor_ext.files import replacing
+from braintumor_ext.inference import SeriesAnswer
+from monai_bundle.deploy_app.answered_series import AnsweredSeries
+from monai_bundle.deploy_app.series_writer import SeriesWriterOperator
+
+logger = logging.getLogger(__name__)
+
+TABLE = "predictions.json"
+
+
+class TableWriterOperator(SeriesWriterOperator):
+    """Write ``predictions.json``, the last file of a run: where it stands, all others do.
+
+    Args:
+        fragment: the application.
+        output: where to write.
+        folder: the folder of the DICOM files, which the table tells their paths from.
+        kwargs: as for the SDK's operators.
+    """
+
+    def __init__(self, fragment: Fragment, *args: Any, output: Path, folder: Path, **kwargs: Any) -> None:
+        self.folder = folder
+        super().__init__(fragment, *args, output=output, **kwargs)
+
+    def write_all(self, found: list[AnsweredSeries]) -> None:
+        """Write the table, and log a line for each series.
+
+        Raises:
+            InputErrors: no slice of a series could be answered.
+        """
+        content = {"model": asdict(found[0].model), "series": [self._series(series) for series in found]}
+        with replacing(self.output / TABLE) as partial:
+            partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        for series in found:
+            answer = series.answer
+            label = "no answer" if answer.label is None else display_name(answer.label)
+            logger.info("Series %s: %s (%d of %d slices show a tumour).", *(series.uid, label), *_counts(answer))
+            for slice_answer in series.answers:
+                if slice_answer.error is not None:
+                    logger.warning("%s: %s", slice_answer.source, slice_answer.error)
+        logger.info("Written to %s.", self.output)
+        if failed := [f"series {series.uid}: no slice has an answer" for series in found if not series.is_answered]:
+            raise InputErrors(str(self.folder), failed)
+
+    def _series(self, series: AnsweredSeries) -> dict[str, Any]:
+        first = series.sources[0]
+        return {
+            "series_instance_uid": series.uid,
+            "study_instance_uid": str(first.StudyInstanceUID),
+            "series_number": None if first.get("SeriesNumber") is None else int(first.SeriesNumber),
+            "series_description": str(first.get("SeriesDescription", "")),
+            "answer": series.answer.to_dict(),
+            "segmentation": self._path(series.written.get("segmentation")),
+            "report": self._path(series.written.get("report")),
+            "slices": [self._slice(series, index) for index in range(len(series.answers))],
+        }
+
+    def _slice(self, series: AnsweredSeries, index: int) -> dict[str, Any]:
+        source, answer = series.sources[index], series.answers[index]
+        told = answer.to_dict()
+        pixel = float(source.PixelSpacing[0]) * float(source.PixelSpacing[1])
+        return {
+            "slice": index,
+            "file": Path(told.pop("source")).relative_to(self.folder).as_posix(),
+            "sop_instance_uid": str(source.SOPInstanceUID),
+            **told,
+            "area_mm2": None if answer.mask is None else round(float(answer.mask.sum()) * pixel, 3),
+            "overlay": self._path(series.overlays.get(index)),
+        }
+
+    def _path(self, path: Path | None) -> str | None:
+        return None if path is None else path.relative_to(self.output).as_posix()
+
+
+def _counts(answer: SeriesAnswer) -> tuple[int, int]:
+    return answer.tumour_slices, answer.slices + answer.failed

@@ -1,0 +1,115 @@
+"""One study: the slices of a file or of a DICOM series, and what goes back to its own grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from monai.data import MetaTensor
+from nibabel.orientations import apply_orientation
+from PIL import Image
+
+from braintumor_ext.errors import InputError
+from braintumor_ext.transforms import count_slices, find_images, read_slice
+from braintumor_ext.transforms.formats import DICOM, PICTURE
+
+_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Study:
+    """The slices of one input, in the order of its own slices.
+
+    Args:
+        path: the file, or the folder of a DICOM series.
+        slices: each (C, H, W) as a person sees it, with its metadata (see `SliceGrid.metadata`).
+        affine: (4, 4), takes the study's own indices to RAS mm.
+        is_series: whether each slice is a file of its own.
+    """
+
+    path: Path
+    slices: tuple[MetaTensor, ...]
+    affine: np.ndarray
+    is_series: bool = False
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        """The metadata of the first slice."""
+        return self.slices[0].meta
+
+    @property
+    def suffix(self) -> str:
+        """The suffix of what is written in the study's grid."""
+        return ".png" if self.meta["container"] == PICTURE and len(self.slices) == 1 else ".nii.gz"
+
+    def to_native(self, planes: Sequence[np.ndarray]) -> np.ndarray:
+        """Return planes, (H, W) each, one for each slice, as one array in the study's own index order and shape."""
+        if self.is_series:
+            return np.concatenate(
+                [_native(plane[:, :, None], slice_.meta) for plane, slice_ in zip(planes, self.slices, strict=True)], 2
+            )
+        return _native(np.stack(planes, axis=2), self.meta)
+
+    def write(self, planes: Sequence[np.ndarray], target: Path) -> None:
+        """Write planes in the study's grid.
+
+        Args:
+            planes: as for :meth:`to_native`; numbers that a picture is to hold must be uint8.
+            target: the file, with :attr:`suffix`.
+        """
+        if self.suffix == ".png":
+            Image.fromarray(planes[0]).save(target)
+            return
+        image = nib.Nifti1Image(self.to_native(planes), self.affine)
+        image.header.set_xyzt_units("mm")
+        nib.save(image, target)
+
+
+def read_study(path: str | PathLike[str]) -> Study:
+    """Return the study that a file, or a folder with one DICOM series, holds.
+
+    Raises:
+        InputError: it cannot be read, or the folder's files are not the slices of one series.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _read_series(path)
+    slices = tuple(read_slice(path, index) for index in range(count_slices(path)))
+    return Study(path, slices, np.asarray(slices[0].meta["native_affine"]))
+
+
+def _read_series(folder: Path) -> Study:
+    files = [file for file in find_images(folder) if not file.name.startswith(".")]
+    if not files:
+        raise InputError(folder, "holds no DICOM file", "Give the folder of a series")
+    read = [read_slice(file) for file in files]
+    first = np.asarray(read[0].meta["native_affine"])
+    for file, slice_ in zip(files, read, strict=True):
+        same_size = tuple(slice_.meta["native_shape"]) == tuple(read[0].meta["native_shape"])
+        turned = not np.allclose(np.asarray(slice_.meta["native_affine"])[:3, :2], first[:3, :2], atol=_TOLERANCE)
+        if slice_.meta["container"] != DICOM or not same_size or turned:
+            raise InputError(file, f"is no slice of the series of {files[0].name}", "Leave it out of the folder")
+    normal = first[:3, 2] / np.linalg.norm(first[:3, 2])
+    places = [float(np.asarray(slice_.meta["native_affine"])[:3, 3] @ normal) for slice_ in read]
+    order = np.argsort(places, kind="stable")
+    slices = tuple(read[index] for index in order)
+    steps = np.diff(np.sort(places))
+    if (steps < _TOLERANCE).any():
+        raise InputError(folder, "holds two slices at one place", "Give the folder of one series")
+    affine = np.asarray(slices[0].meta["native_affine"]).copy()
+    if len(slices) > 1:
+        last = np.asarray(slices[-1].meta["native_affine"])
+        affine[:3, 2] = (last[:3, 3] - affine[:3, 3]) / (len(slices) - 1)
+    return Study(folder, slices, affine, is_series=True)
+
+
+def _native(shown: np.ndarray, meta: Mapping[str, Any]) -> np.ndarray:
+    array = apply_orientation(shown, np.asarray(meta["native_ornt"], dtype=np.float64))
+    shape = tuple(int(n) for n in meta["native_shape"])
+    ndim = int(meta["native_ndim"])
+    return np.ascontiguousarray(array.reshape(shape[:ndim] + (1,) * (ndim - len(shape))))

@@ -1,0 +1,140 @@
+"""Export a trained network to TorchScript, ONNX or OpenVINO, and check it against PyTorch on 32 slices."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import braintumor_ext
+from braintumor_ext import Predictor
+from braintumor_ext.backends import BACKENDS, LIMIT, Description, export_network, preprocessing_constants
+from braintumor_ext.data.phantoms import make_phantoms
+from braintumor_ext.errors import InputError
+from braintumor_ext.files import sha256_of
+from braintumor_ext.inference import TolerantDataset, list_inputs
+from braintumor_ext.keys import IMAGE
+from braintumor_ext.networks import BrainTumorNet, read_settings
+
+logger = logging.getLogger(__name__)
+
+ROOT = Path(__file__).resolve().parent.parent
+COUNT = 32
+"""Slices to compare on."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: the command line, without the program's name; ``sys.argv`` if None.
+
+    Returns:
+        The exit code: 0, or 1 where nothing could be exported or the export differs from PyTorch.
+    """
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    backend = BACKENDS[options.format]
+    path = options.output or options.checkpoint.with_suffix(backend.suffix)
+    try:
+        if path.suffix != backend.suffix:
+            raise InputError(path, f"not a name of a {backend.name} file", f"Let it end in {backend.suffix}")
+        if options.checkpoint.is_file() and not read_settings(options.checkpoint):
+            logger.warning("%s has no training.json of its own: the config's settings are used.", options.checkpoint)
+        predictor = Predictor.from_bundle(ROOT, options.checkpoint, "cpu", calibration="none")
+        images, source = check_slices(predictor, options.slices)
+        network = predictor.network
+        assert isinstance(network, BrainTumorNet)
+        agreement = export_network(network, backend, path, describe(predictor, options.checkpoint), images, source)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    files = [file for file in (path, path.with_suffix(".bin")) if file == path or backend.name == "openvino"]
+    print("\n".join(f"{file}: {file.stat().st_size / 1e6:.1f} MB" for file in files))
+    print(f"Largest difference from eager PyTorch over {agreement.slices} slices ({source}), over the largest value:")
+    for name, value in agreement.differences.items():
+        print(f"  {name:9s} {value:.1e} (limit {LIMIT:.0e})")
+    print(f"Same class: {agreement.same_class:.0%}")
+    return 0
+
+
+def describe(predictor: Predictor, checkpoint: Path) -> Description:
+    """Return what the file will say of itself.
+
+    Args:
+        predictor: of the checkpoint.
+        checkpoint: ``model.pt``.
+    """
+    decode = predictor.decode
+    constants = preprocessing_constants(predictor.preprocessing, decode.image_size)
+    return Description(
+        class_names=tuple(predictor.class_names),
+        empty_class=decode.empty_class,
+        in_channels=constants["channels"],
+        image_size=decode.image_size,
+        preprocessing=constants,
+        checkpoint=checkpoint.name,
+        sha256=sha256_of(checkpoint),
+        bundle_version=braintumor_ext.__version__,
+    )
+
+
+def check_slices(predictor: Predictor, slices: Path | None) -> tuple[Tensor, str]:
+    """Return preprocessed slices (32, C, H, W) to compare on, and where they come from.
+
+    Args:
+        predictor: whose preprocessing is used.
+        slices: a file or folder; None for drawn heads.
+
+    Raises:
+        InputError: there are fewer than 32 readable slices.
+    """
+    if slices is None:
+        with tempfile.TemporaryDirectory() as folder:
+            make_phantoms(folder, heads=COUNT // 4, slices_per_head=4, size=96, seed=0, progress=False)
+            return _read(predictor, Path(folder, "Training")), "drawn heads, seed 0"
+    return _read(predictor, slices), f"of {slices.name}"
+
+
+def _read(predictor: Predictor, path: Path) -> Tensor:
+    items = list_inputs(path, "all")
+    dataset = TolerantDataset(items, predictor.preprocessing)
+    spread = np.linspace(0, len(items) - 1, min(COUNT, len(items))).round().astype(int).tolist()
+    images: list[Tensor] = []
+    for index in [*spread, *(set(range(len(items))) - set(spread))]:  # the others where some can't be read
+        entry = dataset[index]
+        if not entry["error"]:
+            images.append(entry[IMAGE].as_tensor())
+        if len(images) == COUNT:
+            return torch.stack(images)
+    problem = f"holds {len(images)} readable slices, {COUNT} are needed"
+    raise InputError(path, problem, "Give more, or leave --slices out")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.export",
+        description=__doc__,
+        epilog="Run it by --backend FORMAT of configs/inference.json. See docs/how-to/export.md.",
+    )
+    parser.add_argument("--checkpoint", type=Path, required=True, metavar="PATH", help="model.pt")
+    parser.add_argument("--format", choices=list(BACKENDS), required=True, help="what to export to")
+    parser.add_argument("--output", type=Path, metavar="PATH", help="file to write (default: beside the checkpoint)")
+    parser.add_argument(
+        "--slices",
+        type=Path,
+        metavar="PATH",
+        help=f"file or folder of {COUNT} slices to compare on (default: drawn heads)",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Tests of the MONAI Deploy app: it runs in its own environment, as a command."""

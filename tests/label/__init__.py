@@ -1,0 +1,1 @@
+"""The MONAI Label apps over HTTP, in their own environment."""

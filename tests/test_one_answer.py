@@ -1,0 +1,83 @@
+"""One slice has one answer, whatever its form and whoever asks; tests/label and tests/deploy ask the servers."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from PIL import Image
+
+from braintumor_ext import Predictor
+from braintumor_ext.inference import Prediction
+from tests.conftest import REPOSITORY
+from tests.inference.conftest import predict
+from tests.one_slice import HEIGHT, WIDTH, shown_slice
+
+FORMS = ("png", "nifti", "nifti_one_slice", "dicom")
+
+
+@pytest.fixture(scope="module")
+def predictor(packed_bundle: Path) -> Predictor:
+    return Predictor.from_bundle(packed_bundle, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def answer(predictor: Predictor, one_slice: dict[str, Path]) -> Prediction:
+    """Of the picture: what all others are compared with."""
+    return predictor(one_slice["png"])
+
+
+def test_the_answer_is_one_that_a_wrong_orientation_would_change(predictor, answer):
+    assert answer.mask.shape == (HEIGHT, WIDTH)
+    assert answer.calibrated
+    shown = shown_slice()
+    inside, outside = answer.mask[shown > 240].mean(), answer.mask[shown < 100].mean()
+    assert inside > 0.7
+    assert outside < 0.1
+    for wrong in (shown[::-1], shown[:, ::-1], shown.T, shown // 2):
+        other = predictor(np.ascontiguousarray(wrong))
+        assert other.mask.shape != answer.mask.shape or not np.array_equal(other.mask, answer.mask)
+        assert shares(other) != pytest.approx(shares(answer), abs=1e-4)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_python_gives_it(form, predictor, answer, one_slice):
+    found = predictor(one_slice[form])
+    assert shares(found) == pytest.approx(shares(answer), abs=1e-4)
+    assert np.array_equal(found.mask, answer.mask)
+    assert found.flags == answer.flags
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_bundles_inference_gives_it_in_the_files_own_grid(form, answer, one_slice, example_models, tmp_path):
+    alone = tmp_path / "in" / one_slice[form].name
+    alone.parent.mkdir()
+    shutil.copy(one_slice[form], alone)
+    run = predict(alone.parent, tmp_path / "out", example_models, explain="none", report=False, overlays=False)
+    row = run.json_rows[0]
+    assert row["error"] == ""
+    assert [row[f"p_{name}"] for name in answer.probabilities] == pytest.approx(shares(answer), abs=1e-4)
+    assert np.array_equal(read_shown_mask(tmp_path / "out" / row["mask"]), answer.mask)
+    assert row["flags"] == "; ".join(answer.flags)
+
+
+def shares(answer: Prediction) -> list[float]:
+    assert answer.probabilities is not None
+    return list(answer.probabilities.values())
+
+
+def read_shown_mask(path: Path) -> np.ndarray:
+    """A mask file, turned to how a person sees it; by the file's affine alone."""
+    if path.suffix == ".png":
+        return np.asarray(Image.open(path)) > 0
+    image = nibabel.as_closest_canonical(nibabel.load(path))  # RAS
+    return (np.asarray(image.dataobj).reshape(image.shape[:2]) > 0)[::-1, ::-1].T
+
+
+def test_the_repository_and_the_packed_bundle_give_it(answer, one_slice, example_models):
+    found = Predictor.from_bundle(REPOSITORY, example_models / "model.pt", "cpu")(one_slice["png"])
+    assert shares(found) == pytest.approx(shares(answer), abs=1e-6)
+    assert np.array_equal(found.mask, answer.mask)
