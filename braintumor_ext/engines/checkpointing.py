@@ -101,7 +101,9 @@ class TrainingFiles:
         """
         if self.resume:
             return self._resume(trainer)
-        if not any(isinstance(handler, CheckpointLoader) for handler in handlers):
+        if loaders := [handler for handler in handlers if isinstance(handler, CheckpointLoader)]:
+            self.settings["pretrained"] = str(loaders[0].load_path)  # what the weights really come from
+        else:
             load_pretrained(self.network, self.pretrained)
         if self.rank == 0:
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 class SliceTrainTask(BundleTrainTask):
     """Train the bundle by its own ``train.json``, from the weights that it has.
 
-    A slice's class is the datastore's ``class`` of the image, else of its label; else unknown. In a volume it counts
-    for the slices whose mask is not empty: of the others no class is known.
+    A slice's class is the datastore's ``class`` of the image, else of its label; else unknown. In a volume a tumour's
+    class counts for the slices whose mask is not empty, the empty class for all others: of the rest no class is known.
 
     Args:
         bundle: what is trained.
@@ -33,8 +33,10 @@ class SliceTrainTask(BundleTrainTask):
         self.bundle = bundle
 
     def _fetch_datalist(self, request: dict[str, Any], datastore: Datastore) -> list[dict[str, Any]]:
-        names = self.bundle.predictor().class_names
-        items = [item for image_id in datastore.get_labeled_images() for item in _items(datastore, image_id, names)]
+        predictor = self.bundle.predictor()
+        names, empty = predictor.class_names, predictor.decode.empty_class
+        labelled = datastore.get_labeled_images()
+        items = [item for image_id in labelled for item in _items(datastore, image_id, names, empty)]
         if not items:
             raise InputError("datastore", "has no labelled image", "Submit labels before training")
         return items
@@ -58,7 +60,7 @@ class SliceTrainTask(BundleTrainTask):
         return overrides
 
 
-def _items(datastore: Datastore, image_id: str, names: list[str]) -> Iterator[dict[str, Any]]:
+def _items(datastore: Datastore, image_id: str, names: list[str], empty_class: str | None) -> Iterator[dict[str, Any]]:
     tag = DefaultLabelTag.FINAL
     image, label = datastore.get_image_uri(image_id), datastore.get_label_uri(image_id, tag)
     told = datastore.get_image_info(image_id).get("class") or datastore.get_label_info(image_id, tag).get("class")
@@ -71,4 +73,5 @@ def _items(datastore: Datastore, image_id: str, names: list[str]) -> Iterator[di
         return
     for index in range(count):
         marked = bool((read_slice(label, index) > 0).any())
-        yield {IMAGE: image, LABEL: label, SLICE: index, **(known if marked else {})}
+        fits = marked == (told != empty_class)
+        yield {IMAGE: image, LABEL: label, SLICE: index, **(known if fits else {})}

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from ignite.engine import Events
+from monai.handlers import CheckpointLoader
 
 from braintumor_ext.engines import TrainingFiles, WarmupCosineLR
 from braintumor_ext.engines.checkpointing import save_state
@@ -69,6 +70,18 @@ def test_the_settings_belong_to_the_model_by_its_hash(tmp_path):
     assert settings["sha256"] == hashlib.sha256((tmp_path / "model.pt").read_bytes()).hexdigest()
     assert settings["epoch"] == 2
     assert settings["class_names"] == CLASSES
+
+
+def test_weights_that_a_checkpoint_loader_gives_are_not_fetched_anew(tmp_path):
+    loader = CheckpointLoader(load_path=str(tmp_path / "earlier.pt"), load_dict={"model": Weigh()})
+    trainer = make_trainer([], 1)
+    schedule = WarmupCosineLR(trainer.optimizer, 1)
+    parts = (tmp_path, trainer.network, trainer.optimizer, schedule, make_evaluator([0.5]))
+    files = TrainingFiles(*parts, pretrained=str(tmp_path / "absent.pth"))
+    with pytest.raises(Exception, match=r"absent\.pth|encoder"):
+        files.begin(trainer)
+    assert files.begin(trainer, [loader])
+    assert files.settings["pretrained"] == str(tmp_path / "earlier.pt")
 
 
 def test_other_class_names_are_refused_and_another_image_size_is_told(tmp_path, caplog):

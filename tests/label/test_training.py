@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 
 from braintumor_ext.files import sha256_of
 from braintumor_ext.inference import Predictor
+from tests.bundle.workflows import read_table
 from tests.label.conftest import Server
 from tests.one_slice import shown_slice
 
@@ -22,7 +24,7 @@ def test_training_rewrites_the_model(
 ) -> None:
     server: Server = request.getfixturevalue(name)
     label, shown = tmp_path / "label.png", shown_slice()
-    Image.fromarray((shown > np.percentile(shown, 95)).astype(np.uint8)).save(label)
+    Image.fromarray((shown > 240).astype(np.uint8)).save(label)
     before = sha256_of(server.bundle / "models" / "model.pt")
     for image in ("labelled_1", "labelled_2"):
         saved = server.ask(f"/datastore/label?image={image}&tag=final", "PUT", label=label, params="{}")
@@ -36,6 +38,12 @@ def test_training_rewrites_the_model(
     assert after["calibrated"] is False  # the calibration was that of other weights
     expected = Predictor.from_bundle(server.bundle, device="cpu")(one_slice["png"])
     assert after["probabilities"] == pytest.approx(expected.probabilities, abs=1e-4)
+    (epoch,) = read_table(server.bundle / "eval" / "history.csv")
+    assert epoch["val_mean_dice"]
+    # The stock app hands over images and masks alone: no class is known, so there is none to measure.
+    assert ("val_accuracy" in epoch) == (name == "own")
+    told = json.loads((server.bundle / "models" / "training.json").read_text())
+    assert told["pretrained"].endswith("model.pt")  # it went on from the bundle's own weights
 
 
 def test_own_app_names_a_class_that_is_none(own: Server) -> None:
