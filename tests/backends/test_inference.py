@@ -65,6 +65,17 @@ def test_the_predictor_gives_the_eager_answers(name, slices, models):
         assert (answer.label, answer.flags, answer.calibrated) == (known.label, known.flags, True)
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_one_slice_has_one_answer_in_all_its_forms(name, one_slice, models):
+    known = Predictor.from_bundle(REPOSITORY, models / "model.pt", "cpu")(one_slice["png"])
+    found = Predictor.from_bundle(REPOSITORY, models / "model.pt", "cpu", backend=name)(list(one_slice.values()))
+    assert len(found) == 4
+    for answer in found:
+        assert answer.probabilities == pytest.approx(known.probabilities, abs=1e-4)
+        np.testing.assert_array_equal(answer.mask, known.mask)
+        assert answer.flags == known.flags
+
+
 @pytest.fixture(scope="module")
 def alone(models: Path, tmp_path_factory) -> Path:
     """A folder with exports and a calibration but no checkpoint and no settings."""
