@@ -34,7 +34,6 @@ NAME = "brain_tumor_mri_segmentation_classification"
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ("calibrate", "evaluate", "explain", "inference", "metadata", "multi_gpu_train", "train")
-OPTIONAL_CONFIGS = ("deploy",)
 SCRIPTS = ("__init__", "prepare_data", "export")
 
 
@@ -129,9 +128,9 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _write_configs(folder: Path, settings: Mapping[str, Any], measured: Mapping[str, Any] | None) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    names = [*CONFIGS, *(name for name in OPTIONAL_CONFIGS if (ROOT / "configs" / f"{name}.json").is_file())]
-    for name in names:
+    (folder / "baselines").mkdir(parents=True, exist_ok=True)
+    baselines = (f"baselines/{path.stem}" for path in sorted((ROOT / "configs" / "baselines").glob("*.json")))
+    for name in (*CONFIGS, *baselines):
         config = json.loads((ROOT / "configs" / f"{name}.json").read_text(encoding="utf-8"))
         put_settings(name, config, settings)
         if name == "metadata":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from braintumor_ext.errors import InputError
 from braintumor_ext.keys import CLASS, FEATURES, MASK
 from braintumor_ext.networks import BrainTumorNet
 
@@ -20,11 +21,16 @@ class HeadsAndFeatures(nn.Module):
     keeps.
 
     Args:
-        network: the network.
+        network: the network, with both heads.
+
+    Raises:
+        InputError: it has no segmentation.
     """
 
     def __init__(self, network: BrainTumorNet) -> None:
         super().__init__()
+        if network.decoder is None:
+            raise InputError("the network", "it has no segmentation to export", "Export one with both heads")
         self.encoder, self.classifier, self.decoder = network.encoder, network.classifier, network.decoder
         self.training = network.training
 

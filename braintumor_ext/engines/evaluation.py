@@ -20,7 +20,7 @@ from braintumor_ext.data.floors import floors_for
 from braintumor_ext.engines.run_context import run_context
 from braintumor_ext.inference import class_probabilities, mask_on_grid
 from braintumor_ext.inference.prediction_writer import batch_meta
-from braintumor_ext.keys import CLASS, FEATURES, GROUP, IMAGE, LABEL, SLICE, UNKNOWN
+from braintumor_ext.keys import CLASS, FEATURES, GROUP, IMAGE, LABEL, MASK, SLICE, UNKNOWN
 from braintumor_ext.metrics import SliceRecord, score_mask, write_evaluation
 from braintumor_ext.transforms import LoadImageSlice, ToBinaryMask
 
@@ -87,7 +87,8 @@ class EvaluationReport:
             meta = batch_meta(metas, position)
             index, item = self.items[str(meta["filename_or_obj"]), int(meta["slice_index"])]
             height, width = (int(v) for v in meta["slice_size"])
-            predicted = mask_on_grid(output, position, height, width).numpy()
+            # A network without a mask head is judged by its classes alone.
+            predicted = mask_on_grid(output, position, height, width).numpy() if MASK in output else None
             flags = ["upscaled"] if min(height, width) < self.image_size else []
             if self.calibration is not None:
                 flags += self.calibration.flags_for(shares.numpy(), features[position])
@@ -105,7 +106,7 @@ class EvaluationReport:
         known_spacing = (row_mm, col_mm) if math.isfinite(row_mm * col_mm) else None
         scores: dict[str, Any] = {}
         true_area = 0
-        if LABEL in item:
+        if LABEL in item and predicted is not None:
             true = ToBinaryMask()(LoadImageSlice()(item[LABEL], item.get(SLICE)))[0].bool().numpy()
             result = score_mask(predicted, true, known_spacing)
             true_area = int(true.sum())
@@ -115,11 +116,12 @@ class EvaluationReport:
             group=item.get(GROUP),
             true_class=int(item.get(CLASS, UNKNOWN)),
             probabilities=tuple(shares),
-            mask_known=LABEL in item,
+            mask_known=LABEL in item and predicted is not None,
             true_area_px=true_area,
-            pred_area_px=int(predicted.sum()),
+            pred_area_px=0 if predicted is None else int(predicted.sum()),
             spacing=known_spacing,
             flags=tuple(flags),
+            mask_predicted=predicted is not None,
             **scores,
         )
 

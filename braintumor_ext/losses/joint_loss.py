@@ -59,13 +59,15 @@ class JointLoss(nn.Module):
         return self.mask_loss(logits[known], target[known].to(logits.dtype))
 
     def forward(self, prediction: dict[str, Tensor], target: dict[str, Tensor]) -> Tensor:
-        """Return the loss, a scalar.
+        """Return the loss, a scalar; of a network without a mask head the class's loss alone, unweighted.
 
         Args:
-            prediction: the network's output, ``{"class": (B, K), "mask": (B, 1, H, W)}`` logits.
+            prediction: the network's output, ``{"class": (B, K), "mask": (B, 1, H, W)}`` logits; perhaps no ``mask``.
             target: ``{"class": (B,) indices, "label": (B, 1, H, W) in {0, 1}}``, -1 where unknown.
         """
-        with torch.autocast(prediction[MASK].device.type, enabled=False):  # sums over pixels overflow half precision
+        with torch.autocast(prediction[CLASS].device.type, enabled=False):  # sums over pixels overflow half precision
             class_loss = self.class_loss(prediction[CLASS].float(), target[CLASS])
+            if MASK not in prediction:
+                return class_loss
             mask_loss = self.segmentation_loss(prediction[MASK].float(), target[LABEL])
         return self.alpha * class_loss + (1 - self.alpha) * mask_loss

@@ -198,7 +198,7 @@ def _bin_table(bins: ReliabilityBins) -> list[dict[str, Any]]:
 def _tumour_slices(
     records: Sequence[SliceRecord], class_names: Sequence[str], empty_index: int | None, bootstrap: GroupBootstrap
 ) -> dict[str, Any]:
-    scored = np.array([record.mask_known and record.true_area_px > 0 for record in records])
+    scored = np.array([r.mask_known and r.mask_predicted and r.true_area_px > 0 for r in records])
     of_class = np.array([record.true_class for record in records])
     subsets = {name: scored & (of_class == i) for i, name in enumerate(class_names) if i != empty_index}
     return {
@@ -235,7 +235,7 @@ def _no_tumour_slices(
     """The share of the slices without tumour that have any predicted pixel, raw and gated by the predicted class."""
     if empty_index is None:
         return None
-    chosen = np.array([record.true_class == empty_index for record in records])
+    chosen = np.array([record.true_class == empty_index and record.mask_predicted for record in records])
     areas = {
         "raw": np.array([record.pred_area_px for record in records]),
         "gated": np.array([record.gated_area_px(empty_index) for record in records]),

@@ -60,7 +60,7 @@ class JointScore(Metric):
         prefix: what the names of the parts begin with.
         output_transform: takes ``engine.state.output`` to (prediction, target): ``{"class": (B, K), "mask":
             (B, 1, H, W)}`` logits and ``{"class": (B,), "label": (B, 1, H, W)}``, in which -1 means unknown. A part
-            that the target has no key for is unknown.
+            that one of them has no key for is unknown.
         device: where the counts are kept.
 
     Example:
@@ -102,7 +102,7 @@ class JointScore(Metric):
         prediction, target = output
         if CLASS in target:
             self._count_classes(_plain(prediction[CLASS]), _plain(target[CLASS]))
-        if LABEL in target:
+        if LABEL in target and MASK in prediction:
             self._count_masks(_plain(prediction[MASK]), _plain(target[LABEL]))
 
     def _count_classes(self, logits: torch.Tensor, classes: torch.Tensor) -> None:

@@ -34,6 +34,7 @@ class SliceRecord:
         hd95_unit: ``mm`` where the spacing is known, else ``px``.
         spacing: (row, column) in mm, None if unknown.
         flags: remarks on the input, such as ``upscaled``.
+        mask_predicted: whether the network gives masks at all; if not, none of the values on masks counts.
     """
 
     image: str
@@ -49,6 +50,7 @@ class SliceRecord:
     hd95_unit: str = "px"
     spacing: tuple[float, float] | None = None
     flags: tuple[str, ...] = ()
+    mask_predicted: bool = True
 
     @property
     def predicted_class(self) -> int:
@@ -83,8 +85,8 @@ class SliceRecord:
             "predicted_class": class_names[self.predicted_class],
             **{f"p_{name}": _number(p) for name, p in zip(class_names, self.probabilities, strict=True)},
             "true_area_px": str(self.true_area_px) if self.mask_known else "",
-            "pred_area_px": str(self.pred_area_px),
-            "gated_area_px": str(self.gated_area_px(empty_class)),
+            "pred_area_px": str(self.pred_area_px) if self.mask_predicted else "",
+            "gated_area_px": str(self.gated_area_px(empty_class)) if self.mask_predicted else "",
             "dice": _number(self.dice),
             "iou": _number(self.iou),
             "hd95": _number(self.hd95),
@@ -110,13 +112,14 @@ class SliceRecord:
             probabilities=tuple(float(row[f"p_{name}"]) for name in class_names),
             mask_known=row["true_area_px"] != "",
             true_area_px=int(row["true_area_px"] or 0),
-            pred_area_px=int(row["pred_area_px"]),
+            pred_area_px=int(row["pred_area_px"] or 0),
             dice=_value(row["dice"]),
             iou=_value(row["iou"]),
             hd95=_value(row["hd95"]),
             hd95_unit=row["hd95_unit"],
             spacing=spacing if np.isfinite(spacing).all() else None,
             flags=tuple(row["flags"].split(FLAG_SEPARATOR)) if row["flags"] else (),
+            mask_predicted=row["pred_area_px"] != "",
         )
 
 

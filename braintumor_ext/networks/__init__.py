@@ -1,5 +1,6 @@
 """The network, its parts, its views and its weights."""
 
+from braintumor_ext.networks.baselines import ClassifierBaseline, UNetBaseline
 from braintumor_ext.networks.brain_tumor_net import MINIMUM_SIZE, BrainTumorNet
 from braintumor_ext.networks.cbam import CBAM, BlendedAttention, ChannelAttention, SpatialAttention
 from braintumor_ext.networks.encoder import STAGE_CHANNELS, AttentionResNet50
@@ -18,9 +19,11 @@ __all__ = [
     "ChannelAttention",
     "ClassView",
     "ClassificationHead",
+    "ClassifierBaseline",
     "HeadView",
     "SegmentationDecoder",
     "SpatialAttention",
+    "UNetBaseline",
     "check_settings",
     "load_checkpoint",
     "load_encoder",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from braintumor_ext.flags import as_bool
 from braintumor_ext.networks.encoder import STAGE_CHANNELS, AttentionResNet50
 from braintumor_ext.networks.heads import ClassificationHead, SegmentationDecoder
 
@@ -25,6 +26,7 @@ class BrainTumorNet(nn.Module):
         hidden: units of the classification head's hidden layer.
         dropout: dropout of the classification head.
         pyramid_channels: channels of the feature pyramid.
+        segmentation: whether there is a decoder; without one the output has no ``mask``.
 
     Example::
 
@@ -44,11 +46,12 @@ class BrainTumorNet(nn.Module):
         hidden: int = 1024,
         dropout: float = 0.5,
         pyramid_channels: int = 256,
+        segmentation: bool | str = True,
     ) -> None:
         super().__init__()
         self.encoder = AttentionResNet50(in_channels, attention, reduction, kernel_size)
         self.classifier = ClassificationHead(STAGE_CHANNELS[-1], num_classes, hidden, dropout)
-        self.decoder = SegmentationDecoder(STAGE_CHANNELS, pyramid_channels)
+        self.decoder = SegmentationDecoder(STAGE_CHANNELS, pyramid_channels) if as_bool(segmentation) else None
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Return ``{"class": (B, K), "mask": (B, 1, H, W)}`` logits of images (B, in_channels, H, W).
@@ -57,6 +60,8 @@ class BrainTumorNet(nn.Module):
             ValueError: when H or W is below 32.
         """
         features = self._encode(x)
+        if self.decoder is None:
+            return {"class": self.classifier(features[3])}
         return {"class": self.classifier(features[3]), "mask": self.decoder(features, x.shape[2], x.shape[3])}
 
     def classify(self, x: Tensor) -> Tensor:

@@ -58,3 +58,10 @@ def test_a_table_of_other_classes_is_named_in_the_error(tmp_path: Path) -> None:
     write_records([FULL], path, CLASS_NAMES)
     with pytest.raises(InputError, match=r"per_image\.csv: not a table of the classes benign, malignant"):
         read_records(path, ("benign", "malignant"))
+
+
+def test_a_network_without_masks_leaves_their_areas_blank() -> None:
+    record = replace(BARE, mask_predicted=False)
+    row = record.to_row(CLASS_NAMES)
+    assert (row["pred_area_px"], row["gated_area_px"], row["dice"]) == ("", "", "")
+    assert SliceRecord.from_row(row, CLASS_NAMES).mask_predicted is False

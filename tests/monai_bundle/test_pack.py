@@ -75,7 +75,7 @@ def test_it_has_what_the_model_zoo_asks_for(packed_bundle):
     files = {path.relative_to(packed_bundle).as_posix() for path in packed_bundle.rglob("*") if path.is_file()}
     wanted = {"LICENSE", "docs/README.md", "models/model.pt", "models/training.json", "models/calibration.json"}
     wanted |= {f"configs/{name}.json" for name in ("metadata", "train", "evaluate", "inference", "multi_gpu_train")}
-    wanted |= {"configs/logging.conf", "scripts/prepare_data.py"}
+    wanted |= {"configs/logging.conf", "configs/baselines/unet.json", "scripts/prepare_data.py", "scripts/export.py"}
     assert wanted <= files
     own = {path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "braintumor_ext").rglob("*.py")}
     assert own <= files

@@ -1,0 +1,73 @@
+"""Networks that ours is compared with, of the same contract."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from monai.networks.nets import BasicUNet
+from torch import Tensor, nn
+from torchvision.models import efficientnet_b0, resnet50, vgg16
+
+from braintumor_ext.errors import InputError
+from braintumor_ext.networks.heads import ClassificationHead
+
+CLASSIFIERS: dict[str, Callable[..., nn.Module]] = {
+    "resnet50": resnet50,
+    "vgg16": vgg16,
+    "efficientnet_b0": efficientnet_b0,
+}
+"""torchvision's classifiers by name."""
+
+UNET_FEATURES = (64, 128, 256, 512, 1024, 64)
+"""Channels of the classic U-Net (Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597)."""
+
+
+class ClassifierBaseline(nn.Module):
+    """One of torchvision's classifiers, from random weights: a class, no mask.
+
+    Args:
+        name: ``resnet50``, ``vgg16`` or ``efficientnet_b0``.
+        in_channels: channels of the image; these networks take 3.
+        num_classes: number of classes K.
+
+    Raises:
+        InputError: there is no such classifier, or it cannot take so many channels.
+    """
+
+    def __init__(self, name: str, in_channels: int = 3, num_classes: int = 4) -> None:
+        super().__init__()
+        if name not in CLASSIFIERS:
+            raise InputError(f"baseline {name}", "there is no such classifier", f"Give one of {', '.join(CLASSIFIERS)}")
+        if in_channels != 3:
+            raise InputError(f"baseline {name}", f"it takes 3 channels, not {in_channels}", "Give --in_channels 3")
+        self.classifier = CLASSIFIERS[name](weights=None, num_classes=num_classes)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Return ``{"class": (B, K)}`` logits of images (B, 3, H, W)."""
+        return {"class": self.classifier(x)}
+
+
+class UNetBaseline(BasicUNet):
+    """MONAI's U-Net for the mask, with a classification head on its deepest features for the class.
+
+    Args:
+        in_channels: channels of the image.
+        num_classes: number of classes K.
+        hidden: units of the classification head's hidden layer.
+        dropout: dropout of the classification head.
+    """
+
+    def __init__(self, in_channels: int = 3, num_classes: int = 4, hidden: int = 1024, dropout: float = 0.5) -> None:
+        super().__init__(spatial_dims=2, in_channels=in_channels, out_channels=1, features=UNET_FEATURES)
+        self.classifier = ClassificationHead(UNET_FEATURES[4], num_classes, hidden, dropout)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Return ``{"class": (B, K), "mask": (B, 1, H, W)}`` logits of images (B, C, H, W)."""
+        level_0 = self.conv_0(x)
+        level_1 = self.down_1(level_0)
+        level_2 = self.down_2(level_1)
+        level_3 = self.down_3(level_2)
+        deepest = self.down_4(level_3)
+        up = self.upcat_2(self.upcat_3(self.upcat_4(deepest, level_3), level_2), level_1)
+        mask: Tensor = self.final_conv(self.upcat_1(up, level_0))
+        return {"class": self.classifier(deepest), "mask": mask}
