@@ -16,7 +16,7 @@ from braintumor_ext.data.classes import EMPTY_CLASS, display_name
 from braintumor_ext.dicom_output.algorithm import RESEARCH_ONLY, Algorithm
 from braintumor_ext.dicom_output.file import UTF8, names_unsaid
 from braintumor_ext.dicom_output.segmentation import checked_sources, chosen_frames, derived_series_number
-from braintumor_ext.dicom_output.sources import geometry_value
+from braintumor_ext.dicom_output.sources import geometry_value, is_multi_frame
 from braintumor_ext.inference.prediction import NOT_CALIBRATED, Prediction
 from braintumor_ext.inference.series_answer import SeriesAnswer, series_answer
 
@@ -82,7 +82,7 @@ def answer_report(
         observation_context=_observer(algorithm),
         procedure_reported=_BRAIN_MRI,
         imaging_measurements=groups,
-        referenced_images=headers,
+        referenced_images=headers if all(_fits_the_library(header) for header in headers) else None,
     )
     with names_unsaid():
         return hd.sr.ComprehensiveSR(
@@ -113,6 +113,15 @@ def probability_code(name: str) -> Code:
 def private_code(value: str, meaning: str) -> Code:
     """Return a code of this project's scheme: the value in capitals, words joined by underscores."""
     return Code(re.sub(r"[^A-Z0-9]+", "_", value.upper()), SCHEME, meaning[:64])
+
+
+def _fits_the_library(header: pydicom.Dataset) -> bool:
+    """Return whether highdicom can describe an image in the image library, which a report may do without.
+
+    It reads the geometry where an image of one frame has it, and takes no unknown thickness. The groups refer to the
+    images all the same.
+    """
+    return not is_multi_frame(header) and "Modality" in header and header.get("SliceThickness") is not None
 
 
 def _observer(algorithm: Algorithm) -> hd.sr.ObservationContext:

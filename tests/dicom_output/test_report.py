@@ -12,7 +12,7 @@ import pytest
 from braintumor_ext.data.classes import CLASS_NAMES
 from braintumor_ext.dicom_output import answer_report, tumour_segmentation, write_dicom
 from braintumor_ext.inference import Prediction
-from tests.dicom_output.test_segmentation import ALGORITHM, masks, series
+from tests.dicom_output.test_segmentation import ALGORITHM, masks, multi_frame, series
 from tests.one_slice import COLUMN_MM, ROW_MM
 
 SHARES = [[0.7, 0.1, 0.15, 0.05], [0.2, 0.6, 0.1, 0.1], [0.1, 0.1, 0.1, 0.7]]
@@ -118,3 +118,26 @@ def test_uncalibrated_probabilities_say_so(tmp_path):
 def test_as_many_answers_as_slices_are_needed(tmp_path):
     with pytest.raises(ValueError, match="1 answers do not fit 2 slices"):
         answer_report(series(tmp_path, 2), [prediction(SHARES[0], masks(1)[0])], algorithm=ALGORITHM)
+
+
+@pytest.mark.parametrize("keyword", ["SliceThickness", "Modality"])
+def test_an_image_that_tells_less_of_itself_is_reported_all_the_same(keyword, tmp_path):
+    sources = series(tmp_path, 2)
+    for source in sources:
+        if keyword in source:
+            del source[keyword]
+    answers = [prediction(SHARES[0], mask) for mask in masks(2)]
+    write_dicom(answer_report(sources, answers, algorithm=ALGORITHM), tmp_path / "sr.dcm")
+    found = hd.sr.srread(tmp_path / "sr.dcm").content.get_image_measurement_groups()
+    referred = [image.referenced_sop_instance_uid for group in found for image in group.source_images]
+    assert referred == [source.SOPInstanceUID for source in sources]
+
+
+def test_a_multi_frame_image_is_referred_to_by_its_frames(tmp_path):
+    source = multi_frame(4)
+    answers = [prediction(SHARES[0], mask) for mask in masks(2)]
+    write_dicom(answer_report([source], answers, algorithm=ALGORITHM, frames=[3, 1]), tmp_path / "sr.dcm")
+    found = hd.sr.srread(tmp_path / "sr.dcm").content.get_image_measurement_groups()
+    images = [image for group in found for image in group.source_images]
+    assert [image.referenced_frame_numbers for image in images] == [[4], [2]]
+    assert {image.referenced_sop_instance_uid for image in images} == {source.SOPInstanceUID}

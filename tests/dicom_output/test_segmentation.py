@@ -8,6 +8,7 @@ import highdicom as hd
 import numpy as np
 import pydicom
 import pytest
+from pydicom.uid import EnhancedMRImageStorage, generate_uid
 
 from braintumor_ext.dicom_output import Algorithm, tumour_segmentation, write_dicom
 from braintumor_ext.dicom_output.sources import split_series
@@ -27,6 +28,27 @@ def masks(count: int) -> np.ndarray:
 
 def series(folder: Path, count: int, **tags: object) -> list[pydicom.Dataset]:
     return [pydicom.dcmread(path) for path in write_series(folder, [shown_slice()] * count, **tags)]
+
+
+def multi_frame(count: int, repeated: bool = True) -> pydicom.Dataset:
+    """The header of an Enhanced MR image whose frames are stacked downwards; repeated: each tells all geometry."""
+    source = pydicom.Dataset()
+    source.SOPClassUID, source.SOPInstanceUID = EnhancedMRImageStorage, generate_uid()
+    source.StudyInstanceUID, source.SeriesInstanceUID = generate_uid(), generate_uid()
+    source.FrameOfReferenceUID, source.Modality = generate_uid(), "MR"
+    source.Rows, source.Columns, source.NumberOfFrames = HEIGHT, WIDTH, count
+    orientation, measures = pydicom.Dataset(), pydicom.Dataset()
+    orientation.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    measures.PixelSpacing, measures.SliceThickness = [ROW_MM, COLUMN_MM], 4
+    shared, frames = pydicom.Dataset(), [pydicom.Dataset() for _ in range(count)]
+    for index, frame in enumerate(frames):
+        position = pydicom.Dataset()
+        position.ImagePositionPatient = [-10, -20, -4 * index]
+        frame.PlanePositionSequence = [position]
+    for groups in frames if repeated else [shared]:
+        groups.PlaneOrientationSequence, groups.PixelMeasuresSequence = [orientation], [measures]
+    source.SharedFunctionalGroupsSequence, source.PerFrameFunctionalGroupsSequence = [shared], frames
+    return source
 
 
 def read_back(segmentation: pydicom.Dataset, folder: Path) -> pydicom.Dataset:
@@ -112,6 +134,22 @@ def test_sources_that_are_no_one_volume_are_refused_and_told_apart(tmp_path):
     with pytest.raises(InputError, match="lies at the place of"):
         tumour_segmentation(sources, masks(3), algorithm=ALGORITHM)
     assert sorted(map(sorted, split_series(sources))) == [[0, 1], [2]]
+
+
+@pytest.mark.parametrize("repeated", [True, False])
+@pytest.mark.parametrize("frames", [None, [3, 1], [2]])
+def test_masks_lie_on_the_frames_of_a_multi_frame_image(frames, repeated, tmp_path):
+    source, order = multi_frame(4, repeated), frames or [0, 1, 2, 3]
+    wanted = masks(len(order))
+    seg = read_back(tumour_segmentation([source], wanted, algorithm=ALGORITHM, frames=frames), tmp_path)
+    pixels = seg.pixel_array.reshape(-1, HEIGHT, WIDTH)
+    assert len(pixels) == len(order)
+    for frame, groups in zip(pixels, seg.PerFrameFunctionalGroupsSequence, strict=True):
+        index = groups.DerivationImageSequence[0].SourceImageSequence[0].ReferencedFrameNumber - 1
+        assert np.array_equal(frame > 0, wanted[order.index(index)])
+        assert groups.PlanePositionSequence[0].ImagePositionPatient == [-10, -20, -4 * index]
+    spacing = seg.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing
+    assert [float(v) for v in spacing] == [ROW_MM, COLUMN_MM]
 
 
 def test_masks_of_another_size_are_refused(tmp_path):
