@@ -124,7 +124,7 @@ def _serve(command: list[str], port: int, bundle: Path, studies: Path, log: Path
 @pytest.fixture(scope="session", autouse=True)
 def _environment() -> None:
     if not PYTHON.is_file():
-        pytest.skip("no MONAI Label environment: make test-label makes it")
+        pytest.fail("no MONAI Label environment: make test-label makes it")
 
 
 def _place(root: Path, packed_bundle: Path, one_slice: dict[str, Path]) -> tuple[Path, Path]:
