@@ -114,11 +114,8 @@ def floors_for(
         ``{"nearest_neighbour": {"accuracy", "n", "n_left_out"}, "file_properties": {...}}``; empty where one side has
         no readable image of a known class.
     """
-    listed = read_items_csv(dataset_dir)
     sides = [[item for item in side if item.get(CLASS, UNKNOWN) != UNKNOWN] for side in (training, test)]
-    tasks = [(item, listed) for side in sides for item in side]
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        read = iter(list(tqdm(pool.map(_measure, tasks), "floors", len(tasks), unit="slice", leave=False)))
+    read = iter(measure_items(dataset_dir, [item for side in sides for item in side]))
     measured = [[(int(item[CLASS]), next(read)) for item in side] for side in sides]
     known = [[(index, found) for index, found in side if found is not None] for side in measured]
     if not known[0] or not known[1]:
@@ -131,6 +128,21 @@ def floors_for(
         file_property_floor(files[0], classes[0], files[1], classes[1]),
         left_out=len(measured[1]) - len(known[1]),
     )
+
+
+def measure_items(
+    dataset_dir: str | os.PathLike[str], items: Sequence[Mapping[str, Any]]
+) -> list[tuple[np.ndarray, FileProperties] | None]:
+    """Return each item's thumbnail (48, 48) and source file's properties; None for one that cannot be read.
+
+    Args:
+        dataset_dir: the folder of the datalist and of ``items.csv``.
+        items: of a loaded datalist.
+    """
+    listed = read_items_csv(dataset_dir)
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+        read = pool.map(_measure, [(item, listed) for item in items])
+        return list(tqdm(read, "floors", len(items), unit="slice", leave=False))
 
 
 def _measure(

@@ -12,6 +12,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
+
 SECTIONS: tuple[str, str, str] = ("training", "validation", "test")
 """The sections of a datalist."""
 
@@ -186,6 +189,25 @@ def _choose(
                 return section
             ticket -= count
     return min(allowed, key=lambda s: (sum((free[n][s] - c) ** 2 - free[n][s] ** 2 for n, c in members.items()), s))
+
+
+def grouped_folds(items: Sequence[SplitItem], folds: int, seed: int = 0) -> list[set[str]]:
+    """Divide into the test sets of a cross-validation: no group is divided, class shares are as even as groups allow.
+
+    By scikit-learn's ``StratifiedGroupKFold``.
+
+    Args:
+        items: the images; a group may hold several classes.
+        folds: K, at least 2.
+        seed: the division's seed.
+
+    Returns:
+        The keys of each fold's test set; each key stands in one.
+    """
+    ordered = sorted(items, key=lambda item: item.key)
+    classes, groups = (np.array([getattr(item, name) for item in ordered]) for name in ("class_name", "group"))
+    divider = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    return [{ordered[i].key for i in test} for _, test in divider.split(ordered, classes, groups)]
 
 
 def external_split(items: Sequence[SplitItem]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from braintumor_ext.engines.history import TrainingHistory
 from braintumor_ext.engines.lr_schedule import WarmupCosineLR, warmup_length
 from braintumor_ext.engines.precision import MixedPrecisionInferer, mixed_precision_supported
 from braintumor_ext.engines.prepare_batch import prepare_slices
+from braintumor_ext.engines.progressive_size import ProgressiveSize
 from braintumor_ext.engines.reproducibility import SeedEachEpoch
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "EvaluationReport",
     "GradientClipping",
     "MixedPrecisionInferer",
+    "ProgressiveSize",
     "SeedEachEpoch",
     "TrainingFiles",
     "TrainingHistory",

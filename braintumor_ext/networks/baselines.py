@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from monai.networks.nets import BasicUNet
 from torch import Tensor, nn
-from torchvision.models import efficientnet_b0, resnet50, vgg16
+from torchvision.models import (
+    EfficientNet_B0_Weights,
+    ResNet50_Weights,
+    VGG16_Weights,
+    WeightsEnum,
+    efficientnet_b0,
+    resnet50,
+    vgg16,
+)
 
 from braintumor_ext.errors import InputError
 from braintumor_ext.networks.heads import ClassificationHead
@@ -18,12 +26,21 @@ CLASSIFIERS: dict[str, Callable[..., nn.Module]] = {
 }
 """torchvision's classifiers by name."""
 
+IMAGENET: dict[str, tuple[WeightsEnum, str]] = {
+    "resnet50": (ResNet50_Weights.IMAGENET1K_V2, "fc."),
+    "vgg16": (VGG16_Weights.IMAGENET1K_V1, "classifier.6."),
+    "efficientnet_b0": (EfficientNet_B0_Weights.IMAGENET1K_V1, "classifier.1."),
+}
+"""Their ImageNet weights, and how the keys of the layer begin that gives ImageNet's 1000 classes."""
+
 UNET_FEATURES = (64, 128, 256, 512, 1024, 64)
 """Channels of the classic U-Net (Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597)."""
 
 
 class ClassifierBaseline(nn.Module):
-    """One of torchvision's classifiers, from random weights: a class, no mask.
+    """One of torchvision's classifiers: a class, no mask.
+
+    It begins with random weights; :func:`~braintumor_ext.networks.load_pretrained` adds ImageNet's.
 
     Args:
         name: ``resnet50``, ``vgg16`` or ``efficientnet_b0``.
@@ -40,7 +57,22 @@ class ClassifierBaseline(nn.Module):
             raise InputError(f"baseline {name}", "there is no such classifier", f"Give one of {', '.join(CLASSIFIERS)}")
         if in_channels != 3:
             raise InputError(f"baseline {name}", f"it takes 3 channels, not {in_channels}", "Give --in_channels 3")
+        self.name = name
         self.classifier = CLASSIFIERS[name](weights=None, num_classes=num_classes)
+
+    def load_backbone(self, state: Mapping[str, Tensor]) -> None:
+        """Load torchvision's state dict of this classifier, strictly but for its last layer.
+
+        Raises:
+            ValueError: when keys are missing, unexpected or of another shape.
+        """
+        last = IMAGENET[self.name][1]
+        own = {key: value for key, value in self.classifier.state_dict().items() if key.startswith(last)}
+        try:
+            self.classifier.load_state_dict({k: v for k, v in state.items() if not k.startswith(last)} | own)
+        except RuntimeError as error:
+            problem = str(error).partition("\n")[2].strip()[:300]
+            raise ValueError(f"not a {self.name} state dict with torchvision's keys: {problem}") from error
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Return ``{"class": (B, K)}`` logits of images (B, 3, H, W)."""

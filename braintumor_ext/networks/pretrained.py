@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import ResNet50_Weights
+from torchvision.models import ResNet50_Weights, WeightsEnum
 
 from braintumor_ext.errors import InputError
+from braintumor_ext.networks.baselines import IMAGENET, ClassifierBaseline
 from braintumor_ext.networks.encoder import AttentionResNet50
 from braintumor_ext.networks.settings import check_settings
 
@@ -61,30 +63,29 @@ def load_encoder(encoder: AttentionResNet50, state: Mapping[str, Tensor]) -> Non
 
 
 def load_pretrained(network: nn.Module, pretrained: bool | str | PathLike[str]) -> None:
-    """Apply pretrained weights to a new network's encoder (``network.encoder``), in place.
+    """Apply pretrained weights to a new network, in place.
 
     Args:
-        network: a network with an ``encoder`` of type :class:`AttentionResNet50`.
-        pretrained: ``True`` for torchvision's IMAGENET1K_V2 (downloaded once and cached by torch), the path of a
-            torchvision-shaped ResNet50 state dict, or ``False`` for none.
+        network: with an ``encoder`` of type :class:`AttentionResNet50`, or a :class:`ClassifierBaseline`, which takes
+            the weights of its own kind. There are none for another network.
+        pretrained: ``True`` for torchvision's ImageNet weights (downloaded once and cached by torch), the path of a
+            torchvision-shaped state dict, or ``False`` for none.
 
     Raises:
-        InputError: when the download fails, or the file is missing or no such state dict.
+        InputError: when the download fails, the file is missing or no such state dict, or there are no such weights.
     """
     if pretrained is False or pretrained in ("", "false", "False", None):
         logger.info("Encoder: random initial weights (pretrained is false).")
         return
-    encoder = network.encoder
-    assert isinstance(encoder, AttentionResNet50)
+    kind, weights, load = _weights_for(network)
     if pretrained is True or pretrained in ("true", "True"):
-        weights = ResNet50_Weights.IMAGENET1K_V2
         try:
             state = weights.get_state_dict(progress=True, check_hash=True)
         except OSError as error:
             raise InputError(
                 weights.url,
                 f"the ImageNet weights could not be downloaded ({error})",
-                "Give --pretrained PATH of a ResNet50 state dict with torchvision's keys (the file of that address, "
+                f"Give --pretrained PATH of a {kind} state dict with torchvision's keys (the file of that address, "
                 "fetched elsewhere), or --pretrained false to train from random weights",
             ) from error
         source = f"torchvision {weights}"
@@ -92,10 +93,21 @@ def load_pretrained(network: nn.Module, pretrained: bool | str | PathLike[str]) 
         source = str(pretrained)
         state = read_state_dict(source)
     try:
-        load_encoder(encoder, state)
+        load(state)
     except ValueError as error:
-        raise InputError(source, str(error), "Give the file that torchvision publishes for resnet50") from error
+        raise InputError(source, str(error), f"Give the file that torchvision publishes for {kind}") from error
     logger.info("Encoder: pretrained weights from %s.", source)
+
+
+def _weights_for(network: nn.Module) -> tuple[str, WeightsEnum, Callable[[Mapping[str, Tensor]], None]]:
+    """Return the kind of a network's backbone, its ImageNet weights and what loads them."""
+    if isinstance(network, ClassifierBaseline):
+        return network.name, IMAGENET[network.name][0], network.load_backbone
+    encoder = getattr(network, "encoder", None)
+    if isinstance(encoder, AttentionResNet50):
+        return "ResNet50", ResNet50_Weights.IMAGENET1K_V2, partial(load_encoder, encoder)
+    problem = f"there are no ImageNet weights for a {type(network).__name__}"
+    raise InputError("pretrained", problem, "Give --pretrained false to train from random weights")
 
 
 def read_state_dict(path: str | PathLike[str]) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ import torch
 from monai.networks.nets import BasicUNet
 
 from braintumor_ext.errors import InputError
-from braintumor_ext.networks import BrainTumorNet, ClassifierBaseline, UNetBaseline
+from braintumor_ext.networks import BrainTumorNet, ClassifierBaseline, UNetBaseline, load_pretrained
 from braintumor_ext.networks.baselines import CLASSIFIERS
 
 
@@ -58,3 +58,26 @@ def test_what_does_not_exist_is_refused_with_what_does():
         ClassifierBaseline("resnet51")
     with pytest.raises(InputError, match=r"it takes 3 channels, not 1"):
         ClassifierBaseline("vgg16", in_channels=1)
+
+
+@pytest.mark.parametrize("name", ["resnet50", "efficientnet_b0"])
+def test_a_classifier_takes_the_weights_of_its_own_kind_but_for_the_last_layer(name, tmp_path):
+    published = CLASSIFIERS[name](weights=None)  # 1000 classes, as torchvision's files
+    torch.save(published.state_dict(), tmp_path / "weights.pth")
+    network = ClassifierBaseline(name)
+    load_pretrained(network, str(tmp_path / "weights.pth"))
+    own, given = network.classifier.state_dict(), published.state_dict()
+    same = {key for key in own if own[key].shape == given[key].shape and torch.equal(own[key], given[key])}
+    last = "fc." if name == "resnet50" else "classifier.1."
+    assert {key for key in own if key not in same} == {f"{last}weight", f"{last}bias"}
+
+
+def test_weights_of_another_kind_are_refused(tmp_path):
+    torch.save(CLASSIFIERS["resnet50"](weights=None).state_dict(), tmp_path / "weights.pth")
+    with pytest.raises(InputError, match=r"not a efficientnet_b0 state dict.*Give the file that torchvision publishes"):
+        load_pretrained(ClassifierBaseline("efficientnet_b0"), str(tmp_path / "weights.pth"))
+
+
+def test_a_network_without_published_weights_says_to_start_from_random_ones():
+    with pytest.raises(InputError, match=r"no ImageNet weights for a UNetBaseline.*--pretrained false"):
+        load_pretrained(UNetBaseline(), True)

@@ -1,0 +1,86 @@
+"""A comparison's outcome so far, from the files of its runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from braintumor_ext.comparison.comparison import Comparison
+from braintumor_ext.comparison.floor_runs import floor_runs, measure_slices
+from braintumor_ext.comparison.model_runs import ModelRuns, Run
+from braintumor_ext.comparison.run_plan import RunPlan
+from braintumor_ext.comparison.splits import Split
+from braintumor_ext.comparison.summary import summarise_protocol
+from braintumor_ext.engines.run_context import run_context
+from braintumor_ext.metrics import read_records
+
+GROUPING = "patient-grouped where the data name the patient, near-duplicate-grouped else"
+
+
+class ComparisonResult:
+    """Reads what runs have left and summarises it; the floors are measured once.
+
+    Args:
+        comparison: what is compared.
+        splits: its splits.
+        milliseconds: each model's time for one image.
+        context: what else the report says of the comparison.
+        n_draws: draws of the bootstraps.
+    """
+
+    def __init__(
+        self,
+        comparison: Comparison,
+        splits: Mapping[str, Sequence[Split]],
+        milliseconds: Mapping[str, float] | None = None,
+        context: Mapping[str, Any] | None = None,
+        n_draws: int = 2000,
+    ) -> None:
+        self.comparison, self.splits = comparison, splits
+        self.milliseconds, self.context, self.n_draws = dict(milliseconds or {}), dict(context or {}), n_draws
+        self.plans = comparison.plans(splits)
+        found = measure_slices(comparison.items, comparison.dataset_dir)
+        place, section, count = comparison.dataset_dir, comparison.section, len(comparison.class_names)
+        self.floors = {protocol: floor_runs(part, found, place, section, count) for protocol, part in splits.items()}
+
+    def summarise(self) -> dict[str, Any]:
+        """Return what ``comparison.json`` holds."""
+        asked = self.comparison
+        return {
+            "title": f"Comparison of models on {asked.dataset_dir.resolve().name}",
+            "context": {
+                "section": asked.section,
+                "folds": asked.folds,
+                "seeds": list(asked.seeds),
+                **asked.settings,
+                **self.context,
+                **run_context({}),
+            },
+            "class_names": list(asked.class_names),
+            "empty_class": asked.empty_class,
+            "protocols": {protocol: self._protocol(protocol) for protocol in self.splits},
+        }
+
+    def _protocol(self, protocol: str) -> dict[str, Any]:
+        asked = self.comparison
+        trained = [self._model_runs(protocol, model.name) for model in asked.models]
+        models = [*trained, *self.floors[protocol]]
+        summary = summarise_protocol(protocol, models, asked.class_names, asked.empty_class, self.n_draws)
+        for row in summary["rows"]:
+            if row["cost"] is not None:
+                row["cost"]["milliseconds_per_image"] = self.milliseconds.get(row["model"])
+        extra = {"grouping": GROUPING} if protocol == "grouped" else {}
+        return {**summary, **extra, "splits": [split.describe() for split in self.splits[protocol]]}
+
+    def _model_runs(self, protocol: str, name: str) -> ModelRuns:
+        plans = [plan for plan in self.plans if plan.model.name == name and plan.split.protocol == protocol]
+        runs = [self._run(plan) for plan in plans if self.comparison.is_finished(plan)]
+        return ModelRuns(name, plans[0].model.title, "network", len(plans), runs)
+
+    def _run(self, plan: RunPlan) -> Run:
+        names, section = self.comparison.class_names, self.comparison.section
+        done = plan.finished()
+        assert done is not None
+        validation = read_records(plan.records_of("validation"), names) if section != "validation" else None
+        records = read_records(plan.records_of(section), names)
+        return Run(plan.split.name, plan.split.seed, plan.split.fold, records, validation, done["cost"])

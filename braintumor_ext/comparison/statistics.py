@@ -1,0 +1,195 @@
+"""How sure a difference between two models is, and statistics of answers that come in groups and from several runs."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.stats import binomtest
+
+from braintumor_ext.calibration.temperature import fit_temperature, scaled_probabilities
+from braintumor_ext.keys import UNKNOWN
+from braintumor_ext.metrics.bootstrap import GroupBootstrap, group_bootstrap
+from braintumor_ext.metrics.classification import confusion_matrix, rates
+from braintumor_ext.metrics.evaluation_summary import Estimate
+from braintumor_ext.metrics.records import SliceRecord
+
+SMALLEST = float(np.finfo(np.float32).tiny)
+"""What a probability of 0 counts as where its logarithm is needed: networks answer in single precision."""
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """A difference of two models on the same slices.
+
+    Args:
+        n: the slices that count.
+        value: a - b; None where undefined.
+        ci95: the 95% interval; None where fewer than two groups count.
+        p: two-sided, of no difference; None where there is no interval.
+    """
+
+    n: int
+    value: float | None
+    ci95: list[float] | None
+    p: float | None
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Adjust p values so that the chance of any false claim among them stays below the level (Holm 1979).
+
+    https://www.jstor.org/stable/4615733. The i-th smallest of m is multiplied by m - i + 1, is at least the one before
+    it and at most 1.
+
+    Args:
+        p_values: in [0, 1]; None or NaN where a comparison has none, which does not count among the m.
+
+    Returns:
+        The adjusted values in the same order; None where there was none.
+    """
+    adjusted: list[float | None] = [None] * len(p_values)
+    known = [(p, index) for index, p in enumerate(p_values) if p is not None and not np.isnan(p)]
+    largest = 0.0
+    for rank, (p, index) in enumerate(sorted(known)):
+        largest = max(largest, min((len(known) - rank) * p, 1.0))
+        adjusted[index] = largest
+    return adjusted
+
+
+def mcnemar_exact(right_a: np.ndarray, right_b: np.ndarray) -> float:
+    """Return the two-sided exact p of McNemar's test that two models are right equally often.
+
+    McNemar 1947, https://doi.org/10.1007/BF02295996: of the slices that one of the two alone gets right, each is as
+    likely to have it right. It takes slices as independent.
+
+    Args:
+        right_a: (N,) whether the first model is right.
+        right_b: (N,) whether the second is.
+    """
+    a, b = np.asarray(right_a, dtype=bool), np.asarray(right_b, dtype=bool)
+    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
+    return float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
+
+
+def paired_differences(
+    true: np.ndarray,
+    predicted: tuple[np.ndarray, np.ndarray],
+    dice: tuple[np.ndarray, np.ndarray],
+    groups: Sequence[str | None],
+    num_classes: int,
+    n_draws: int = 2000,
+    seed: int = 0,
+) -> dict[str, PairedDifference]:
+    """Return the differences of two models' accuracy, macro F1 and mean Dice, by paired bootstrap over groups.
+
+    Every draw takes the same groups for both models, so that what makes a group hard for both cancels out. The interval
+    is the percentile interval; p is of :func:`two_sided_p`.
+
+    Args:
+        true: (N,) class indices; slices of unknown class (-1) count for Dice alone.
+        predicted: both models' (N,) class indices.
+        dice: both models' (N,) Dice; NaN where undefined, and then the slice does not count.
+        groups: each slice's group; a slice whose group is None is a group by itself.
+        num_classes: K.
+        n_draws: draws of the bootstrap.
+        seed: the draws' seed.
+
+    Returns:
+        ``accuracy``, ``macro_f1`` and ``dice``.
+    """
+    if len(true) == 0:
+        return {name: PairedDifference(0, None, None, None) for name in ("accuracy", "macro_f1", "dice")}
+    bootstrap = GroupBootstrap(groups, n_draws, seed)
+    known = true != UNKNOWN
+    points, draws = [], []
+    for answers in predicted:
+        cells = np.where(known, true, 0) * num_classes + answers
+        drawn = bootstrap.sums(np.eye(num_classes**2)[cells] * known[:, None])
+        draws.append(rates(drawn.reshape(-1, num_classes, num_classes)))
+        points.append(rates(confusion_matrix(true[known], answers[known], num_classes)))
+    found = {
+        name: _tested(float(points[0][name] - points[1][name]), draws[0][name] - draws[1][name], known, bootstrap)
+        for name in ("accuracy", "macro_f1")
+    }
+    gains = dice[0] - dice[1]
+    scored = ~np.isnan(gains)
+    mean = float(gains[scored].mean()) if scored.any() else float("nan")
+    return {**found, "dice": _tested(mean, bootstrap.means(gains), scored, bootstrap)}
+
+
+def _tested(value: float, draws: np.ndarray, counts: np.ndarray, bootstrap: GroupBootstrap) -> PairedDifference:
+    n = int(counts.sum())
+    if n == 0:
+        return PairedDifference(0, None, None, None)
+    if len(np.unique(bootstrap.group_index[counts])) < 2:  # all draws agree, which says nothing of other groups
+        return PairedDifference(n, value, None, None)
+    return PairedDifference(n, value, [float(end) for end in bootstrap.interval(draws)], two_sided_p(draws))
+
+
+def two_sided_p(draws: np.ndarray) -> float:
+    """Return the two-sided p of no difference from a bootstrap's draws of the difference, in (0, 1].
+
+    Twice the share of draws at or beyond 0 on the rarer side, with one added to their count and to the number of draws,
+    so that it is never 0 (Davison and Hinkley 1997, section 4.2).
+
+    Args:
+        draws: (D,); NaN where undefined, which is left out.
+    """
+    defined = draws[~np.isnan(draws)]
+    # Sums in another order differ in their last digits: a difference that small is none.
+    below, above = int((defined <= 1e-12).sum()), int((defined >= -1e-12).sum())
+    return min(2 * (min(below, above) + 1) / (len(defined) + 1), 1.0)
+
+
+def group_weighted_mean(
+    values: np.ndarray, groups: Sequence[str | None], n_draws: int = 2000, seed: int = 0
+) -> Estimate:
+    """Return the mean over groups of each group's mean, with its 95% interval by bootstrap over groups.
+
+    Args:
+        values: (N,) one for each slice; NaN where undefined. A group without a defined value does not count.
+        groups: each slice's group; a slice whose group is None is a group by itself.
+        n_draws: draws of the bootstrap.
+        seed: the draws' seed.
+    """
+    members: dict[Hashable, list[float]] = {}
+    for index, (value, group) in enumerate(zip(values, groups, strict=True)):
+        if not np.isnan(value):
+            members.setdefault(index if group is None else group, []).append(float(value))
+    if not members:
+        return {"value": None, "ci95": None}
+    means = np.array([np.mean(of_group) for of_group in members.values()])
+    ends = group_bootstrap([None] * len(means), means, n_draws, seed)
+    return {"value": float(means.mean()), "ci95": list(ends) if np.isfinite(ends).all() else None}
+
+
+def temperature_of(validation_records: Sequence[SliceRecord]) -> float:
+    """Return the temperature that makes a model's probabilities on its validation slices likeliest (Guo et al. 2017).
+
+    Args:
+        validation_records: answers on slices that the model was not trained on and is not judged by.
+
+    Raises:
+        ValueError: no slice's class is known.
+    """
+    return fit_temperature(_logits(validation_records), [record.true_class for record in validation_records])
+
+
+def with_temperature(records: Sequence[SliceRecord], temperature: float) -> list[SliceRecord]:
+    """Return the answers with the probabilities softmax(log(p) / T); the predicted class stays.
+
+    Args:
+        records: a model's answers.
+        temperature: T > 0.
+    """
+    if not records:
+        return []
+    scaled = scaled_probabilities(_logits(records), temperature)
+    return [replace(record, probabilities=tuple(p.tolist())) for record, p in zip(records, scaled, strict=True)]
+
+
+def _logits(records: Sequence[SliceRecord]) -> np.ndarray:
+    """Return (N, K) log-probabilities: logits up to a constant of each slice, which no softmax depends on."""
+    probabilities = np.array([record.probabilities for record in records], dtype=float)
+    return np.log(np.clip(probabilities, SMALLEST, None))

@@ -1,0 +1,81 @@
+"""Progressive resizing: a training whose first epochs see smaller images, and so cost less."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from braintumor_ext.engines.prepare_batch import prepare_slices
+from braintumor_ext.keys import LABEL
+from braintumor_ext.networks import MINIMUM_SIZE
+
+
+def size_at(epoch: int, max_epochs: int, image_size: int, stages: Sequence[Sequence[float]]) -> int:
+    """Return the size in pixels that an epoch is trained at: a multiple of 32, or the full size.
+
+    Args:
+        epoch: from 1.
+        max_epochs: the training's length.
+        image_size: the full size, which every epoch after the last stage has.
+        stages: (end, share) pairs in rising order: until that share of the epochs, that share of the size.
+    """
+    for end, share in stages:
+        if epoch <= round(end * max_epochs):
+            return min(max(round(image_size * share / MINIMUM_SIZE), 1) * MINIMUM_SIZE, image_size)
+    return image_size
+
+
+class ProgressiveSize:
+    """Shrink the training's batches, stage by stage less: ``prepare`` is a trainer's ``prepare_batch``.
+
+    A convolution's cost goes with the area: half the size is a quarter of the time. What is learnt at a small size
+    carries over, since the network is fully convolutional up to its pooling (Howard et al. 2018,
+    https://www.fast.ai/posts/2018-08-10-fastai-diu-imagenet.html; Touvron et al. 2019, https://arxiv.org/abs/1906.06423).
+    Validation always sees the full size.
+
+    Args:
+        max_epochs: the training's length.
+        stages: (end, share) pairs in rising order: until that share of the epochs, batches have that share of their
+            size, rounded to a multiple of 32.
+
+    Raises:
+        ValueError: when the stages are not in rising order or a share is not in (0, 1].
+    """
+
+    def __init__(self, max_epochs: int, stages: Sequence[Sequence[float]] = ((0.6, 0.5), (0.85, 0.75))) -> None:
+        ends = [end for end, _ in stages]
+        if ends != sorted(set(ends)) or not all(0 < value <= 1 for stage in stages for value in stage):
+            raise ValueError(f"stages must be (end, share) pairs in (0, 1] with rising ends, got {list(stages)}.")
+        self.max_epochs, self.stages = max_epochs, [tuple(stage) for stage in stages]
+        self.epoch = max_epochs
+
+    def attach(self, engine: Engine) -> None:
+        """Follow the trainer's epochs; until then, batches keep their size."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self._follow)
+
+    def _follow(self, engine: Engine) -> None:
+        self.epoch = engine.state.epoch
+
+    def prepare(
+        self,
+        batch: Mapping[str, Any],
+        device: str | torch.device | None = None,
+        non_blocking: bool = False,
+        **kwargs: Any,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return what :func:`~braintumor_ext.engines.prepare_slices` returns, at the epoch's size.
+
+        Images are averaged down (bilinear, antialiased), masks take the nearest pixel.
+        """
+        image, target = prepare_slices(batch, device, non_blocking, **kwargs)
+        size = size_at(self.epoch, self.max_epochs, image.shape[-1], self.stages)
+        if size == image.shape[-1]:
+            return image, target
+        small = interpolate(image, size=(size, size), mode="bilinear", antialias=True)
+        label = interpolate(target[LABEL].float(), size=(size, size), mode="nearest-exact").to(target[LABEL].dtype)
+        return small.contiguous(memory_format=torch.channels_last), {**target, LABEL: label}

@@ -1,0 +1,122 @@
+"""``python -m scripts.compare``: real trainings on phantoms, resumed, and its refusals."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+
+import filelock
+import numpy as np
+import pytest
+import sklearn.metrics
+
+from braintumor_ext.metrics import read_records
+from scripts.compare import main
+from tests.conftest import REPOSITORY
+
+NAMES = ["glioma", "meningioma", "pituitary", "no_tumor"]
+
+
+def compare(phantoms, output, *arguments):
+    command = [sys.executable, "-W", "ignore", "-m", "scripts.compare", "--quick", "--num_workers", "0"]
+    command += ["--dataset_dir", str(phantoms), "--output", str(output), *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def compared(phantoms, tmp_path_factory):
+    """Two folds of ours, then both of a baseline added: the folder and what both calls printed."""
+    output = tmp_path_factory.mktemp("comparison") / "out"
+    first = compare(phantoms, output, "--protocol", "grouped", "--models", "ours")
+    assert first.returncode == 0, first.stderr[-2000:]
+    written = {path: path.stat().st_mtime_ns for path in output.glob("runs/*/run.json")}
+    second = compare(phantoms, output, "--protocol", "grouped", "--models", "ours", "resnet50", "unet", "--table_only")
+    assert second.returncode == 0, second.stderr[-2000:]
+    third = compare(phantoms, output, "--protocol", "grouped", "--models", "ours", "resnet50", "--resume")
+    assert third.returncode == 0, third.stderr[-2000:]
+    return output, written, second, third
+
+
+def test_the_table_holds_the_pooled_folds_and_says_what_was_not_run(compared):
+    output, _, second, _ = compared
+    assert "not run" in second.stdout
+    result = json.loads((output / "comparison.json").read_text())["protocols"]["grouped"]
+    rows = {row["model"]: row for row in result["rows"]}
+    assert list(rows)[:2] == ["ours", "resnet50"]
+    assert {"nearest_neighbour", "file_properties"} <= set(rows)
+    for name in ("ours", "resnet50"):
+        records = [r for path in output.glob(f"runs/{name}-*/test/per_image.csv") for r in read_records(path, NAMES)]
+        assert len(records) == result["slices"] == 40
+        right = [record.predicted_class == record.true_class for record in records]
+        assert rows[name]["summary"]["classification"]["accuracy"]["value"] == pytest.approx(np.mean(right))
+        f1 = sklearn.metrics.f1_score(
+            [r.true_class for r in records], [r.predicted_class for r in records], average="macro"
+        )
+        assert rows[name]["summary"]["classification"]["macro_f1"]["value"] == pytest.approx(f1)
+        assert rows[name]["status"] == "done"
+        assert rows[name]["cost"]["parameters"] > 20e6
+        assert rows[name]["cost"]["peak_memory_bytes"] > 1e8
+        assert rows[name]["cost"]["milliseconds_per_image"] > 0
+    assert rows["ours"]["summary"]["segmentation"]["tumour_slices"]["dice"]["value"] is not None
+    assert rows["resnet50"]["summary"]["segmentation"]["tumour_slices"]["dice"]["value"] is None
+    for name in ("comparison.md", "comparison.csv", "comparison.png"):
+        assert (output / name).stat().st_size > 500
+    with (output / "comparison.csv").open(newline="") as file:
+        assert {"ours", "resnet50"} <= {row["model"] for row in csv.DictReader(file)}
+
+
+def test_finished_runs_are_reused_and_leave_no_state_of_training_behind(compared):
+    output, written, _, third = compared
+    assert len(written) == 2
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+    assert third.stderr.count("finished before") == 2
+    assert len(list(output.glob("runs/*/run.json"))) == 4
+    assert len(list(output.glob("runs/*/models/model.pt"))) == 4
+    assert not list(output.glob("runs/*/models/last.pt"))
+
+
+def test_every_split_is_stored_with_the_hash_that_the_table_names(compared):
+    output, *_ = compared
+    result = json.loads((output / "comparison.json").read_text())["protocols"]["grouped"]
+    stored = [json.loads(path.read_text()) for path in sorted((output / "splits").glob("grouped-*.json"))]
+    assert [split["hash"] for split in result["splits"]] == [split["sha256"] for split in stored]
+    assert [split["counts"]["test"] for split in result["splits"]] == [len(split["test"]) for split in stored]
+
+
+def test_another_processes_run_is_left_to_it(compared, phantoms):
+    output, *_ = compared
+    (run,) = output.glob("runs/resnet50-*-fold0-*")
+    (run / "run.json").rename(run / "away")
+    try:
+        with filelock.FileLock(run / "lock"):
+            done = compare(phantoms, output, "--protocol", "grouped", "--models", "ours", "resnet50", "--resume")
+    finally:
+        (run / "away").rename(run / "run.json")
+    assert done.returncode == 0
+    assert "another process is at it" in done.stderr
+    assert "partial (1 of 2)" in done.stdout
+
+
+def test_a_run_that_fails_is_named_with_its_log_and_its_row_says_not_run(phantoms, tmp_path):
+    done = compare(phantoms, tmp_path, "--protocol", "random", "--models", "resnet50", "--set", "batch_size=none")
+    assert done.returncode == 1
+    assert "log.txt" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "not run" in done.stdout
+
+
+def test_what_cannot_be_compared_is_refused_before_any_training(compared, phantoms, tmp_path, capsys):
+    output, *_ = compared
+    common = ["--quick", "--output", str(output)]
+    assert main([*common, "--dataset_dir", str(phantoms)]) == 2
+    assert "Give --resume to go on, or another --output" in capsys.readouterr().err
+    assert main([*common, "--dataset_dir", str(tmp_path)]) == 2
+    assert "Prepare the data first" in capsys.readouterr().err
+    assert main([*common, "--dataset_dir", str(phantoms), "--models", "resnet51"]) == 2
+    assert "Choose among ours" in capsys.readouterr().err
+    assert main([*common, "--dataset_dir", str(phantoms), "--folds", "99"]) == 2
+    assert "Give --folds from 2 to" in capsys.readouterr().err

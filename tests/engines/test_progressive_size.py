@@ -1,0 +1,74 @@
+"""Progressive resizing: which epoch sees which size, and what a smaller batch holds."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from ignite.engine import Engine
+
+from braintumor_ext.engines import ProgressiveSize, prepare_slices
+from braintumor_ext.engines.progressive_size import size_at
+
+STAGES = ((0.6, 0.5), (0.85, 0.75))
+
+
+def test_sizes_rise_to_the_full_one_at_the_shares_of_the_epochs():
+    # 0.6 and 0.85 of 20 epochs are 12 and 17; 0.5 and 0.75 of 128 pixels are 64 and 96
+    assert [size_at(epoch, 20, 128, STAGES) for epoch in (1, 12, 13, 17, 18, 20)] == [64, 64, 96, 96, 128, 128]
+
+
+@pytest.mark.parametrize("image_size", [32, 48, 64, 100, 224])
+def test_a_size_is_a_multiple_of_32_or_the_full_one(image_size):
+    sizes = [size_at(epoch, 10, image_size, STAGES) for epoch in range(1, 11)]
+    assert sizes == sorted(sizes)
+    assert sizes[-1] == image_size
+    assert all(size % 32 == 0 or size == image_size for size in sizes)
+    assert all(32 <= size <= image_size for size in sizes)
+
+
+def batch():
+    image = torch.zeros(2, 3, 128, 128)
+    image[:, :, 32:64, 64:96] = 1.0
+    label = torch.zeros(2, 1, 128, 128)
+    label[0, :, 32:64, 64:96] = 1
+    label[1] = -1  # unknown
+    return {"image": image, "label": label, "class": torch.tensor([1, 3])}
+
+
+def run(progressive, epochs):
+    seen = []
+    engine = Engine(lambda _, given: seen.append(progressive.prepare(given, "cpu")))
+    progressive.attach(engine)
+    engine.run([batch()], max_epochs=epochs)
+    return seen
+
+
+def test_a_small_batch_shows_the_same_picture_and_keeps_what_is_unknown():
+    first, *_, last = run(ProgressiveSize(4, ((0.5, 0.5),)), 4)
+    image, target = first
+    assert image.shape == (2, 3, 64, 64)
+    assert target["class"].tolist() == [1, 3]
+    # the bright square's inside, and its outside, at half the coordinates
+    torch.testing.assert_close(image[:, :, 18:30, 34:46], torch.ones(2, 3, 12, 12))
+    assert image[:, :, :14].abs().max() < 1e-6
+    assert target["label"][0].sum() == 16 * 16
+    assert target["label"][0, 0, 16:32, 32:48].all()
+    assert (target["label"][1] == -1).all()
+    whole, _ = prepare_slices(batch(), "cpu")
+    torch.testing.assert_close(last[0], whole)
+
+
+def test_the_mean_brightness_is_that_of_the_full_size():
+    generator = torch.Generator().manual_seed(0)
+    noise = {**batch(), "image": torch.rand(2, 3, 128, 128, generator=generator)}
+    progressive = ProgressiveSize(2, ((0.5, 0.5),))
+    progressive.epoch = 1
+    small, _ = progressive.prepare(noise, "cpu")
+    torch.testing.assert_close(small.mean((2, 3)), noise["image"].mean((2, 3)), atol=2e-3, rtol=0)
+    assert small.std() < 0.7 * noise["image"].std()  # averaged, not every second pixel taken
+
+
+@pytest.mark.parametrize("stages", [((0.8, 0.5), (0.6, 0.75)), ((0.6, 0.0),), ((1.2, 0.5),), ((0.5, 0.5), (0.5, 0.7))])
+def test_stages_out_of_order_or_range_are_refused(stages):
+    with pytest.raises(ValueError, match="rising"):
+        ProgressiveSize(10, stages)
