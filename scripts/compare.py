@@ -17,6 +17,7 @@ from braintumor_ext.comparison import (
     PROTOCOLS,
     Comparison,
     ComparisonResult,
+    ModelConfig,
     all_items,
     choose_models,
     has_runs,
@@ -30,7 +31,14 @@ from braintumor_ext.data.datalist import DATALIST_JSON
 from braintumor_ext.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
-QUICK = {"epochs": 1, "image_size": 32, "folds": 2, "count": 160, "models": ["ours", "resnet50"]}
+QUICK: dict[str, Any] = {
+    "epochs": 1,
+    "image_size": 32,
+    "folds": 2,
+    "count": 160,
+    "n_draws": 200,
+    "models": ["ours", "resnet50"],
+}
 """What ``--quick`` sets where nothing else is given: it shows that all works, and nothing about the models."""
 
 
@@ -54,7 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 comparison.output_dir, "holds runs of a comparison", "Give --resume to go on, or another --output"
             )
         print(f"{comparison.output_dir}: {len(comparison.plans(splits))} runs", flush=True)
-        result = ComparisonResult(comparison, splits, _times(comparison, options), {"quick": options.quick})
+        n_draws = QUICK["n_draws"] if options.quick else 2000
+        result = ComparisonResult(comparison, splits, {"quick": options.quick}, n_draws)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -66,6 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if not options.table_only:
             failures = comparison.run(splits, after_each=write_table)
+        result.milliseconds = _times(comparison, result.trained_models())
     finally:
         write_table()
     for failure in failures:
@@ -75,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _comparison(options: argparse.Namespace) -> Comparison:
-    defaults: dict[str, Any] = dict(QUICK) if options.quick else {"folds": 5, "models": None}
+    defaults: dict[str, Any] = QUICK if options.quick else {"folds": 5, "models": None}
     named = options.models or defaults["models"]
     models = choose_models(ROOT, named)
     if options.quick and not options.models:  # the others are rows that say "not run"
@@ -119,10 +129,10 @@ def _datalist(dataset_dir: Path) -> Path:
     return path
 
 
-def _times(comparison: Comparison, options: argparse.Namespace) -> dict[str, float]:
+def _times(comparison: Comparison, models: Sequence[ModelConfig]) -> dict[str, float]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     size = int(comparison.settings.get("image_size", 224))
-    return milliseconds_per_image(comparison.models, ROOT, comparison.settings, size, device=device)
+    return milliseconds_per_image(models, ROOT, comparison.settings, size, device=device)
 
 
 def _setting(text: str) -> tuple[str, Any]:

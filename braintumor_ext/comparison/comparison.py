@@ -87,8 +87,8 @@ class Comparison:
     def run(
         self,
         splits: Mapping[str, Sequence[Split]],
-        execute: Callable[[Path], None] | None = None,
         after_each: Callable[[], None] = lambda: None,
+        execute: Callable[[Path, str], None] | None = None,
     ) -> list[str]:
         """Carry out every run that is not finished; a run that fails does not keep the others from theirs.
 
@@ -96,8 +96,8 @@ class Comparison:
 
         Args:
             splits: of :meth:`splits`.
-            execute: what trains and evaluates a plan's file; by default a process of its own.
             after_each: called after every run that was carried out.
+            execute: what carries out a plan's file, given its label; :func:`run_process` by default.
 
         Returns:
             One line for each run that failed.
@@ -124,7 +124,7 @@ class Comparison:
                     if self.is_finished(plan):  # by another process since
                         continue
                     path = plan.write(datalists[plan.split.name], self.dataset_dir, self.bundle_root, self.sections)
-                    (execute or (lambda path, label=label: run_process(path, label)))(path)
+                    (execute or run_process)(path, label)
             except filelock.Timeout:
                 logger.info("%s: another process is at it.", label)
                 continue

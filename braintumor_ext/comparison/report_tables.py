@@ -304,7 +304,7 @@ def _differences(protocol: str, values: Mapping[str, Any]) -> list[str]:
     if any("McNemar" in line[-1] for line in lines):
         text += (
             " McNemar's test takes slices as independent. It stands here for the random protocol only, where slices of "
-            "one patient stand on both sides: it says nothing of new patients. The interval beside it is the bootstrap's."
+            "one patient stand on both sides: it says nothing of new patients. Its row's interval is the bootstrap's."
         )
     header = ["difference", "in", "slices", "value", "p", "p after Holm", "test"]
     return ["### Differences", text, table(header, lines)]

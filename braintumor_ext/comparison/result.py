@@ -8,6 +8,7 @@ from typing import Any
 from braintumor_ext.comparison.comparison import Comparison
 from braintumor_ext.comparison.floor_runs import floor_runs, measure_slices
 from braintumor_ext.comparison.model_runs import ModelRuns, Run
+from braintumor_ext.comparison.models import ModelConfig
 from braintumor_ext.comparison.run_plan import RunPlan
 from braintumor_ext.comparison.splits import Split
 from braintumor_ext.comparison.summary import summarise_protocol
@@ -23,7 +24,6 @@ class ComparisonResult:
     Args:
         comparison: what is compared.
         splits: its splits.
-        milliseconds: each model's time for one image.
         context: what else the report says of the comparison.
         n_draws: draws of the bootstraps.
     """
@@ -32,16 +32,22 @@ class ComparisonResult:
         self,
         comparison: Comparison,
         splits: Mapping[str, Sequence[Split]],
-        milliseconds: Mapping[str, float] | None = None,
         context: Mapping[str, Any] | None = None,
         n_draws: int = 2000,
     ) -> None:
         self.comparison, self.splits = comparison, splits
-        self.milliseconds, self.context, self.n_draws = dict(milliseconds or {}), dict(context or {}), n_draws
+        self.context, self.n_draws = dict(context or {}), n_draws
+        self.milliseconds: Mapping[str, float] = {}
+        """Each model's time for one image, once it has been measured."""
         self.plans = comparison.plans(splits)
         found = measure_slices(comparison.items, comparison.dataset_dir)
         place, section, count = comparison.dataset_dir, comparison.section, len(comparison.class_names)
         self.floors = {protocol: floor_runs(part, found, place, section, count) for protocol, part in splits.items()}
+
+    def trained_models(self) -> list[ModelConfig]:
+        """Return the models of which at least one run is finished."""
+        names = {plan.model.name for plan in self.plans if self.comparison.is_finished(plan)}
+        return [model for model in self.comparison.models if model.name in names]
 
     def summarise(self) -> dict[str, Any]:
         """Return what ``comparison.json`` holds."""

@@ -53,10 +53,11 @@ def carry_out(plan_path: Path) -> dict[str, Any]:
     monai.bundle.run(config_file=files, output_dir=str(folder / "training"), resume=resume, **common)
     peak = peak_memory_bytes()
     evaluate = [*files, str(root / "configs" / "evaluate.json")]
-    without_floors: dict[str, Any] = {"validate::handlers#0::training_data": "$None"}
+    # the comparison has its own floors, and draws its own bootstrap of all runs together
+    less: dict[str, Any] = {"validate::handlers#0::training_data": "$None", "validate::handlers#0::n_draws": 200}
     for section in plan["sections"]:
         target = str(folder / section)
-        monai.bundle.run(config_file=evaluate, output_dir=target, split=section, **without_floors, **common)
+        monai.bundle.run(config_file=evaluate, output_dir=target, split=section, **less, **common)
     checkpoint = folder / "models" / BEST
     done = {
         **{key: plan[key] for key in ("model", "split", "split_sha256", "sha256", "random_seed", "settings")},

@@ -6,7 +6,7 @@ from braintumor_ext.networks.cbam import CBAM, BlendedAttention, ChannelAttentio
 from braintumor_ext.networks.encoder import STAGE_CHANNELS, AttentionResNet50
 from braintumor_ext.networks.heads import ClassificationHead, SegmentationDecoder
 from braintumor_ext.networks.pretrained import load_checkpoint, load_encoder, load_pretrained, read_state_dict
-from braintumor_ext.networks.settings import check_settings, read_settings, write_settings
+from braintumor_ext.networks.settings import check_settings, read_settings, trained_image_size, write_settings
 from braintumor_ext.networks.views import ClassView, HeadView
 
 __all__ = [
@@ -30,5 +30,6 @@ __all__ = [
     "load_pretrained",
     "read_settings",
     "read_state_dict",
+    "trained_image_size",
     "write_settings",
 ]

@@ -45,6 +45,16 @@ def read_settings(checkpoint: str | os.PathLike[str]) -> dict[str, Any]:
     return trained if known else {}  # else they are those of another checkpoint
 
 
+def trained_image_size(checkpoint: str | os.PathLike[str], default: int = 224) -> int:
+    """Return the input size in pixels that a checkpoint was trained at; ``default`` where it is not known.
+
+    Args:
+        checkpoint: ``model.pt``, which need not exist.
+        default: the size of a checkpoint that came without its settings.
+    """
+    return int(read_settings(checkpoint).get("image_size", default))
+
+
 def check_settings(checkpoint: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
     """Compare the settings in use with those that a checkpoint was trained with, if these are known.
 

@@ -32,12 +32,26 @@ def trained(phantom_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     shutil.rmtree(folder)  # half a gigabyte
 
 
+@pytest.fixture(scope="session")
+def tiny_training(phantom_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One epoch of a small network: the folder with models/ and out/; to be copied before it is changed."""
+    folder = tmp_path_factory.mktemp("tiny")
+    train(phantom_dataset, folder, epochs=1, **FLAT)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def tiny_models(phantom_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The models of a small network, each module's own: a test may add to the folder."""
     folder = tmp_path_factory.mktemp("tiny")
     train(phantom_dataset, folder, epochs=1, **FLAT)
     return folder / "models"
+
+
+@pytest.fixture
+def earlier_training(tiny_training: Path, tmp_path: Path) -> Path:
+    """A folder in which that training has just ended."""
+    return Path(shutil.copytree(tiny_training, tmp_path, dirs_exist_ok=True))
 
 
 @pytest.fixture

@@ -181,14 +181,12 @@ def no_network(monkeypatch):
 
 
 @pytest.mark.parametrize("config", ["train", "inference"])
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [("network_def", BrainTumorNet), ("segmentation_network", HeadView), ("classification_network", HeadView)],
-)
-def test_networks_are_built_without_a_download(config, name, kind, no_network):
+def test_networks_are_built_without_a_download(config, no_network):
     workflow = make_workflow(config, workflow_type="train", pretrained=True)
     workflow.initialize()
-    assert isinstance(workflow.parser.get_parsed_content(name), kind)
+    kinds = {"network_def": BrainTumorNet, "segmentation_network": HeadView, "classification_network": HeadView}
+    for name, kind in kinds.items():
+        assert isinstance(workflow.parser.get_parsed_content(name), kind), name
 
 
 @pytest.mark.parametrize("config", ["train", "inference"])

@@ -9,9 +9,10 @@ import shutil
 
 import pytest
 import torch
+from monai.bundle import ConfigParser
 
 from braintumor_ext.networks import BrainTumorNet
-from tests.bundle.workflows import FLAT, SMALL, make_workflow, read_table, run_workflow, told
+from tests.bundle.workflows import FLAT, ROOT, SMALL, make_workflow, read_table, run_workflow, told
 
 
 def evaluate(dataset_dir, models, folder, **overrides):
@@ -103,6 +104,16 @@ def test_a_model_of_other_classes_is_refused(tiny_models, phantom_dataset, tmp_p
     with told(r"model\.pt: trained for the classes glioma, meningioma, .*Give --class_names"):
         evaluate(phantom_dataset, tiny_models, tmp_path, datalist=str(path), class_names=names, **FLAT)
     assert not (tmp_path / "metrics.json").exists()
+
+
+@pytest.mark.parametrize("files", [("train", "evaluate"), ("train", "calibrate"), ("train", "explain"), ("inference",)])
+def test_the_input_size_is_the_checkpoints_own(files, tiny_models, tmp_path):
+    parser = ConfigParser()
+    parser.read_config([str(ROOT / "configs" / f"{name}.json") for name in files])
+    parser.update({"bundle_root": str(ROOT), "ckpt_dir": str(tiny_models)})
+    assert parser.get_parsed_content("image_size") == FLAT["image_size"]
+    parser["ckpt_dir"] = str(tmp_path)  # no checkpoint, or one without its settings
+    assert parser.get_parsed_content("image_size") == 224
 
 
 def test_another_image_size_than_in_training_is_told(tiny_models, phantom_dataset, tmp_path, caplog):

@@ -101,14 +101,13 @@ def test_pretrained_weights_are_applied_once_when_a_new_training_starts(phantom_
             assert torch.equal(seen[key], published[key]), key
 
 
-def test_the_published_weights_are_needed_neither_to_build_the_network_nor_to_resume(phantom_dataset, tmp_path):
-    gone = tmp_path / "resnet50.pth"
+def test_the_published_weights_are_needed_neither_to_build_the_network_nor_to_resume(phantom_dataset, earlier_training):
+    gone = earlier_training / "resnet50.pth"
     network = make_workflow("train", dataset_dir=str(phantom_dataset), pretrained=str(gone))
     network.initialize()
     assert isinstance(network.network_def, BrainTumorNet)
-    train(phantom_dataset, tmp_path, epochs=1, **FLAT)
-    train(phantom_dataset, tmp_path, epochs=2, resume=True, pretrained=str(gone), **FLAT)
-    assert len(history(tmp_path)) == 2
+    train(phantom_dataset, earlier_training, epochs=2, resume=True, pretrained=str(gone), **FLAT)
+    assert len(history(earlier_training)) == 2
 
 
 def test_a_new_training_without_its_pretrained_weights_says_what_to_give(phantom_dataset, tmp_path):
@@ -247,10 +246,9 @@ def test_nothing_to_resume_is_told_with_the_remedy(phantom_dataset, tmp_path):
         train(phantom_dataset, tmp_path, epochs=1, resume=True, **FLAT)
 
 
-def test_another_networks_state_is_not_resumed(phantom_dataset, tmp_path):
-    train(phantom_dataset, tmp_path, epochs=1, **FLAT)
+def test_another_networks_state_is_not_resumed(phantom_dataset, earlier_training):
     with told(r"last\.pt: cannot be resumed .*Give the class_names, in_channels"):
-        train(phantom_dataset, tmp_path, epochs=2, resume=True, in_channels=1, **FLAT)
+        train(phantom_dataset, earlier_training, epochs=2, resume=True, in_channels=1, **FLAT)
 
 
 # --- files of other trainings
@@ -275,18 +273,16 @@ def test_the_best_model_takes_the_place_of_the_trainings_own(phantom_dataset, tm
     assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["last.pt", "model.pt", "training.json"]
 
 
-def test_a_new_training_keeps_the_files_of_the_one_before(phantom_dataset, tmp_path):
-    train(phantom_dataset, tmp_path, epochs=1, **FLAT)
-    before = best_weights(tmp_path)
-    train(phantom_dataset, tmp_path, epochs=1, random_seed=1, **FLAT)
-    (kept,) = (path for path in (tmp_path / "models").glob("model*.pt") if path.name != "model.pt")
+def test_a_new_training_keeps_the_files_of_the_one_before(phantom_dataset, earlier_training):
+    before = best_weights(earlier_training)
+    train(phantom_dataset, earlier_training, epochs=1, random_seed=1, **FLAT)
+    (kept,) = (path for path in (earlier_training / "models").glob("model*.pt") if path.name != "model.pt")
     assert same(before, torch.load(kept, weights_only=True))
 
 
-def test_a_training_that_fails_at_once_leaves_all_files_where_they_are(phantom_dataset, tmp_path):
-    train(phantom_dataset, tmp_path, epochs=1, **FLAT)
-    before = {path.name: path.read_bytes() for path in (tmp_path / "models").iterdir()}
-    workflow = make_workflow("train", epochs=1, random_seed=1, **places(phantom_dataset, tmp_path), **FLAT)
+def test_a_training_that_fails_at_once_leaves_all_files_where_they_are(phantom_dataset, earlier_training):
+    before = {path.name: path.read_bytes() for path in (earlier_training / "models").iterdir()}
+    workflow = make_workflow("train", epochs=1, random_seed=1, **places(phantom_dataset, earlier_training), **FLAT)
     workflow.initialize()
 
     @workflow.trainer.on(Events.ITERATION_COMPLETED)
@@ -294,18 +290,17 @@ def test_a_training_that_fails_at_once_leaves_all_files_where_they_are(phantom_d
         raise Interruption
 
     run_until_interrupted(workflow)
-    assert {path.name: path.read_bytes() for path in (tmp_path / "models").iterdir()} == before
+    assert {path.name: path.read_bytes() for path in (earlier_training / "models").iterdir()} == before
 
 
 # --- other users of the config
 
 
-def test_a_handler_of_its_users_can_load_the_model_that_is_there(phantom_dataset, tmp_path):
+def test_a_handler_of_its_users_can_load_the_model_that_is_there(phantom_dataset, earlier_training):
     # as MONAI Label does to go on from the model it serves
-    train(phantom_dataset, tmp_path, epochs=1, **FLAT)
-    served = best_weights(tmp_path)
-    workflow = make_workflow("train", epochs=1, random_seed=1, **places(phantom_dataset, tmp_path), **FLAT)
-    path = str(tmp_path / "models" / "model.pt")
+    served = best_weights(earlier_training)
+    workflow = make_workflow("train", epochs=1, random_seed=1, **places(phantom_dataset, earlier_training), **FLAT)
+    path = str(earlier_training / "models" / "model.pt")
     loader = {"_target_": "CheckpointLoader", "load_path": path, "load_dict": {"model": "@network"}}
     workflow.parser["train::handlers"].insert(0, loader)
     workflow.initialize()

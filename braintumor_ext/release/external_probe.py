@@ -1,0 +1,280 @@
+"""A probe on other data: what a model says of slices from another scanner, hospital or disease."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from braintumor_ext.errors import InputError
+from braintumor_ext.inference import Predictor, list_inputs
+from braintumor_ext.inference.prediction import Prediction
+from braintumor_ext.inference.tolerant_dataset import describe
+from braintumor_ext.keys import IMAGE, SLICE, UNKNOWN
+from braintumor_ext.metrics import SliceRecord, score_mask
+from braintumor_ext.transforms import SUPPORTED_SUFFIXES, LoadImageSlice, ToBinaryMask
+from braintumor_ext.visualize import render_overlay
+
+logger = logging.getLogger(__name__)
+
+MASK_SUFFIX = "_mask"
+"""What a mask's name may have behind its image's: ``case01.nii.gz`` and ``case01_mask.nii.gz``."""
+
+
+@dataclass
+class ExternalProbe:
+    """What a model said of a folder of slices.
+
+    Args:
+        name: the data's name.
+        class_names: the class names in the order of their indices.
+        empty_class: the class without tumour; None if there is none.
+        healthy: whether all slices are known to be without tumour.
+        files: how many image files there are.
+        records: one for each slice that could be predicted; ``group`` is the file's name.
+        failed: slice to what was wrong with it.
+        blank: how many slices of volumes hold one value only; they are left out.
+        pictures: drawn answers about some of the slices, spread evenly.
+    """
+
+    name: str
+    class_names: list[str]
+    empty_class: str | None
+    healthy: bool
+    files: int = 0
+    records: list[SliceRecord] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    blank: int = 0
+    pictures: list[Image.Image] = field(default_factory=list)
+
+    def summary(self) -> dict[str, Any]:
+        """Return all numbers of the probe as JSON can hold them.
+
+        Slices with a tumour pixel in their true mask are tumour slices; one whose mask is unknown is in neither part.
+        ``raw`` is the mask head alone, ``gated`` counts it only where the predicted class has a tumour.
+        """
+        known = [record for record in self.records if record.mask_known]
+        with_tumour = [record for record in known if record.true_area_px > 0]
+        return {
+            "slices": len(self.records),
+            "files": self.files,
+            "healthy": self.healthy,
+            "mask_unknown": len(self.records) - len(known),
+            "blank": self.blank,
+            "failed": dict(self.failed),
+            "classes": self._classes(self.records),
+            "flags": dict(sorted(Counter(flag for record in self.records for flag in record.flags).items())),
+            "tumour_slices": self._found(with_tumour),
+            "slices_without_tumour": self._false(r for r in known if r.true_area_px == 0),
+            "per_file": {
+                name: self._found([record for record in with_tumour if record.group == name])
+                for name in dict.fromkeys(record.group for record in with_tumour)
+                if name is not None
+            },
+        }
+
+    @property
+    def _empty_index(self) -> int | None:
+        return None if self.empty_class is None else self.class_names.index(self.empty_class)
+
+    def _classes(self, records: Sequence[SliceRecord]) -> dict[str, int]:
+        counts = Counter(record.predicted_class for record in records)
+        return {name: counts[index] for index, name in enumerate(self.class_names)}
+
+    def _found(self, records: Sequence[SliceRecord]) -> dict[str, Any] | None:
+        """How many tumours were found, by class and by mask, and how well they were outlined."""
+        if not records:
+            return None
+        called = [record.predicted_class != self._empty_index for record in records]
+        dice = np.array([record.dice for record in records])
+        gated = np.where(called, dice, 0.0)
+        return {
+            "n": len(records),
+            "called_tumour": _share(called),
+            "classes": self._classes(records),
+            "mask_overlaps": {"raw": _share(dice > 0), "gated": _share(gated > 0)},
+            "dice": {
+                name: {"mean": float(values.mean()), "median": float(np.median(values))}
+                for name, values in (("raw", dice), ("gated", gated))
+            },
+        }
+
+    def _false(self, records: Iterator[SliceRecord]) -> dict[str, Any] | None:
+        """How many slices without tumour are called one, or have a predicted pixel."""
+        found = list(records)
+        if not found:
+            return None
+        return {
+            "n": len(found),
+            "called_without_tumour": _share([record.predicted_class == self._empty_index for record in found]),
+            "classes": self._classes(found),
+            "any_pixel": {
+                "raw": _share([record.pred_area_px > 0 for record in found]),
+                "gated": _share([record.gated_area_px(self._empty_index) > 0 for record in found]),
+            },
+            "largest_area_px": max(record.pred_area_px for record in found),
+        }
+
+
+def probe_images(
+    predictor: Predictor,
+    images: str | PathLike[str],
+    masks: str | PathLike[str] | None = None,
+    healthy: bool = False,
+    name: str | None = None,
+    pictures: int = 48,
+) -> ExternalProbe:
+    """Let a model answer about all slices of a folder, and compare its masks with the true ones.
+
+    Args:
+        predictor: of the checkpoint in question; its flags are kept.
+        images: a file or folder of pictures, DICOM slices or NIfTI volumes, of which every slice is taken.
+        masks: the folder of the true masks, or the same one: a mask has its image's relative path and stem, with or
+            without ``_mask`` behind it, in any format. An image without one has an unknown mask.
+        healthy: all slices are known to be without tumour: every mask is empty.
+        name: the data's name; None for the folder's.
+        pictures: how many answers are drawn, spread evenly over the slices.
+
+    Raises:
+        InputError: there is no image, or masks are given of healthy slices.
+    """
+    root = Path(images)
+    if healthy and masks is not None:
+        raise InputError(masks, "masks are given of slices that are said to be healthy", "Give one of the two")
+    mask_of = {} if masks is None else _index(Path(masks))
+    items = [item for item in list_inputs(root, "all") if not (masks is not None and _is_mask(item, mask_of))]
+    if not items:
+        raise InputError(root, "holds masks only", "Give the folder of the images")
+    probe = ExternalProbe(
+        name or root.resolve().name, predictor.class_names, predictor.decode.empty_class, healthy, files=_files(items)
+    )
+    drawn = set(np.linspace(0, len(items) - 1, min(pictures, len(items))).round().astype(int).tolist())
+    for start in range(0, len(items), predictor.batch_size):
+        batch = items[start : start + predictor.batch_size]
+        loaded = [_load(probe, item) for item in batch]
+        answers = iter(predictor([image for image in loaded if image is not None]))
+        for position, (item, image) in enumerate(zip(batch, loaded, strict=True)):
+            if image is not None:
+                path = mask_of.get(_stem(item["name"]))
+                _keep(probe, item, next(answers), path, image.meta, start + position in drawn)
+    return probe
+
+
+def _index(masks: Path) -> dict[str, Path]:
+    """Return each mask's path by the relative stem of its image."""
+    root = masks if masks.is_dir() else masks.parent
+    found: dict[str, Path] = {}
+    for item in list_inputs(masks):
+        stem = _stem(item["name"])
+        path = root / item["name"]
+        found[stem.removesuffix(MASK_SUFFIX)] = path if stem.endswith(MASK_SUFFIX) else found.get(stem, path)
+    return found
+
+
+def _is_mask(item: dict[str, Any], mask_of: dict[str, Path]) -> bool:
+    """Tell a mask that lies among the images."""
+    return any(Path(item[IMAGE]).resolve() == path.resolve() for path in mask_of.values()) and _stem(
+        item["name"]
+    ).endswith(MASK_SUFFIX)
+
+
+def _stem(name: str) -> str:
+    suffixes = sorted(SUPPORTED_SUFFIXES, key=len, reverse=True)
+    suffix = next((s for s in suffixes if name.lower().endswith(s)), "")
+    return name[: len(name) - len(suffix)]
+
+
+def _files(items: Sequence[dict[str, Any]]) -> int:
+    return len({item[IMAGE] for item in items})
+
+
+def _title(item: dict[str, Any]) -> str:
+    return item["name"] + (f" slice {item[SLICE]}" if SLICE in item else "")
+
+
+def _load(probe: ExternalProbe, item: dict[str, Any]) -> Any:
+    """Return a slice with its metadata; None where it is blank or cannot be read, which is told."""
+    try:
+        loaded = LoadImageSlice()(item[IMAGE], item.get(SLICE))
+    except Exception as error:
+        probe.failed[_title(item)] = describe(error, item["name"])
+        return None
+    if SLICE in item and bool((loaded == loaded.flatten()[0]).all()):  # volumes are often padded with empty slices
+        probe.blank += 1
+        return None
+    return loaded
+
+
+def _keep(
+    probe: ExternalProbe,
+    item: dict[str, Any],
+    answer: Prediction,
+    mask: Path | None,
+    meta: dict[str, Any],
+    draw: bool,
+) -> None:
+    """Add one answer to the probe."""
+    title = _title(item)
+    if answer.error is not None or answer.mask is None or answer.probabilities is None:
+        probe.failed[title] = str(answer.error)
+        return
+    row_mm, column_mm = (float(side) for side in meta["spacing"])
+    in_mm = (row_mm, column_mm) if np.isfinite(row_mm * column_mm) else None
+    try:
+        true = _true_mask(probe, item, mask, answer.mask.shape)
+    except InputError as error:
+        probe.failed[title] = str(error)
+        return
+    scores: dict[str, Any] = {}
+    if true is not None:
+        found = score_mask(answer.mask, true, in_mm)
+        scores = {"dice": found.dice, "iou": found.iou, "hd95": found.hd95, "hd95_unit": found.unit}
+    known_class = probe.healthy and probe.empty_class is not None
+    probe.records.append(
+        SliceRecord(
+            image=title,
+            group=item["name"],
+            true_class=probe.class_names.index(str(probe.empty_class)) if known_class else UNKNOWN,
+            probabilities=tuple(answer.probabilities.values()),
+            mask_known=true is not None,
+            true_area_px=0 if true is None else int(true.sum()),
+            pred_area_px=int(answer.mask.sum()),
+            spacing=in_mm,
+            flags=answer.flags,
+            **scores,
+        )
+    )
+    if draw and answer.image is not None:
+        note = "; ".join(answer.flags) or None
+        shown = render_overlay(answer.image, answer.mask, title, answer.probabilities, true_mask=true, note=note)
+        probe.pictures.append(shown)
+
+
+def _true_mask(
+    probe: ExternalProbe, item: dict[str, Any], mask: Path | None, shape: tuple[int, ...]
+) -> np.ndarray | None:
+    """Return a slice's true mask, (H, W) bool; None where it is unknown.
+
+    Raises:
+        InputError: the mask cannot be read, or has another size than its slice.
+    """
+    if probe.healthy:
+        return np.zeros(shape, dtype=bool)
+    if mask is None:
+        return None
+    true = ToBinaryMask()(LoadImageSlice()(mask, item.get(SLICE))).numpy()[0] > 0
+    if true.shape != shape:
+        problem = f"is {true.shape[1]}x{true.shape[0]}, but its image is {shape[1]}x{shape[0]}"
+        raise InputError(mask, problem, "Give the mask that was drawn on that very image")
+    return true
+
+
+def _share(values: Sequence[bool] | np.ndarray) -> dict[str, Any]:
+    return {"count": int(np.sum(values)), "share": float(np.mean(values))}
