@@ -13,9 +13,11 @@ import pytest
 import torch
 from PIL import Image
 
+from braintumor_ext import Predictor
 from braintumor_ext.backends import BACKENDS, ExportedNetwork, load_exported
 from braintumor_ext.networks import BrainTumorNet, load_checkpoint
 from scripts.export import main
+from tests.conftest import REPOSITORY
 from tests.inference.bright_square_model import square_slice
 
 
@@ -43,6 +45,13 @@ def models(exports: tuple[Path, dict[str, str]]) -> Path:
 def networks(models: Path) -> dict[str, ExportedNetwork]:
     """Each backend's network."""
     return {name: load_exported(backend, models / "model.pt") for name, backend in BACKENDS.items()}
+
+
+@pytest.fixture(scope="session")
+def predictors(models: Path) -> dict[str, Predictor]:
+    """The predictor of each backend, "eager" among them."""
+    path = models / "model.pt"
+    return {name: Predictor.from_bundle(REPOSITORY, path, "cpu", backend=name) for name in ("eager", *BACKENDS)}
 
 
 @pytest.fixture(scope="session")

@@ -55,20 +55,18 @@ def test_the_bundle_s_inference_gives_the_eager_answers(name, slices, models, an
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_predictor_gives_the_eager_answers(name, slices, models):
+def test_the_predictor_gives_the_eager_answers(name, slices, predictors):
     paths = [slices / f"{n}.png" for n in range(5)] + [slices / "noise.png"]
-    eager = Predictor.from_bundle(REPOSITORY, models / "model.pt", "cpu")(paths)
-    found = Predictor.from_bundle(REPOSITORY, models / "model.pt", "cpu", backend=name)(paths)
-    for answer, known in zip(found, eager, strict=True):
+    for answer, known in zip(predictors[name](paths), predictors["eager"](paths), strict=True):
         assert answer.probabilities == pytest.approx(known.probabilities, abs=1e-4)
         np.testing.assert_array_equal(answer.mask, known.mask)
         assert (answer.label, answer.flags, answer.calibrated) == (known.label, known.flags, True)
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_one_slice_has_one_answer_in_all_its_forms(name, one_slice, models):
-    known = Predictor.from_bundle(REPOSITORY, models / "model.pt", "cpu")(one_slice["png"])
-    found = Predictor.from_bundle(REPOSITORY, models / "model.pt", "cpu", backend=name)(list(one_slice.values()))
+def test_one_slice_has_one_answer_in_all_its_forms(name, one_slice, predictors):
+    known = predictors["eager"](one_slice["png"])
+    found = predictors[name](list(one_slice.values()))
     assert len(found) == 4
     for answer in found:
         assert answer.probabilities == pytest.approx(known.probabilities, abs=1e-4)
@@ -184,11 +182,9 @@ def test_a_method_that_looks_into_the_network_is_refused_where_it_was_asked_for(
         predictor(slices / "0.png", explain=method)
 
 
-def test_occlusion_needs_no_eager_network(models, slices):
-    eager = Predictor.from_bundle(REPOSITORY, models / "model.pt", "cpu")(slices / "1.png", explain="occlusion")
-    found = Predictor.from_bundle(REPOSITORY, models / "model.pt", "cpu", backend="onnx")(
-        slices / "1.png", explain="occlusion"
-    )
+def test_occlusion_needs_no_eager_network(predictors, slices):
+    eager = predictors["eager"](slices / "1.png", explain="occlusion")
+    found = predictors["onnx"](slices / "1.png", explain="occlusion")
     assert found.flags == eager.flags
     assert np.corrcoef(found.heat_map.ravel(), eager.heat_map.ravel())[0, 1] > 0.95 or eager.heat_map.max() == 0
 

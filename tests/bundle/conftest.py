@@ -41,11 +41,9 @@ def tiny_training(phantom_dataset: Path, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(scope="module")
-def tiny_models(phantom_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The models of a small network, each module's own: a test may add to the folder."""
-    folder = tmp_path_factory.mktemp("tiny")
-    train(phantom_dataset, folder, epochs=1, **FLAT)
-    return folder / "models"
+def tiny_models(tiny_training: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The models of that training, each module's own copy: a test may add to the folder."""
+    return Path(shutil.copytree(tiny_training / "models", tmp_path_factory.mktemp("tiny_models") / "models"))
 
 
 @pytest.fixture

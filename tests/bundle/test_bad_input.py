@@ -463,6 +463,7 @@ def test_the_command_line_shows_the_message_alone(dataset):
     done = command_line("training", "--config_file", "configs/train.json", "--dataset_dir", str(dataset))
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
+    assert sum(line.startswith("error:") for line in done.stderr.splitlines()) == 1
     told_at_last = done.stderr[done.stderr.index("error: ") :]
     assert told_at_last.startswith(f"error: {dataset.resolve() / 'datalist.json'}: 2 problem(s)\n")
     assert told_at_last.count("\n  - ") == 2

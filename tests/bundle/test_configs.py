@@ -276,15 +276,3 @@ def test_training_and_evaluation_run_from_another_directory(phantom_dataset, big
     assert evaluated.returncode == 0, evaluated.stderr[-3000:]
     assert len(read_table(big_folder / "out" / "per_image.csv")) == 8
     assert not (ROOT / "eval" / "metrics.json").exists()
-
-
-def test_a_missing_data_set_ends_with_one_message_and_an_exit_code(tmp_path):
-    result = bundle(
-        *("run", "training", "--config_file", "configs/train.json", "--dataset_dir", str(tmp_path / "nothing")),
-        *("--ckpt_dir", str(tmp_path / "m"), "--output_dir", str(tmp_path / "o"), "--pretrained", "false"),
-        cwd=ROOT,
-    )
-    assert result.returncode != 0
-    (message,) = (line for line in result.stderr.splitlines() if line.startswith("error:"))
-    assert "nothing: dataset_dir is not a folder. Prepare the data first" in message
-    assert "Traceback" not in result.stderr

@@ -240,7 +240,7 @@ def test_a_second_run_keeps_the_earlier_table_and_reads_none_of_its_own_output(i
 
 @pytest.mark.parametrize("settings", [{"batch_size": 1}, {"batch_size": 7, "num_workers": 2}], ids=["one", "workers"])
 def test_batches_and_workers_change_nothing(mixed, inputs, ckpt_dir, tmp_path, settings):
-    other = predict(inputs, tmp_path / "out", ckpt_dir, slices="all", overlays=False, **settings)
+    other = predict(inputs, tmp_path / "out", ckpt_dir, slices="all", overlays=False, report=False, **settings)
     for row, expected in zip(other.rows, mixed.rows, strict=True):
         for key in ("file", "slice", "class", "error", "flags", "mask"):
             assert row[key] == expected[key]
@@ -274,27 +274,20 @@ def test_a_volume_needs_slices_that_it_has(inputs, ckpt_dir, tmp_path):
     assert "v 1.nii.gz" in beyond.exit_message
 
 
-def test_the_command_s_exit_code_tells_of_failed_inputs(inputs, ckpt_dir, tmp_path):
-    """Once from the repository, once from elsewhere with the bundle's root named."""
-    source = tmp_path / "in"
-    source.mkdir()
-    shutil.copyfile(inputs / "b.bmp", source / "b.bmp")
-    common = ("--ckpt_dir", str(ckpt_dir), "--image_size", str(SIZE), "--dataset_dir", str(source))
-    relative = ("--config_file", "configs/inference.json", *common, "--output_dir", str(tmp_path / "out"))
-    done = command_line(*relative, cwd=REPOSITORY)
+def test_the_command_ends_well_where_every_input_was_predicted(inputs, ckpt_dir, tmp_path):
+    """From the repository; tests/monai_bundle runs it from elsewhere, with a broken input, for the other exit code."""
+    done = command_line(
+        *("--config_file", "configs/inference.json", "--dataset_dir", str(inputs / "b.bmp")),
+        *("--ckpt_dir", str(ckpt_dir), "--image_size", str(SIZE), "--output_dir", str(tmp_path / "out")),
+        cwd=REPOSITORY,
+    )
     assert done.returncode == 0, done.stderr
-    (source / "text.jpg").write_text("no picture")
-    absolute = ("--bundle_root", str(REPOSITORY), "--config_file", str(REPOSITORY / "configs" / "inference.json"))
-    failed = command_line(*absolute, *common, "--output_dir", "out", "--num_workers", "1", cwd=tmp_path)
-    assert failed.returncode == 1
-    assert "Traceback" not in failed.stderr
-    assert "1 of 2 inputs could not be predicted:\n  text.jpg: is no picture" in failed.stderr
-    assert [bool(row["error"]) for row in Prediction(tmp_path / "out", None).rows] == [False, True]
+    assert [row["error"] for row in Prediction(tmp_path / "out", None).rows] == [""]
 
 
 @pytest.mark.real_data
 def test_a_whole_dicom_series(dicom_head, ckpt_dir, tmp_path):
-    found = predict(dicom_head, tmp_path / "out", ckpt_dir)
+    found = predict(dicom_head, tmp_path / "out", ckpt_dir, **MASKS_ALONE)
     names = sorted(path.name for path in dicom_head.glob("*.dcm"))
     assert [row["file"] for row in found.rows] == names
     assert len(names) == 32
@@ -311,7 +304,7 @@ def test_a_whole_dicom_series(dicom_head, ckpt_dir, tmp_path):
 
 @pytest.mark.real_data
 def test_slices_of_real_nifti_volumes(nifti_glioblastoma, ckpt_dir, tmp_path):
-    whole = predict(nifti_glioblastoma / "case01.nii.gz", tmp_path / "all", ckpt_dir, slices="all", overlays=False)
+    whole = predict(nifti_glioblastoma / "case01.nii.gz", tmp_path / "all", ckpt_dir, slices="all", **MASKS_ALONE)
     source = nibabel.load(nifti_glioblastoma / "case01.nii.gz")
     mask = nibabel.load(whole.folder / whole.rows[0]["mask"])
     assert [row["slice"] for row in whole.rows] == [str(index) for index in range(source.shape[2])]
@@ -322,7 +315,7 @@ def test_slices_of_real_nifti_volumes(nifti_glioblastoma, ckpt_dir, tmp_path):
     folder.mkdir()
     for name in ("case01.nii.gz", "case02.nii.gz"):
         shutil.copyfile(nifti_glioblastoma / name, folder / name)
-    middle = predict(folder, tmp_path / "middle", ckpt_dir, slices="middle")
+    middle = predict(folder, tmp_path / "middle", ckpt_dir, slices="middle", **MASKS_ALONE)
     assert [(row["file"], row["slice"]) for row in middle.rows] == [("case01.nii.gz", "12"), ("case02.nii.gz", "12")]
     assert middle.exit_message is None
 

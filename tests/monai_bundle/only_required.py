@@ -7,6 +7,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 from pathlib import Path
 
@@ -54,9 +56,7 @@ def run_alone(bundle: Path, scratch: Path, *arguments: str, cwd: Path) -> subpro
     # pip and setuptools come with every environment.
     required |= {"pip", "setuptools"}
     refused = {
-        module
-        for module, owners in packages_distributions().items()
-        if not any(_normal(owner) in required for owner in owners)
+        module for module, owners in _owners().items() if not any(_normal(owner) in required for owner in owners)
     }
     assert "pytest" in refused
     refused -= {"braintumor_ext"}  # the bundle has its own copy; the installed one is put out of reach otherwise
@@ -73,6 +73,12 @@ def run_alone(bundle: Path, scratch: Path, *arguments: str, cwd: Path) -> subpro
         timeout=400,
         check=False,
     )
+
+
+@cache  # every installed file is looked at
+def _owners() -> Mapping[str, list[str]]:
+    """The distributions that each importable name comes from."""
+    return packages_distributions()
 
 
 def _normal(name: str) -> str:
