@@ -89,6 +89,7 @@ def config(*names: str) -> dict[str, Any]:
 
 CONFIGS = {"train": config("train"), "evaluate": config("train", "evaluate"), "infer": config("inference")}
 OVERLAYS = {"calibrate": config("train", "calibrate"), "explain": config("train", "explain")}
+RECIPES = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "configs/recipes").glob("*.json"))]
 
 
 def table(heading: str) -> dict[str, list[str]]:
@@ -172,7 +173,7 @@ def test_nested_entries_are_in_train_json_with_their_values():
 def test_commands_use_options_that_exist(page: Path):
     """Each ``--name`` of a bundle command is an entry of the configs, or an option of MONAI's own."""
     own = {"config_file", "bundle_root", "tracking", "net_id", "meta_file", "n"}
-    known = own | {name for entries in (*CONFIGS.values(), *OVERLAYS.values()) for name in entries}
+    known = own | {name for entries in (*CONFIGS.values(), *OVERLAYS.values(), *RECIPES) for name in entries}
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
     for line in [line for line in text.splitlines() if "-m monai.bundle run" in line]:
         options = re.findall(r" --([a-zA-Z_]+)", line.partition("monai.bundle run")[2])

@@ -8,14 +8,15 @@ import pytest
 import torch
 
 from braintumor_ext import Predictor
+from braintumor_ext.markdown import with_interval
 from braintumor_ext.networks import read_settings
 from braintumor_ext.release import compare_answers, read_expected
+from monai_bundle.model_card import evaluation_metrics, read_evaluation
 from tests.conftest import REPOSITORY
 from tests.release.conftest import read
 
 MODELS = REPOSITORY / "models"
-
-pytestmark = pytest.mark.skipif(not (MODELS / "model.pt").is_file(), reason="models/model.pt is not released yet")
+RESULTS = REPOSITORY / "docs" / "results" / "released-checkpoint"
 
 
 def test_it_is_flat_half_and_small_enough():
@@ -33,6 +34,21 @@ def test_its_settings_calibration_and_stored_answers_are_its_own():
     settings = read_settings(MODELS / "model.pt")
     assert len(settings["split_hash"]) == 64
     assert settings["recipe"]
+
+
+def test_metadata_and_card_tell_its_own_evaluation():
+    evaluation = read_evaluation(RESULTS / "metrics.json", MODELS / "model.pt")  # refuses another checkpoint's
+    assert read(REPOSITORY / "configs" / "metadata.json")["eval_metrics"] == evaluation_metrics(evaluation)
+    card, readme = (REPOSITORY / name for name in ("docs/README.md", "README.md"))
+    accuracy, dice = (
+        with_interval(values)
+        for values in (evaluation["classification"]["accuracy"], evaluation["segmentation"]["tumour_slices"]["dice"])
+    )
+    for page in (card, readme):
+        text = page.read_text(encoding="utf-8")
+        assert f"| accuracy | {accuracy} |" in text, page
+        assert dice in text, page
+    assert read_settings(MODELS / "model.pt")["sha256"][:16] in card.read_text(encoding="utf-8")
 
 
 def test_inference_uses_it_by_default_as_it_was_trained():
