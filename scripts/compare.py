@@ -8,6 +8,7 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         print(f"{comparison.output_dir}: {len(comparison.plans(splits))} runs", flush=True)
         n_draws = QUICK["n_draws"] if options.quick else 2000
-        result = ComparisonResult(comparison, splits, {"quick": options.quick}, n_draws)
+        result = ComparisonResult(_with_rows_of_all(comparison), splits, {"quick": options.quick}, n_draws)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -88,9 +89,6 @@ def _comparison(options: argparse.Namespace) -> Comparison:
     defaults: dict[str, Any] = QUICK if options.quick else {"folds": 5, "models": None}
     named = options.models or defaults["models"]
     models = choose_models(ROOT, named)
-    if options.quick and not options.models:  # the others are rows that say "not run"
-        chosen = {model.name for model in models}
-        models += [model for model in choose_models(ROOT, None) if model.name not in chosen]
     content = json.loads(_datalist(options.dataset_dir).read_text(encoding="utf-8-sig"))
     class_names, empty_class = content.get("class_names", CLASS_NAMES), content.get("empty_class", EMPTY_CLASS)
     items: Sequence[Any] = all_items(options.dataset_dir, class_names, empty_class)
@@ -119,6 +117,13 @@ def _comparison(options: argparse.Namespace) -> Comparison:
         {"num_workers": options.num_workers},
         options.section,
     )
+
+
+def _with_rows_of_all(comparison: Comparison) -> Comparison:
+    """Return the comparison as its table shows it: the models that were not asked for have rows too."""
+    asked = {model.name for model in comparison.models}
+    others = [model for model in choose_models(ROOT, None) if model.name not in asked]
+    return replace(comparison, models=[*comparison.models, *others])
 
 
 def _datalist(dataset_dir: Path) -> Path:

@@ -66,6 +66,7 @@ def test_the_table_holds_the_pooled_folds_and_says_what_was_not_run(compared):
     result = json.loads((output / "comparison.json").read_text())["protocols"]["grouped"]
     rows = {row["model"]: row for row in result["rows"]}
     assert list(rows)[:2] == ["ours", "resnet50"]
+    assert rows["vgg16"]["status"] == "not run"  # it was not asked for
     assert {"nearest_neighbour", "file_properties"} <= set(rows)
     for name in ("ours", "resnet50"):
         records = [r for path in output.glob(f"runs/{name}-*/test/per_image.csv") for r in read_records(path, NAMES)]
@@ -93,7 +94,7 @@ def test_finished_runs_are_reused_and_leave_no_state_of_training_behind(compared
     assert len(written) == 2
     assert {path: path.stat().st_mtime_ns for path in written} == written
     assert third.log.count("finished before") == 2
-    assert len(list(output.glob("runs/*/run.json"))) == 4
+    assert len(list(output.glob("runs/*/run.json"))) == len(list(output.glob("runs/*"))) == 4
     assert len(list(output.glob("runs/*/models/model.pt"))) == 4
     assert not list(output.glob("runs/*/models/last.pt"))
 
