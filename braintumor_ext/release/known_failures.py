@@ -87,6 +87,7 @@ def known_failures(
         for s in known
         if s.record.predicted_class != s.record.true_class
     )
+    empty = None if empty_class is None else list(class_names).index(empty_class)
     return {
         "slices": len(known),
         "groups": bootstrap.n_groups,
@@ -94,8 +95,8 @@ def known_failures(
         "patient_known_is_usual_size": patients_are_usual,
         "parts": {name: rows for name, rows in parts.items() if rows["all"]["n"]},
         "confusions": [{"true": t, "predicted": p, "n": n} for (t, p), n in confusions.most_common()],
-        "size_rule": _size_rule(known, class_names, empty_class, accuracy),
-        "ct_like": _ct_like(known, class_names, empty_class, accuracy),
+        "size_rule": None if empty is None else _size_rule(known, empty, accuracy),
+        "ct_like": None if empty is None else _ct_like(known, empty, accuracy),
     }
 
 
@@ -105,14 +106,10 @@ def _is_usual(slice_: EvaluatedSlice) -> bool:
 
 def _size_rule(
     known: Sequence[EvaluatedSlice],
-    class_names: Sequence[str],
-    empty_class: str | None,
+    empty: int,
     accuracy: Callable[[Callable[[EvaluatedSlice], bool]], dict[str, Any]],
-) -> dict[str, Any] | None:
+) -> dict[str, Any]:
     """What the size alone tells, and the model's accuracy where it tells the truth and where it misleads."""
-    if empty_class is None:
-        return None
-    empty = list(class_names).index(empty_class)
 
     def tells_the_truth(slice_: EvaluatedSlice) -> bool:
         return (slice_.record.true_class == empty) != _is_usual(slice_)
@@ -130,14 +127,10 @@ def _size_rule(
 
 def _ct_like(
     known: Sequence[EvaluatedSlice],
-    class_names: Sequence[str],
-    empty_class: str | None,
+    empty: int,
     accuracy: Callable[[Callable[[EvaluatedSlice], bool]], dict[str, Any]],
-) -> dict[str, Any] | None:
+) -> dict[str, Any]:
     """Accuracy on slices without tumour that look like CT; only of this class the rule was checked by eye."""
-    if empty_class is None:
-        return None
-    empty = list(class_names).index(empty_class)
     without = [s for s in known if s.record.true_class == empty and s.path.is_file()]
     found = {s.source for s in without if looks_like_ct(read_grey(s.path, allow_constant=True))}
     return {
