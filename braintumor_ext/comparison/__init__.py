@@ -2,6 +2,7 @@
 
 from braintumor_ext.comparison.comparison import Comparison, RunFailed, has_runs
 from braintumor_ext.comparison.inference_time import milliseconds_per_image
+from braintumor_ext.comparison.judgement import judge, render_judgement
 from braintumor_ext.comparison.model_runs import ModelRuns, Run
 from braintumor_ext.comparison.models import ModelConfig, choose_models, known_models
 from braintumor_ext.comparison.report import write_comparison
@@ -21,9 +22,11 @@ __all__ = [
     "all_items",
     "choose_models",
     "has_runs",
+    "judge",
     "known_models",
     "make_splits",
     "milliseconds_per_image",
+    "render_judgement",
     "store_split",
     "subset",
     "summarise_protocol",

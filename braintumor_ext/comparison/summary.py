@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from braintumor_ext.comparison.model_runs import FLOOR, NETWORK, ModelRuns, Run, paired_records
+from braintumor_ext.comparison.scores import predicted_classes, rightness, run_scores, true_classes, tumour_dice
 from braintumor_ext.comparison.statistics import (
     PairedDifference,
     group_weighted_mean,
@@ -19,7 +20,6 @@ from braintumor_ext.comparison.statistics import (
     with_temperature,
 )
 from braintumor_ext.keys import UNKNOWN
-from braintumor_ext.metrics.classification import confusion_matrix, rates
 from braintumor_ext.metrics.evaluation_summary import summarise_evaluation
 from braintumor_ext.metrics.records import SliceRecord
 
@@ -93,8 +93,8 @@ def _row(model: ModelRuns, summarise: Summarise, num_classes: int, n_draws: int,
         "after_temperature": _after_temperature(model, summarise) if model.kind == NETWORK else None,
         "spread": _spread(model.runs, num_classes),
         "group_weighted": {
-            "accuracy": group_weighted_mean(_right(pooled), groups, n_draws, seed),
-            "dice": group_weighted_mean(_tumour_dice(pooled), groups, n_draws, seed),
+            "accuracy": group_weighted_mean(rightness(pooled), groups, n_draws, seed),
+            "dice": group_weighted_mean(tumour_dice(pooled), groups, n_draws, seed),
         },
         "cost": _mean_cost([run.cost for run in model.runs if run.cost is not None]),
     }
@@ -129,18 +129,8 @@ def _after_temperature(model: ModelRuns, summarise: Summarise) -> dict[str, Any]
 
 def _spread(runs: Sequence[Run], num_classes: int) -> dict[str, Any]:
     """Mean and standard deviation over the runs, each scored by itself."""
-    scores = [_scores(run.records, num_classes) for run in runs]
+    scores = [run_scores(run.records, num_classes) for run in runs]
     return {name: _mean_and_sd([score[name] for score in scores]) for name in ("accuracy", "macro_f1", "dice")}
-
-
-def _scores(records: Sequence[SliceRecord], num_classes: int) -> dict[str, float]:
-    true, predicted, dice = _true(records), _predicted(records), _tumour_dice(records)
-    known, scored = true != UNKNOWN, ~np.isnan(dice)
-    found = rates(confusion_matrix(true[known], predicted[known], num_classes))
-    return {
-        **{name: float(found[name]) for name in ("accuracy", "macro_f1")},
-        "dice": float(dice[scored].mean()) if scored.any() else float("nan"),
-    }
 
 
 def _mean_and_sd(values: Sequence[float]) -> dict[str, Any]:
@@ -214,9 +204,9 @@ def _only(model: ModelRuns, split: str) -> ModelRuns:
 def _bootstrapped(pairs: Pairs, num_classes: int, n_draws: int, seed: int) -> dict[str, PairedDifference]:
     a, b = [one for one, _ in pairs], [other for _, other in pairs]
     return paired_differences(
-        _true(a),
-        (_predicted(a), _predicted(b)),
-        (_tumour_dice(a), _tumour_dice(b)),
+        true_classes(a),
+        (predicted_classes(a), predicted_classes(b)),
+        (tumour_dice(a), tumour_dice(b)),
         [record.group for record in a],
         num_classes,
         n_draws,
@@ -228,23 +218,3 @@ def _mcnemar(pairs: Pairs) -> float:
     known = [pair for pair in pairs if pair[0].true_class != UNKNOWN]
     right = np.array([[record.predicted_class == record.true_class for record in pair] for pair in known])
     return mcnemar_exact(*right.reshape(-1, 2).T)
-
-
-def _true(records: Sequence[SliceRecord]) -> np.ndarray:
-    return np.array([record.true_class for record in records], dtype=int)
-
-
-def _predicted(records: Sequence[SliceRecord]) -> np.ndarray:
-    return np.array([record.predicted_class for record in records], dtype=int)
-
-
-def _right(records: Sequence[SliceRecord]) -> np.ndarray:
-    """(N,) 1 where the predicted class is right, 0 where it is wrong, NaN where the class is unknown."""
-    true, predicted = _true(records), _predicted(records)
-    return np.where(true == UNKNOWN, np.nan, true == predicted)
-
-
-def _tumour_dice(records: Sequence[SliceRecord]) -> np.ndarray:
-    """(N,) Dice of the slices whose known mask holds tumour; NaN elsewhere, as in an evaluation's summary."""
-    scored = [record.mask_known and record.mask_predicted and record.true_area_px > 0 for record in records]
-    return np.where(scored, [record.dice for record in records], np.nan)

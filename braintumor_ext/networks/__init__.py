@@ -5,6 +5,7 @@ from braintumor_ext.networks.brain_tumor_net import MINIMUM_SIZE, BrainTumorNet
 from braintumor_ext.networks.cbam import CBAM, BlendedAttention, ChannelAttention, SpatialAttention
 from braintumor_ext.networks.encoder import STAGE_CHANNELS, AttentionResNet50
 from braintumor_ext.networks.heads import ClassificationHead, SegmentationDecoder
+from braintumor_ext.networks.mirror_average import MirrorAverage
 from braintumor_ext.networks.pretrained import load_checkpoint, load_encoder, load_pretrained, read_state_dict
 from braintumor_ext.networks.settings import check_settings, read_settings, trained_image_size, write_settings
 from braintumor_ext.networks.views import ClassView, HeadView
@@ -21,6 +22,7 @@ __all__ = [
     "ClassificationHead",
     "ClassifierBaseline",
     "HeadView",
+    "MirrorAverage",
     "SegmentationDecoder",
     "SpatialAttention",
     "UNetBaseline",
