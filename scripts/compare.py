@@ -27,6 +27,7 @@ from braintumor_ext.comparison import (
     subset,
     write_comparison,
 )
+from braintumor_ext.data import read_group_sources
 from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS
 from braintumor_ext.data.datalist import DATALIST_JSON
 from braintumor_ext.errors import InputError
@@ -64,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         print(f"{comparison.output_dir}: {len(comparison.plans(splits))} runs", flush=True)
         n_draws = QUICK["n_draws"] if options.quick else 2000
-        result = ComparisonResult(_with_rows_of_all(comparison), splits, {"quick": options.quick}, n_draws)
+        sources = None if options.groups is None else read_group_sources(options.groups)
+        result = ComparisonResult(_with_rows_of_all(comparison), splits, {"quick": options.quick}, n_draws, sources)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -182,6 +184,12 @@ def _parser() -> argparse.ArgumentParser:
         choices=["test", "validation"],
         default="test",
         help="validation: to choose between recipes, no test set is opened (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--groups",
+        type=Path,
+        metavar="FILE.csv",
+        help="columns image and group_source: the table then counts the images whose patient is known",
     )
     parser.add_argument("--resume", action="store_true", help="go on with the runs in --output")
     parser.add_argument("--table_only", action="store_true", help="train nothing, write the table of what there is")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from braintumor_ext.comparison.report_tables import (
     NOT_RUN,
     estimate_at,
     gives_masks,
+    is_as_published,
     is_floor,
     render_comparison,
     row_name,
@@ -57,7 +58,7 @@ def write_comparison(result: Mapping[str, Any], output_dir: str | PathLike[str])
     folder = Path(output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     metrics = list(METRIC_NAMES.values())
-    panels = [_panel(name, protocol) for name, protocol in result["protocols"].items()]
+    panels = [_panel(name, protocol, is_as_published(result, name)) for name, protocol in result["protocols"].items()]
     plot_comparison_bars(panels, metrics, folder / "comparison.png", result["title"])
     with replacing(folder / "comparison.csv") as path:
         _write_csv(path, result)
@@ -68,7 +69,7 @@ def write_comparison(result: Mapping[str, Any], output_dir: str | PathLike[str])
         path.write_text(json.dumps(result, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _panel(name: str, protocol: Mapping[str, Any]) -> BarPanel:
+def _panel(name: str, protocol: Mapping[str, Any], as_published: bool) -> BarPanel:
     networks = [row for row in protocol["rows"] if not is_floor(row)]
     floors = {
         row["title"]: estimate_at(row["summary"], "classification", "accuracy")["value"]
@@ -77,18 +78,18 @@ def _panel(name: str, protocol: Mapping[str, Any]) -> BarPanel:
     }
     return BarPanel(
         f"{name.capitalize()} protocol, {protocol['slices']:,} slices, {protocol['groups']:,} groups",
-        [_bars(name, row) for row in networks],
+        [_bars(row, as_published) for row in networks],
         {title: value for title, value in floors.items() if value is not None},
     )
 
 
-def _bars(protocol: str, row: Mapping[str, Any]) -> BarRow:
+def _bars(row: Mapping[str, Any], as_published: bool) -> BarRow:
     paths = {
         "accuracy": ("classification", "accuracy"),
         "macro_f1": ("classification", "macro_f1"),
         "dice": ("segmentation", "tumour_slices", "dice"),
     }
-    published = PUBLISHED.get(row["model"]) if protocol == "random" else None
+    published = PUBLISHED.get(row["model"]) if as_published else None
     return BarRow(
         row_name(row).replace(", partial", "\npartial"),
         {METRIC_NAMES[metric]: estimate_at(row["summary"], *path) for metric, path in paths.items()},
@@ -100,7 +101,7 @@ def _bars(protocol: str, row: Mapping[str, Any]) -> BarRow:
 def _write_csv(path: Path, result: Mapping[str, Any]) -> None:
     """One line for each protocol and row; what is unknown or does not apply is blank."""
     lines = [
-        _csv_line(name, protocol, row, result["class_names"], result["empty_class"])
+        _csv_line(name, protocol, row, result)
         for name, protocol in result["protocols"].items()
         for row in protocol["rows"]
     ]
@@ -114,10 +115,10 @@ def _csv_line(
     name: str,
     protocol: Mapping[str, Any],
     row: Mapping[str, Any],
-    class_names: Sequence[str],
-    empty_class: str | None,
+    result: Mapping[str, Any],
 ) -> dict[str, Any]:
-    summary, published = row["summary"], PUBLISHED.get(row["model"]) if name == "random" else None
+    class_names, empty_class, summary = result["class_names"], result["empty_class"], row["summary"]
+    published = PUBLISHED.get(row["model"]) if is_as_published(result, name) else None
     seen = summary if not is_floor(row) else None  # a floor knows neither probabilities nor masks
     masks = seen["segmentation"] if seen is not None and gives_masks(row) else None
     line: dict[str, Any] = {

@@ -35,7 +35,7 @@ def render_comparison(result: Mapping[str, Any]) -> str:
     parts = [_head(result)]
     for name, protocol in result["protocols"].items():
         parts += [f"## {name.capitalize()} protocol", _protocol_head(name, protocol)]
-        parts += _scores(name, protocol["rows"])
+        parts += _scores(is_as_published(result, name), protocol["rows"])
         parts += _masks(protocol["rows"], result["empty_class"])
         parts += _probabilities(protocol["rows"])
         parts += _classes(protocol["rows"], result["class_names"], result["empty_class"])
@@ -104,13 +104,11 @@ def _head(result: Mapping[str, Any]) -> str:
 
 
 def _protocol_head(name: str, protocol: Mapping[str, Any]) -> str:
-    known = protocol.get("known_groups")
     lines = [
         PROTOCOL_TEXTS.get(name, ""),
         "",
         *([f"- grouping: {protocol['grouping']}"] if protocol.get("grouping") else []),
-        f"- {protocol['slices']:,} slices of {protocol['groups']:,} groups"
-        + (f", {known:,} of them known" if known is not None else ""),
+        f"- {protocol['slices']:,} slices of {protocol['groups']:,} groups",
     ]
     splits = [
         [split["name"], f"`{split['hash'][:HASH_LENGTH]}`", *(f"{n:,}" for n in split["counts"].values())]
@@ -152,8 +150,12 @@ def _percent(estimate: Mapping[str, Any]) -> str:
     return with_interval({"value": scaled, "ci95": None if ends is None else [100 * end for end in ends]}, 1)
 
 
-def _scores(protocol: str, rows: Sequence[Row]) -> list[str]:
-    beside = protocol == "random"
+def is_as_published(result: Mapping[str, Any], protocol: str) -> bool:
+    """Return whether published figures may stand beside: they are of a random split's test slices."""
+    return protocol == "random" and result["context"].get("section", "test") == "test"
+
+
+def _scores(beside: bool, rows: Sequence[Row]) -> list[str]:
 
     def published(row: Row) -> list[str]:
         return [_published_accuracy(row)] if beside else []

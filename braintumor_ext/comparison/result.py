@@ -12,10 +12,10 @@ from braintumor_ext.comparison.models import ModelConfig
 from braintumor_ext.comparison.run_plan import RunPlan
 from braintumor_ext.comparison.splits import Split
 from braintumor_ext.comparison.summary import summarise_protocol
+from braintumor_ext.data.group_sources import describe_grouping
 from braintumor_ext.engines.run_context import run_context
+from braintumor_ext.keys import IMAGE
 from braintumor_ext.metrics import read_records
-
-GROUPING = "patient-grouped where the data name the patient, near-duplicate-grouped else"
 
 
 class ComparisonResult:
@@ -26,6 +26,7 @@ class ComparisonResult:
         splits: its splits.
         context: what else the report says of the comparison.
         n_draws: draws of the bootstraps.
+        group_sources: how each image's group is known, of :func:`~braintumor_ext.data.read_group_sources`.
     """
 
     def __init__(
@@ -34,8 +35,10 @@ class ComparisonResult:
         splits: Mapping[str, Sequence[Split]],
         context: Mapping[str, Any] | None = None,
         n_draws: int = 2000,
+        group_sources: Mapping[str, str] | None = None,
     ) -> None:
         self.comparison, self.splits = comparison, splits
+        self.grouping = describe_grouping([item[IMAGE] for item in comparison.items], group_sources)
         self.context, self.n_draws = dict(context or {}), n_draws
         self.milliseconds: Mapping[str, float] = {}
         """Each model's time for one image, once it has been measured."""
@@ -75,7 +78,7 @@ class ComparisonResult:
         for row in summary["rows"]:
             if row["cost"] is not None:
                 row["cost"]["milliseconds_per_image"] = self.milliseconds.get(row["model"])
-        extra = {"grouping": GROUPING} if protocol == "grouped" else {}
+        extra = {"grouping": self.grouping} if protocol == "grouped" else {}
         return {**summary, **extra, "splits": [split.describe() for split in self.splits[protocol]]}
 
     def _model_runs(self, protocol: str, name: str) -> ModelRuns:

@@ -3,6 +3,7 @@
 from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, class_of_folder, display_name
 from braintumor_ext.data.datalist import load_datalist, load_section, shown_name
 from braintumor_ext.data.floors import floors_for
+from braintumor_ext.data.group_sources import read_group_sources
 
 __all__ = [
     "CLASS_NAMES",
@@ -12,5 +13,6 @@ __all__ = [
     "floors_for",
     "load_datalist",
     "load_section",
+    "read_group_sources",
     "shown_name",
 ]

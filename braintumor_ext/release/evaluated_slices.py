@@ -16,6 +16,7 @@ from braintumor_ext.comparison.splits import short_names
 from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS
 from braintumor_ext.data.datalist import load_section
 from braintumor_ext.data.file_properties import ITEMS_CSV
+from braintumor_ext.data.group_sources import read_group_sources, short_name
 from braintumor_ext.data.split import SECTIONS, canonical
 from braintumor_ext.errors import InputError
 from braintumor_ext.keys import CLASS, GROUP, IMAGE, LABEL
@@ -93,7 +94,7 @@ def read_evaluated(
     names, empty_class = metrics["class_names"], metrics["empty_class"]
     sections = _sections(folder, datalist, names, empty_class).values()
     masks = {Path(item[IMAGE]).resolve(): Path(item[LABEL]) for s in sections for item in s if LABEL in item}
-    sources = {} if groups is None else _group_sources(Path(groups))
+    sources = {} if groups is None else read_group_sources(groups)
     found = []
     for record in read_records(table, names):
         row = items.get(record.image)
@@ -110,7 +111,7 @@ def read_evaluated(
                 height=int(row["height"]),
                 sha256=row["sha256"],
                 mask=masks.get(path.resolve()),
-                group_source=sources.get(_short(row["source"])),
+                group_source=sources.get(short_name(row["source"])),
             )
         )
     return found
@@ -168,15 +169,3 @@ def _rows(path: Path, key: str, remedy: str) -> dict[str, dict[str, str]]:
             return {row[key]: row for row in csv.DictReader(file)}
     except (OSError, KeyError, csv.Error) as error:
         raise InputError(path, f"cannot be read ({type(error).__name__}: {error})", remedy) from error
-
-
-def _group_sources(path: Path) -> dict[str, str]:
-    rows = _rows(path, "image", "Give a table with the columns image, group and group_source")
-    if not all("group_source" in row for row in rows.values()):
-        raise InputError(path, "has no column group_source", "Give a table that tells how each group is known")
-    return {_short(name): row["group_source"] for name, row in rows.items()}
-
-
-def _short(name: str) -> str:
-    """Return class folder and file name, which identify a slice whatever folder was prepared."""
-    return "/".join(canonical(name).split("/")[-2:])

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from braintumor_ext.data.classes import display_name
+from braintumor_ext.data.group_sources import PATIENT, SIMILARITY
 from braintumor_ext.data.modality import looks_like_ct
 from braintumor_ext.files import replacing
 from braintumor_ext.inference import Predictor
@@ -25,7 +26,6 @@ from braintumor_ext.visualize import render_overlay
 USUAL_SIDE = 512
 """Most of the public set's slices are 512x512; most of its others show no tumour."""
 
-PATIENT, SIMILARITY = "patient", "similarity"
 SOURCE_TITLES = {PATIENT: "patient known", SIMILARITY: "patient unknown, near-duplicates grouped"}
 
 

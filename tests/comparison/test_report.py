@@ -142,7 +142,7 @@ def protocol(name: str, skill: float) -> dict[str, Any]:
     if not grouped:
         exact = {"ci95": None, "p": 0.00012, "p_holm": 0.00024, "test": "McNemar, exact"}
         differences.append(differences[0] | exact)
-    found = {"slices": 2870, "groups": 638, "known_groups": None, "splits": splits, "rows": rows}
+    found = {"slices": 2870, "groups": 638, "splits": splits, "rows": rows}
     told = {"grouping": "patient-grouped where known (2,317 images), near-duplicate-grouped else"} if grouped else {}
     return {**found, **told, "differences": differences}
 
@@ -244,6 +244,18 @@ def test_splits_stand_with_their_short_hash_and_the_grouping_with_its_words(text
     assert f"`{'2' * 12}`" in grouped
     assert "patient-grouped where known (2,317 images), near-duplicate-grouped else" in grouped
     assert "patient-grouped" not in random
+
+
+def test_published_test_figures_do_not_stand_beside_those_of_validation(
+    text: str, result: dict[str, Any], tmp_path: Path
+) -> None:
+    assert "92.68" in text.split("## Random protocol")[1]
+    write_comparison(result | {"context": result["context"] | {"section": "validation"}}, tmp_path)
+    validation = (tmp_path / "comparison.md").read_text(encoding="utf-8")
+    assert "92.68" not in validation
+    assert "| model | accuracy | precision |" in validation.split("## Random protocol")[1]
+    with (tmp_path / "comparison.csv").open(newline="", encoding="utf-8") as file:
+        assert {line["published_accuracy"] for line in csv.DictReader(file)} == {""}
 
 
 @pytest.mark.parametrize("name", ["grouped", "random"])
