@@ -18,8 +18,10 @@ $(VENV)/installed: setup.cfg pyproject.toml constraints.txt
 demo: $(VENV)/installed ## Make a data set, train, calibrate, evaluate, predict and explain in minutes; all under demo/
 	$(BIN)/python -m scripts.demo
 
-test: $(VENV)/installed ## All tests that need no GPU
-	$(BIN)/python -m pytest -m "not gpu and not label and not deploy"
+JOBS ?= 2
+
+test: $(VENV)/installed ## All tests that need no GPU, in JOBS=2 processes
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not gpu and not label and not deploy"
 
 test-gpu: $(VENV)/installed ## The tests that need CUDA (skipped where there is none)
 	$(BIN)/python -m pytest -m gpu

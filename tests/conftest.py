@@ -23,6 +23,13 @@ def _real_data(name: str) -> Path:
     return root / name
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep a folder's tests in one process: what they share is costly to make."""
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
+
+
 @pytest.fixture(scope="session")
 def bundle_root() -> Path:
     """The repository's root, which is the bundle's."""
