@@ -1,0 +1,50 @@
+"""What README and model card say of the stored comparison is what it holds."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from braintumor_ext.markdown import with_interval
+from tests.conftest import REPOSITORY
+
+RESULTS = REPOSITORY / "docs" / "results" / "comparison"
+
+
+def percent(estimate: dict) -> str:
+    value, (lower, upper) = estimate["value"], estimate["ci95"]
+    return f"{100 * value:.1f}% ({100 * lower:.1f} to {100 * upper:.1f})"
+
+
+@pytest.fixture(scope="module")
+def rows() -> dict[str, dict]:
+    protocols = json.loads((RESULTS / "comparison.json").read_text(encoding="utf-8"))["protocols"]
+    return {f"{name} {row['model']}": row for name, protocol in protocols.items() for row in protocol["rows"]}
+
+
+def test_the_card_tells_the_figures_of_ours(rows: dict[str, dict]) -> None:
+    card = (REPOSITORY / "docs" / "README.md").read_text(encoding="utf-8")
+    grouped, random = rows["grouped ours"], rows["random ours"]
+    masks = grouped["summary"]["segmentation"]
+    for told in (
+        percent(random["summary"]["classification"]["accuracy"]),
+        percent(grouped["summary"]["classification"]["accuracy"]),
+        with_interval(grouped["summary"]["classification"]["macro_f1"]),
+        with_interval(masks["tumour_slices"]["dice"]),
+        with_interval(grouped["after_temperature"]["ece"]),
+        f"{100 * rows['grouped nearest_neighbour']['summary']['classification']['accuracy']['value']:.1f}%",
+        f"{100 * rows['random nearest_neighbour']['summary']['classification']['accuracy']['value']:.1f}%",
+    ):
+        assert told in card
+    for gate in ("raw", "gated"):  # the share of slices without a predicted pixel
+        share = masks["no_tumour_slices"][gate]
+        lower, upper = share["ci95"]
+        assert percent({"value": 1 - share["value"], "ci95": [1 - upper, 1 - lower]}) in card
+
+
+def test_the_readme_tells_the_same(rows: dict[str, dict]) -> None:
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    summary = rows["grouped ours"]["summary"]
+    assert percent(summary["classification"]["accuracy"]) in text
+    assert with_interval(summary["segmentation"]["tumour_slices"]["dice"]) in text
