@@ -20,8 +20,8 @@ demo: $(VENV)/installed ## Make a data set, train, calibrate, evaluate, predict 
 
 JOBS ?= 2
 
-test: $(VENV)/installed ## All tests that need no GPU, in JOBS=2 processes
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not gpu and not label and not deploy"
+test: $(VENV)/installed ## All tests that need no GPU, in JOBS=2 processes of one thread
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not gpu and not label and not deploy"
 
 test-gpu: $(VENV)/installed ## The tests that need CUDA (skipped where there is none)
 	$(BIN)/python -m pytest -m gpu
