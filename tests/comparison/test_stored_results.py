@@ -18,8 +18,12 @@ def percent(estimate: dict) -> str:
 
 
 @pytest.fixture(scope="module")
-def rows() -> dict[str, dict]:
-    protocols = json.loads((RESULTS / "comparison.json").read_text(encoding="utf-8"))["protocols"]
+def protocols() -> dict[str, dict]:
+    return json.loads((RESULTS / "comparison.json").read_text(encoding="utf-8"))["protocols"]
+
+
+@pytest.fixture(scope="module")
+def rows(protocols: dict[str, dict]) -> dict[str, dict]:
     return {f"{name} {row['model']}": row for name, protocol in protocols.items() for row in protocol["rows"]}
 
 
@@ -41,6 +45,17 @@ def test_the_card_tells_the_figures_of_ours(rows: dict[str, dict]) -> None:
         share = masks["no_tumour_slices"][gate]
         lower, upper = share["ci95"]
         assert percent({"value": 1 - share["value"], "ci95": [1 - upper, 1 - lower]}) in card
+
+
+def test_the_card_tells_how_far_ours_is_from_resnet50(protocols: dict[str, dict]) -> None:
+    (found,) = (
+        entry
+        for entry in protocols["grouped"]["differences"]
+        if (entry["b"], entry["metric"]) == ("resnet50", "accuracy")
+    )
+    lower, upper = (f"{100 * end:.1f}" for end in found["ci95"])
+    told = f"({100 * found['difference']:+.1f} points, {lower} to {upper})"
+    assert told in (REPOSITORY / "docs" / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_readme_tells_the_same(rows: dict[str, dict]) -> None:
