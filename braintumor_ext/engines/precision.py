@@ -1,4 +1,4 @@
-"""Mixed precision where the hardware has it: float16 with loss scaling on CUDA, bfloat16 on CPUs with matrix units."""
+"""Mixed precision where the hardware has it: float16 with loss scaling on CUDA, bfloat16 on CPUs that compute in it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from braintumor_ext.flags import as_bool
 
 
 def mixed_precision_supported(device: str | torch.device) -> bool:
-    """Return whether mixed precision pays: on any CUDA device, and on a CPU with bfloat16 matrix units (AMX)."""
+    """Return whether mixed precision pays: on any CUDA device, and on a CPU that multiplies in bfloat16.
+
+    Those are CPUs with AMX or with AVX512_BF16 (Intel from Cooper Lake and Sapphire Rapids on, AMD from Zen 4 on).
+    """
     kind = torch.device(device).type
     if kind == "cuda":
         return True
-    return kind == "cpu" and bool(torch.cpu._is_amx_tile_supported())
+    return kind == "cpu" and bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
 class MixedPrecisionInferer(SimpleInferer):

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from braintumor_ext.engines.precision import mixed_precision_supported
 from braintumor_ext.files import sha256_of
 
 
@@ -24,5 +25,12 @@ def run_context(context: Mapping[str, Any]) -> dict[str, Any]:
     if checkpoint and Path(checkpoint).is_file():
         known["checkpoint"] = Path(checkpoint).name
         known["checkpoint_sha256"] = sha256_of(checkpoint)
-    hardware = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU ({platform.machine()})"
-    return {**known, "date": time.strftime("%Y-%m-%d"), "hardware": hardware, "torch": torch.__version__}
+    return {**known, "date": time.strftime("%Y-%m-%d"), "hardware": hardware(), "torch": torch.__version__}
+
+
+def hardware() -> str:
+    """Return the GPU's name; without one, the CPU's kind with what decides its speed and precision."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    precision = ", bfloat16" if mixed_precision_supported("cpu") else ""
+    return f"CPU ({platform.machine()}, {torch.backends.cpu.get_cpu_capability()}{precision})"
