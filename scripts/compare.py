@@ -21,6 +21,7 @@ from braintumor_ext.comparison import (
     ModelConfig,
     all_items,
     choose_models,
+    copy_evidence,
     has_runs,
     known_models,
     milliseconds_per_image,
@@ -59,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         comparison = _comparison(options)
         splits = comparison.splits()
+        if options.evidence is not None and options.evidence.resolve() == comparison.output_dir.resolve():
+            raise InputError(options.evidence, "is --output itself", "Give --evidence another folder")
         if has_runs(comparison.output_dir) and not (options.resume or options.table_only):
             raise InputError(
                 comparison.output_dir, "holds runs of a comparison", "Give --resume to go on, or another --output"
@@ -73,6 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def write_table() -> None:
         write_comparison(result.summarise(), comparison.output_dir)
+        if options.evidence is not None:
+            copy_evidence(comparison.output_dir, options.evidence)
 
     failures = []
     try:
@@ -190,6 +195,12 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE.csv",
         help="columns image and group_source: the table then counts the images whose patient is known",
+    )
+    parser.add_argument(
+        "--evidence",
+        type=Path,
+        metavar="DIR",
+        help="copy the tables and each run's answers, without weights, to DIR: --output DIR goes on from there",
     )
     parser.add_argument("--resume", action="store_true", help="go on with the runs in --output")
     parser.add_argument("--table_only", action="store_true", help="train nothing, write the table of what there is")

@@ -1,6 +1,7 @@
 """Models compared on the same splits, under the published protocol and with patients kept together."""
 
 from braintumor_ext.comparison.comparison import Comparison, RunFailed, has_runs
+from braintumor_ext.comparison.evidence import copy_evidence
 from braintumor_ext.comparison.inference_time import milliseconds_per_image
 from braintumor_ext.comparison.judgement import judge, render_judgement
 from braintumor_ext.comparison.model_runs import ModelRuns, Run
@@ -21,6 +22,7 @@ __all__ = [
     "Split",
     "all_items",
     "choose_models",
+    "copy_evidence",
     "has_runs",
     "judge",
     "known_models",

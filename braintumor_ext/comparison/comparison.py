@@ -16,7 +16,7 @@ from typing import Any
 import filelock
 
 from braintumor_ext.comparison.models import OURS, ModelConfig
-from braintumor_ext.comparison.run_plan import PLAN_JSON, RunPlan
+from braintumor_ext.comparison.run_plan import PLAN_JSON, RUN_JSON, RunPlan
 from braintumor_ext.comparison.splits import PROTOCOLS, Split, make_splits, store_split
 from braintumor_ext.errors import InputError
 
@@ -194,4 +194,4 @@ def _lines(history: Path) -> list[str]:
 
 def has_runs(output_dir: Path) -> bool:
     """Whether a comparison was begun in a folder."""
-    return any(output_dir.glob(f"runs/*/{PLAN_JSON}"))
+    return any(any(output_dir.glob(f"runs/*/{name}")) for name in (PLAN_JSON, RUN_JSON))

@@ -7,6 +7,7 @@ import re
 
 import pytest
 import torch
+from monai.bundle import ConfigParser
 
 from tests.bundle.workflows import ROOT, make_workflow, places, read_table, run_workflow
 
@@ -17,7 +18,7 @@ CLASS_ONLY = ("efficientnet_b0", "no_segmentation", "resnet50", "vgg16")
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_a_baseline_differs_from_our_training_in_its_network_alone(name):
     changed = json.loads((ROOT / "configs" / "baselines" / f"{name}.json").read_text())
-    assert {key.partition("::")[0] for key in changed} <= {"network_def", "pretrained"}
+    assert {key.partition("::")[0] for key in changed} <= {"network_def", "pretrained", "amp"}
     network = make_workflow("train", f"baselines/{name}", class_names=["a", "b", "c"]).parser
     told = re.search(
         rf"^\| `{name}\.json` \|[^|]+\| ([\d,]+) \|", (ROOT / "docs/reference/network.md").read_text(), re.MULTILINE
@@ -28,6 +29,15 @@ def test_a_baseline_differs_from_our_training_in_its_network_alone(name):
     output = network.get_parsed_content("network_def").eval()(torch.zeros(1, 3, 64, 64))
     assert output["class"].shape == (1, 3)
     assert ("mask" in output) == (name not in CLASS_ONLY)
+
+
+def test_efficientnet_uses_mixed_precision_on_cuda_alone():
+    # its depthwise convolutions are slower in bfloat16 on a CPU: benchmarks.training
+    files = [str(ROOT / "configs" / f"{name}.json") for name in ("train", "baselines/efficientnet_b0")]
+    for device, used in (("cpu", False), ("cuda", True)):
+        parser = ConfigParser(ConfigParser.load_config_files(files))
+        parser["device"] = device
+        assert parser.get_parsed_content("amp") is used
 
 
 @pytest.mark.parametrize("name", ["efficientnet_b0", "no_attention"])

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import monai.bundle
+import numpy as np
 import pytest
 import torch
 
@@ -100,6 +101,29 @@ TRAIN_OVERRIDES = [
     ("resume", "true", "training_files::resume", "true"),
     ("alpha", 0.5, "loss::alpha", 0.5),
 ]
+
+
+def test_the_optimizer_takes_the_steps_of_adamw_whatever_the_memory_format():
+    # Loshchilov & Hutter, algorithm 2, in float64, with the config's rates
+    torch.manual_seed(0)
+    weight = torch.nn.Parameter(torch.randn(4, 3, 5, 5).to(memory_format=torch.channels_last))
+    bias = torch.nn.Parameter(torch.randn(4))
+    expected = [value.detach().double().numpy().copy() for value in (weight, bias)]
+    moments = [(np.zeros_like(value), np.zeros_like(value)) for value in expected]
+    optimizer = make_workflow("train", **{"optimizer::params": [weight, bias]}).parser.get_parsed_content("optimizer")
+    images = torch.randn(3, 2, 3, 8, 8)
+    for step, image in enumerate(images, 1):
+        optimizer.zero_grad()
+        (torch.nn.functional.conv2d(image, weight, bias) ** 2).mean().backward()
+        gradients = [value.grad.double().numpy().copy() for value in (weight, bias)]
+        optimizer.step()
+        for index, gradient in enumerate(gradients):
+            first, second = moments[index]
+            moments[index] = (0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2)
+            first, second = moments[index][0] / (1 - 0.9**step), moments[index][1] / (1 - 0.999**step)
+            expected[index] -= 1e-3 * 1e-4 * expected[index] + 1e-3 * first / (np.sqrt(second) + 1e-8)
+    for value, wanted in zip((weight, bias), expected, strict=True):
+        assert value.detach().numpy() == pytest.approx(wanted, abs=2e-6)
 
 
 @pytest.mark.parametrize(("name", "value", "place", "expected"), TRAIN_OVERRIDES)

@@ -107,6 +107,31 @@ def test_every_split_is_stored_with_the_hash_that_the_table_names(compared):
     assert [split["counts"]["test"] for split in result["splits"]] == [len(split["test"]) for split in stored]
 
 
+def test_the_evidence_gives_the_same_table_and_counts_as_finished(compared, phantoms, tmp_path):
+    output, *_ = compared
+    grouped = ("--protocol", "grouped", "--models", "ours", "resnet50")
+    copied = compare(phantoms, output, *grouped, "--table_only", "--evidence", str(tmp_path / "copy"))
+    assert copied.code == 0
+    names = {str(path.relative_to(tmp_path / "copy" / "runs")) for path in (tmp_path / "copy" / "runs").rglob("*.*")}
+    runs = [path.name for path in output.glob("runs/*")]
+    kept = ("run.json", "validation/per_image.csv", "test/per_image.csv")
+    assert names == {f"{run}/{name}" for run in runs for name in kept}
+
+    def told(folder):
+        rows = json.loads((folder / "comparison.json").read_text())["protocols"]["grouped"]["rows"]
+        return [{key: value for key, value in row.items() if key != "cost"} for row in rows]
+
+    before = told(output)
+    again = compare(phantoms, tmp_path / "copy", *grouped, "--resume")
+    assert again.code == 0
+    assert again.log.count("finished before") == 4
+    assert told(tmp_path / "copy") == before
+    refused = compare(phantoms, tmp_path / "copy", *grouped)
+    assert (refused.code, "--resume" in refused.err) == (2, True)
+    same = compare(phantoms, output, *grouped, "--table_only", "--evidence", str(output))
+    assert (same.code, "another folder" in same.err) == (2, True)
+
+
 def test_another_processes_run_is_left_to_it(compared, phantoms):
     output, *_ = compared
     (run,) = output.glob("runs/resnet50-*-fold0-*")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -56,4 +58,9 @@ def test_gradients_reach_the_float32_weights():
 def test_every_cuda_device_is_supported_and_other_accelerators_are_not():
     assert mixed_precision_supported("cuda:0")
     assert not mixed_precision_supported("meta")
-    assert isinstance(mixed_precision_supported(torch.device("cpu")), bool)
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").is_file(), reason="the system does not list the processor's units")
+def test_a_cpu_is_supported_that_multiplies_in_bfloat16():
+    flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
+    assert mixed_precision_supported(torch.device("cpu")) == bool(flags & {"amx_tile", "avx512_bf16"})
