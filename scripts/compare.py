@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def write_table() -> None:
         write_comparison(result.summarise(), comparison.output_dir)
         if options.evidence is not None:
-            copy_evidence(comparison.output_dir, options.evidence)
+            copy_evidence(comparison.output_dir, options.evidence, result.names)
 
     failures = []
     try:

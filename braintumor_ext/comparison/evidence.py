@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 
@@ -10,12 +12,14 @@ from braintumor_ext.comparison.report import FILES
 from braintumor_ext.comparison.run_plan import RUN_JSON
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import replacing
+from braintumor_ext.keys import IMAGE
 
-EVIDENCE = (RUN_JSON, "validation/per_image.csv", "test/per_image.csv")
-"""A run's files from which the table is made: settings and cost, and the answers to every slice."""
+ANSWERS = ("validation/per_image.csv", "test/per_image.csv")
 
 
-def copy_evidence(output_dir: str | PathLike[str], target_dir: str | PathLike[str]) -> list[Path]:
+def copy_evidence(
+    output_dir: str | PathLike[str], target_dir: str | PathLike[str], names: Mapping[str, str]
+) -> list[Path]:
     """Copy a comparison's tables and, of each finished run, settings, cost and answers.
 
     ``compare --resume`` and ``--table_only`` go on from the copy as from the comparison: its runs count as finished.
@@ -24,6 +28,7 @@ def copy_evidence(output_dir: str | PathLike[str], target_dir: str | PathLike[st
     Args:
         output_dir: the comparison.
         target_dir: the copy, made if it does not exist.
+        names: of :func:`~braintumor_ext.comparison.splits.portable_names`: the copy names no folder of this machine.
 
     Returns:
         The folders of the runs that were copied.
@@ -35,9 +40,22 @@ def copy_evidence(output_dir: str | PathLike[str], target_dir: str | PathLike[st
     if source.resolve() == target.resolve():
         raise InputError(target, "is the comparison itself", "Give another folder for the copy")
     runs = sorted(path.parent for path in source.glob(f"runs/*/{RUN_JSON}"))
-    names = [*FILES, *(str((run / name).relative_to(source)) for run in runs for name in EVIDENCE)]
-    for name in names:
+    whole = [*FILES, *(str((run / RUN_JSON).relative_to(source)) for run in runs)]
+    for name in whole:
         if (source / name).is_file():
             with replacing(target / name) as path:
                 shutil.copyfile(source / name, path)
+    for name in (str((run / answers).relative_to(source)) for run in runs for answers in ANSWERS):
+        if (source / name).is_file():
+            with replacing(target / name) as path:
+                _copy_answers(source / name, path, names)
     return [target / run.relative_to(source) for run in runs]
+
+
+def _copy_answers(source: Path, target: Path, names: Mapping[str, str]) -> None:
+    """Copy an evaluation's table, every image under its other name."""
+    with source.open(newline="", encoding="utf-8") as read, target.open("w", newline="", encoding="utf-8") as written:
+        reader = csv.DictReader(read)
+        writer = csv.DictWriter(written, reader.fieldnames or (), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({**row, IMAGE: names.get(row[IMAGE], row[IMAGE])} for row in reader)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from braintumor_ext.comparison.comparison import Comparison
@@ -10,12 +11,12 @@ from braintumor_ext.comparison.floor_runs import floor_runs, measure_slices
 from braintumor_ext.comparison.model_runs import ModelRuns, Run
 from braintumor_ext.comparison.models import ModelConfig
 from braintumor_ext.comparison.run_plan import RunPlan
-from braintumor_ext.comparison.splits import Split
+from braintumor_ext.comparison.splits import Split, portable_names
 from braintumor_ext.comparison.summary import summarise_protocol
 from braintumor_ext.data.group_sources import describe_grouping
 from braintumor_ext.engines.run_context import run_context
 from braintumor_ext.keys import IMAGE
-from braintumor_ext.metrics import read_records
+from braintumor_ext.metrics import SliceRecord, read_records
 
 
 class ComparisonResult:
@@ -43,9 +44,13 @@ class ComparisonResult:
         self.milliseconds: Mapping[str, float] = {}
         """Each model's time for one image, once it has been measured."""
         self.plans = comparison.plans(splits)
+        self.names = portable_names(comparison.items, comparison.dataset_dir)
         found = measure_slices(comparison.items, comparison.dataset_dir)
         place, section, count = comparison.dataset_dir, comparison.section, len(comparison.class_names)
-        self.floors = {protocol: floor_runs(part, found, place, section, count) for protocol, part in splits.items()}
+        self.floors = {
+            protocol: [self._renamed(floor) for floor in floor_runs(part, found, place, section, count)]
+            for protocol, part in splits.items()
+        }
 
     def trained_models(self) -> list[ModelConfig]:
         """Return the models of which at least one run is finished."""
@@ -91,5 +96,12 @@ class ComparisonResult:
         done = plan.finished()
         assert done is not None
         validation = read_records(plan.records_of("validation"), names) if section != "validation" else None
-        records = read_records(plan.records_of(section), names)
+        records = self._portable(read_records(plan.records_of(section), names))
         return Run(plan.split.name, plan.split.seed, plan.split.fold, records, validation, done["cost"])
+
+    def _renamed(self, floor: ModelRuns) -> ModelRuns:
+        return replace(floor, runs=[replace(run, records=self._portable(run.records)) for run in floor.runs])
+
+    def _portable(self, records: Sequence[SliceRecord]) -> list[SliceRecord]:
+        """Answers from another machine meet ours under the same names."""
+        return [replace(record, image=self.names.get(record.image, record.image)) for record in records]

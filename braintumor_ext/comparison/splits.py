@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from braintumor_ext.data.datalist import load_datalist, write_datalist
+from braintumor_ext.data.datalist import load_datalist, shown_name, write_datalist
 from braintumor_ext.data.split import SECTIONS, SplitItem, canonical, given_split, grouped_folds, random_split
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import replacing
@@ -100,6 +100,19 @@ def short_names(items: Sequence[Mapping[str, Any]]) -> list[str]:
     paths = [Path(os.path.normpath(item[IMAGE])) for item in items]
     shared = Path(os.path.commonpath([path.parent for path in paths])) if paths else Path()
     return [path.relative_to(shared).as_posix() for path in paths]
+
+
+def portable_names(items: Sequence[Mapping[str, Any]], dataset_dir: str | os.PathLike[str]) -> dict[str, str]:
+    """Return the images' names in an evaluation's table, each with the name that is the same on every machine.
+
+    Args:
+        items: all images of the comparison, with absolute paths.
+        dataset_dir: the prepared data set that the table's names are relative to.
+    """
+    return {
+        shown_name(item, dataset_dir): shown_name({**item, IMAGE: short})
+        for item, short in zip(items, short_names(items), strict=True)
+    }
 
 
 def all_items(dataset_dir: str | os.PathLike[str], class_names: Sequence[str], empty_class: str | None) -> list[dict]:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
+from braintumor_ext.data.prepare import prepare
 from braintumor_ext.metrics import read_records
 from scripts.compare import main
 
@@ -116,15 +117,25 @@ def test_the_evidence_gives_the_same_table_and_counts_as_finished(compared, phan
     runs = [path.name for path in output.glob("runs/*")]
     kept = ("run.json", "validation/per_image.csv", "test/per_image.csv")
     assert names == {f"{run}/{name}" for run in runs for name in kept}
+    copied_records = read_records(tmp_path / "copy" / "runs" / runs[0] / "test" / "per_image.csv", NAMES)
+    assert {record.image.count("/") for record in copied_records} == {1}  # class/file, and no folder of this machine
 
     def told(folder):
         rows = json.loads((folder / "comparison.json").read_text())["protocols"]["grouped"]["rows"]
         return [{key: value for key, value in row.items() if key != "cost"} for row in rows]
 
     before = told(output)
-    again = compare(phantoms, tmp_path / "copy", *grouped, "--resume")
+    elsewhere = tmp_path / "elsewhere" / "dataset"  # another machine: other paths to the same images
+    prepare(
+        phantoms.parent / "images",
+        elsewhere,
+        masks=phantoms.parent / "images" / "masks",
+        groups=phantoms.parent / "images" / "groups.csv",
+    )
+    again = compare(elsewhere, tmp_path / "copy", *grouped, "--resume")
     assert again.code == 0
     assert again.log.count("finished before") == 4
+    assert again.log.count("epoch") == 0
     assert told(tmp_path / "copy") == before
     refused = compare(phantoms, tmp_path / "copy", *grouped)
     assert (refused.code, "--resume" in refused.err) == (2, True)

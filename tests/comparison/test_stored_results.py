@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
+import sklearn.metrics
 
 from braintumor_ext.markdown import with_interval
+from braintumor_ext.metrics import read_records
 from tests.conftest import REPOSITORY
 
 RESULTS = REPOSITORY / "docs" / "results" / "comparison"
@@ -63,3 +66,33 @@ def test_the_readme_tells_the_same(rows: dict[str, dict]) -> None:
     summary = rows["grouped ours"]["summary"]
     assert percent(summary["classification"]["accuracy"]) in text
     assert with_interval(summary["segmentation"]["tumour_slices"]["dice"]) in text
+
+
+def test_every_trained_row_is_what_the_stored_answers_give(protocols: dict[str, dict]) -> None:
+    names = json.loads((RESULTS / "comparison.json").read_text(encoding="utf-8"))["class_names"]
+    checked = set()
+    for protocol, found in protocols.items():
+        hashes = {split["name"]: split["hash"] for split in found["splits"]}
+        for row in found["rows"]:
+            if row["kind"] == "floor" or row["status"] == "not run":
+                continue
+            runs = sorted(RESULTS.glob(f"runs/{row['model']}-{protocol}-*"))
+            assert len(runs) == row["runs"], row["model"]
+            records = []
+            for run in runs:
+                done = json.loads((run / "run.json").read_text(encoding="utf-8"))
+                assert done["split_sha256"] == hashes[done["split"]]
+                records += read_records(run / "test" / "per_image.csv", names)
+            told = row["summary"]
+            assert len({record.image for record in records}) == len(records) == told["slices"]["total"]
+            true, predicted = [r.true_class for r in records], [r.predicted_class for r in records]
+            classes = told["classification"]
+            assert classes["accuracy"]["value"] == pytest.approx(np.equal(true, predicted).mean())
+            assert classes["confusion_matrix"] == sklearn.metrics.confusion_matrix(true, predicted).tolist()
+            dice = [r.dice for r in records if r.mask_predicted and r.mask_known and r.true_area_px]
+            masks = told["segmentation"]["tumour_slices"]
+            assert masks["n"] == len(dice)
+            if dice:
+                assert masks["dice"]["value"] == pytest.approx(np.mean(dice), abs=1e-6)
+            checked.add((protocol, row["model"]))
+    assert {("grouped", "ours"), ("random", "ours"), ("grouped", "resnet50")} <= checked
