@@ -398,3 +398,11 @@ def test_a_broken_datalist_stops_the_training_before_it_starts(phantom_dataset, 
     with told(r"2 problem.*gone_1\.png.*astrocytoma", InputErrors):
         train(phantom_dataset, tmp_path, datalist=str(path), **FLAT)
     assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize(("overlays", "epochs"), [((), 11), (("recipes/progressive",), 12)])
+def test_early_stopping_leaves_a_progressive_training_its_last_stages(overlays, epochs, phantom_dataset, tmp_path):
+    # nothing is learnt, so no epoch is better than the first; validated at a size that it has not trained at yet, a
+    # progressive training looks just like that
+    workflow = train(phantom_dataset, tmp_path, *overlays, epochs=12, learning_rate=0.0, **FLAT)
+    assert workflow.trainer.state.epoch == epochs
