@@ -7,7 +7,12 @@ import csv
 import io
 import json
 import logging
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import filelock
 import numpy as np
@@ -17,6 +22,7 @@ import sklearn.metrics
 from braintumor_ext.data.prepare import prepare
 from braintumor_ext.metrics import read_records
 from scripts.compare import main
+from tests.conftest import REPOSITORY
 
 NAMES = ["glioma", "meningioma", "pituitary", "no_tumor"]
 
@@ -175,3 +181,25 @@ def test_what_cannot_be_compared_is_refused_before_any_training(compared, phanto
     assert "Choose among ours" in capsys.readouterr().err
     assert main([*common, "--dataset_dir", str(phantoms), "--folds", "99"]) == 2
     assert "Give --folds from 2 to" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+def test_a_comparison_that_is_told_to_stop_leaves_no_training_behind(phantoms, tmp_path):
+    def at_work():
+        command_lines = (path / "cmdline" for path in Path("/proc").iterdir() if path.name.isdigit())
+        with contextlib.suppress(OSError):
+            return [line for path in command_lines if str(tmp_path) in (line := path.read_bytes().decode())]
+
+    def wait_until(reached, seconds=120):
+        end = time.monotonic() + seconds
+        while not reached():
+            assert time.monotonic() < end
+            time.sleep(0.2)
+
+    command = [sys.executable, "-m", "scripts.compare", "--quick", "--dataset_dir", str(phantoms)]
+    command += ["--output", str(tmp_path / "out"), "--protocol", "grouped", "--models", "ours"]
+    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        wait_until(lambda: len(at_work() or ()) == 2)
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+    wait_until(lambda: at_work() == [], 10)
