@@ -88,7 +88,7 @@ def test_every_trained_row_is_what_the_stored_answers_give(protocols: dict[str, 
             true, predicted = [r.true_class for r in records], [r.predicted_class for r in records]
             classes = told["classification"]
             assert classes["accuracy"]["value"] == pytest.approx(np.equal(true, predicted).mean())
-            assert classes["confusion_matrix"] == sklearn.metrics.confusion_matrix(true, predicted).tolist()
+            assert told["confusion_matrix"] == sklearn.metrics.confusion_matrix(true, predicted).tolist()
             dice = [r.dice for r in records if r.mask_predicted and r.mask_known and r.true_area_px]
             masks = told["segmentation"]["tumour_slices"]
             assert masks["n"] == len(dice)
