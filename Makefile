@@ -43,10 +43,11 @@ test-deploy: $(VENV)/installed .venv-deploy/installed ## The MONAI Deploy app, r
 test-label: $(VENV)/installed .venv-label/installed ## The MONAI Label apps over HTTP, in their own environment (7.5 GB)
 	$(BIN)/python -m pytest -m label
 
-benchmark: $(VENV)/installed ## What heat maps cost, and what exported networks gain
+benchmark: $(VENV)/installed ## What heat maps cost, what exported networks and mixed precision gain
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[benchmarks]"
 	$(BIN)/python -W ignore -m benchmarks.explain
 	$(BIN)/python -W ignore -m benchmarks.backends
+	$(BIN)/python -W ignore -m benchmarks.training
 
 lint: $(VENV)/installed ## ruff and mypy
 	$(BIN)/ruff check .
