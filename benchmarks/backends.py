@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.explain import measure
+from benchmarks.explain import measure, ratio_text
 from braintumor_ext.backends import BACKENDS, Description, export_network, load_exported
 from braintumor_ext.data.classes import CLASS_NAMES
 from braintumor_ext.networks import BrainTumorNet
@@ -79,10 +79,8 @@ def main() -> int:
                 seconds = measure(calls, options.rounds, torch.device("cpu"))
                 eager = seconds["eager"]
                 for name, times in seconds.items():
-                    ratios = [a / b for a, b in zip(times, eager, strict=True)]
-                    share = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
                     each = 1000 * statistics.median(times) / batch
-                    rows.append(f"| {name} | {threads} | {batch} | {share} | {each:.0f} |")
+                    rows.append(f"| {name} | {threads} | {batch} | {ratio_text(times, eager)} | {each:.0f} |")
     print(
         f"CPU ({platform.machine()}), {os.cpu_count()} cores, torch {torch.__version__}, {options.image_size} px, "
         f"{options.rounds} rounds\n"

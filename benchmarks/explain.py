@@ -14,7 +14,7 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -84,6 +84,17 @@ def measure(calls: dict[str, Callable[[], Any]], rounds: int, device: torch.devi
     return seconds
 
 
+def ratio_text(times: Sequence[float], reference: Sequence[float]) -> str:
+    """Return the median ratio over the rounds, and the least and the most.
+
+    Args:
+        times: seconds in each round.
+        reference: those of what they are measured by, in the same rounds.
+    """
+    ratios = [time / of for time, of in zip(times, reference, strict=True)]
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
 def main() -> int:
     """Run the benchmark and print its table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -108,8 +119,7 @@ def main() -> int:
     )
     print("| prediction and map | over prediction alone (least to most) |\n| --- | --- |")
     for contestant, times in seconds.items():
-        ratios = [a / b for a, b in zip(times, alone, strict=True)]
-        print(f"| {contestant} | {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) |")
+        print(f"| {contestant} | {ratio_text(times, alone)} |")
     return 0
 
 

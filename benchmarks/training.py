@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from monai.bundle import ConfigParser
 
-from benchmarks.explain import measure
+from benchmarks.explain import measure, ratio_text
 from braintumor_ext.comparison import choose_models
 from braintumor_ext.engines.run_context import hardware
 
@@ -87,9 +87,7 @@ def main() -> int:
         seconds = measure({name: make(overrides) for name, overrides in VARIANTS.items()}, options.rounds, device)
         plain = next(iter(seconds.values()))
         for name, times in seconds.items():
-            ratios = [a / b for a, b in zip(times, plain, strict=True)]
-            share = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-            rows.append(f"| {model} | {name} | {share} | {statistics.median(times):.2f} |")
+            rows.append(f"| {model} | {name} | {ratio_text(times, plain)} | {statistics.median(times):.2f} |")
     print(
         f"{hardware()}, {options.threads} of {os.cpu_count()} cores, torch {torch.__version__}, batches of "
         f"{options.batch_size}, {options.image_size} px, {options.rounds} rounds\n"
