@@ -26,6 +26,8 @@ class BrainTumorNet(nn.Module):
         hidden: units of the classification head's hidden layer.
         dropout: dropout of the classification head.
         pyramid_channels: channels of the feature pyramid.
+        pyramid_activation: whether group normalisation and ReLU follow each of its levels; see
+            :class:`~braintumor_ext.networks.heads.SegmentationDecoder`.
         segmentation: whether there is a decoder; without one the output has no ``mask``.
 
     Example::
@@ -47,11 +49,16 @@ class BrainTumorNet(nn.Module):
         dropout: float = 0.5,
         pyramid_channels: int = 256,
         segmentation: bool | str = True,
+        pyramid_activation: bool | str = False,
     ) -> None:
         super().__init__()
         self.encoder = AttentionResNet50(in_channels, attention, reduction, kernel_size)
         self.classifier = ClassificationHead(STAGE_CHANNELS[-1], num_classes, hidden, dropout)
-        self.decoder = SegmentationDecoder(STAGE_CHANNELS, pyramid_channels) if as_bool(segmentation) else None
+        self.decoder = (
+            SegmentationDecoder(STAGE_CHANNELS, pyramid_channels, activation=pyramid_activation)
+            if as_bool(segmentation)
+            else None
+        )
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Return ``{"class": (B, K), "mask": (B, 1, H, W)}`` logits of images (B, in_channels, H, W).

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch.nn.functional as F
 from monai.networks.blocks import FeaturePyramidNetwork
 from torch import Tensor, nn
+
+from braintumor_ext.flags import as_bool
 
 
 class ClassificationHead(nn.Sequential):
@@ -40,16 +43,30 @@ class SegmentationDecoder(nn.Module):
         in_channels: channels of C2..C5.
         pyramid_channels: channels of the pyramid.
         out_channels: channels of the mask's logits.
+        activation: whether group normalisation and ReLU follow each of P2..P5, as there. Without them the logits are a
+            linear function of C2..C5: what fine and coarse features say can be added, but not combined.
     """
 
-    def __init__(self, in_channels: Sequence[int], pyramid_channels: int = 256, out_channels: int = 1) -> None:
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        pyramid_channels: int = 256,
+        out_channels: int = 1,
+        activation: bool | str = False,
+    ) -> None:
         super().__init__()
         self.pyramid = FeaturePyramidNetwork(2, list(in_channels), pyramid_channels)
+        self.activations = nn.ModuleList(
+            nn.Sequential(nn.GroupNorm(math.gcd(32, pyramid_channels), pyramid_channels), nn.ReLU(inplace=True))
+            for _ in range(len(in_channels) if as_bool(activation) else 0)
+        )
         self.head = nn.Conv2d(pyramid_channels, out_channels, kernel_size=1)
 
     def forward(self, features: list[Tensor], height: int, width: int) -> Tensor:
         """Return mask logits (B, out_channels, height, width) of the features C2..C5."""
         levels = list(self.pyramid({str(i): feature for i, feature in enumerate(features)}).values())
+        for i, activation in enumerate(self.activations):
+            levels[i] = activation(levels[i])
         merged = levels[0]
         size = [merged.shape[2], merged.shape[3]]
         for level in levels[1:]:

@@ -48,10 +48,11 @@ def test_the_classification_head_is_pooling_and_two_layers(net):
     assert net.classifier[4].p == 0.5
 
 
-def test_the_decoder_is_a_feature_pyramid_summed_on_c2s_grid():
+@pytest.mark.parametrize("activation", [False, True])
+def test_the_decoder_is_a_feature_pyramid_summed_on_c2s_grid(activation):
     torch.manual_seed(0)
     channels, size = (8, 16, 24, 32), 32
-    decoder = SegmentationDecoder(channels, pyramid_channels=6)
+    decoder = SegmentationDecoder(channels, pyramid_channels=6, activation=activation)
     features = [torch.randn(2, c, size // 2**i, size // 2**i) for i, c in enumerate(channels)]
     inner, outer = decoder.pyramid.inner_blocks, decoder.pyramid.layer_blocks
     # the pyramid of the paper, written out: lateral 1x1, top-down nearest, 3x3 on each level
@@ -62,13 +63,36 @@ def test_the_decoder_is_a_feature_pyramid_summed_on_c2s_grid():
             2, 3
         )
         levels.insert(0, F.conv2d(top, outer[i].weight, outer[i].bias, padding=1))
+    if activation:  # group normalisation in gcd(32, 6) = 2 groups, then ReLU
+        for v in levels:
+            groups = v.view(2, 2, -1)  # a view: changes the level itself
+            groups -= groups.mean(2, keepdim=True)
+            groups /= (groups.square().mean(2, keepdim=True) + 1e-5).sqrt()
+            v.clamp_(min=0)
     upsampled = [F.interpolate(v, scale_factor=2**i, mode="bilinear") if i else v for i, v in enumerate(levels)]
     logits = torch.einsum("bchw,oc->bohw", sum(upsampled), decoder.head.weight[:, :, 0, 0]) + decoder.head.bias
     expected = F.interpolate(logits, size=(128, 128), mode="bilinear")
     torch.testing.assert_close(decoder(features, 128, 128), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_it_scripts_and_gives_the_same(net):
+@pytest.mark.parametrize("activation", [False, True])
+def test_only_an_activated_pyramid_combines_what_fine_and_coarse_features_say(activation):
+    torch.manual_seed(0)
+    decoder = SegmentationDecoder((8, 8, 8, 8), pyramid_channels=32, activation=activation)
+    features = [torch.randn(1, 8, 16 // 2**i, 16 // 2**i) for i in range(4)]
+    nothing = [torch.zeros_like(f) for f in features]
+
+    def logits(fine, coarse):
+        with torch.no_grad():
+            return decoder([*(features if fine else nothing)[:2], *(features if coarse else nothing)[2:]], 64, 64)
+
+    both = logits(True, True) + logits(False, False)
+    assert torch.allclose(both, logits(True, False) + logits(False, True), atol=1e-4) is not activation
+
+
+@pytest.mark.parametrize("pyramid_activation", [False, "true"])
+def test_it_scripts_and_gives_the_same(pyramid_activation):
+    net = BrainTumorNet(pyramid_activation=pyramid_activation).eval()
     scripted = torch.jit.script(net)
     x = torch.randn(1, 3, 48, 64)
     with torch.no_grad():
