@@ -158,7 +158,8 @@ def load_checkpoint(network: nn.Module, path: str | PathLike[str], settings: Map
             path,
             "a checkpoint of another architecture: "
             f"missing {_first(missing)}, unexpected {_first(unexpected)}, of another shape {_first(shapes)}",
-            "Give the class_names and in_channels that it was trained with, or another checkpoint",
+            "Give the class_names, in_channels and overlay (configs/recipes, configs/baselines) of its training, or "
+            "another checkpoint",
         )
     network.load_state_dict(state)
 

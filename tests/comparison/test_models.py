@@ -34,7 +34,7 @@ def test_an_unknown_model_is_refused_with_those_that_there_are():
 
 
 def test_time_per_image_grows_with_the_network():
-    models = choose_models(REPOSITORY, ["resnet50", "vgg16"])
+    models = choose_models(REPOSITORY, ["efficientnet_b0", "unet"])
     taken = milliseconds_per_image(models, REPOSITORY, {}, 96, rounds=3)
-    # VGG16 multiplies 3.8 times as often as ResNet50 (15.5 to 4.1 thousand million at 224 pixels)
-    assert taken["vgg16"] > 1.2 * taken["resnet50"] > 0
+    # the U-Net multiplies more than a hundred times as often: on a busy machine too it is slower
+    assert taken["unet"] > 1.5 * taken["efficientnet_b0"] > 0
