@@ -61,7 +61,7 @@ def test_card_and_readme_tell_what_the_longer_training_reached() -> None:
     assert with_interval(ours["segmentation"]["tumour_slices"]["dice"]) in card
 
 
-@pytest.mark.parametrize("other", ["resnet50", "efficientnet_b0"])
+@pytest.mark.parametrize("other", ["resnet50", "efficientnet_b0", "no_attention", "no_segmentation"])
 def test_the_card_tells_how_far_ours_is_from_the_others(other: str, protocols: dict[str, dict]) -> None:
     (found,) = (
         entry for entry in protocols["grouped"]["differences"] if (entry["b"], entry["metric"]) == (other, "accuracy")
