@@ -61,7 +61,7 @@ def test_card_and_readme_tell_what_the_longer_training_reached() -> None:
     assert with_interval(ours["segmentation"]["tumour_slices"]["dice"]) in card
 
 
-@pytest.mark.parametrize("other", ["resnet50", "efficientnet_b0", "unet", "no_attention", "no_segmentation"])
+@pytest.mark.parametrize("other", ["resnet50", "vgg16", "efficientnet_b0", "unet", "no_attention", "no_segmentation"])
 def test_the_card_tells_how_far_ours_is_from_the_others(other: str, protocols: dict[str, dict]) -> None:
     (found,) = (
         entry for entry in protocols["grouped"]["differences"] if (entry["b"], entry["metric"]) == (other, "accuracy")
@@ -73,7 +73,7 @@ def test_the_card_tells_how_far_ours_is_from_the_others(other: str, protocols: d
 
 def test_the_readme_tells_the_same(rows: dict[str, dict]) -> None:
     text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    for model in ("ours", "resnet50", "efficientnet_b0", "unet"):
+    for model in ("ours", "resnet50", "vgg16", "efficientnet_b0", "unet"):
         assert percent(rows[f"grouped {model}"]["summary"]["classification"]["accuracy"]) in text
     for model in ("ours", "unet"):
         masks = rows[f"grouped {model}"]["summary"]["segmentation"]["tumour_slices"]
