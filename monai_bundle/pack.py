@@ -21,7 +21,7 @@ from braintumor_ext.calibration import read_calibration
 from braintumor_ext.calibration.calibration import CALIBRATION
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import replacing, set_aside, sha256_of
-from braintumor_ext.networks import BrainTumorNet, load_checkpoint
+from braintumor_ext.networks import BrainTumorNet, has_activated_pyramid, load_checkpoint
 from braintumor_ext.networks.settings import SETTINGS, read_settings
 from monai_bundle.archive import write_archive
 from monai_bundle.model_card import card_of_checkpoint, evaluation_metrics, read_evaluation
@@ -61,14 +61,16 @@ def pack(
         InputError: the checkpoint cannot be loaded; the evaluation or the calibration is of another checkpoint.
     """
     checkpoint, output = Path(checkpoint), Path(output)
-    settings = _checked_settings(checkpoint)
+    settings = _settings_of(checkpoint)
+    activated = has_activated_pyramid(checkpoint)
+    _check_network(checkpoint, settings, activated)
     measured = None if evaluation is None else read_evaluation(evaluation, checkpoint)
     constants = _calibration_of(checkpoint, calibration)
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output, prefix=".packing-") as scratch:
         folder = Path(scratch) / NAME
         _write_code(folder)
-        _write_configs(folder / "configs", settings, measured)
+        _write_configs(folder / "configs", {**settings, "pyramid_activation": activated}, measured)
         _write_models(folder / "models", checkpoint, settings, constants)
         card = folder / "docs" / "README.md"
         text = card_of_checkpoint(
@@ -82,18 +84,22 @@ def pack(
     return output / NAME
 
 
-def _checked_settings(checkpoint: Path) -> dict[str, Any]:
-    """Return the checkpoint's settings, once it is known to fit the network."""
+def _settings_of(checkpoint: Path) -> dict[str, Any]:
     settings = read_settings(checkpoint) if checkpoint.is_file() else {}
     if checkpoint.is_file() and not settings:
         logger.warning("%s has no %s of its own beside it: the configs keep their defaults.", checkpoint, SETTINGS)
+    return settings
+
+
+def _check_network(checkpoint: Path, settings: Mapping[str, Any], activated: bool) -> None:
+    """Raise an InputError unless the checkpoint fits the network of its settings."""
     defaults = json.loads((ROOT / "configs" / "inference.json").read_text(encoding="utf-8"))
     network = BrainTumorNet(
         in_channels=settings.get("in_channels", defaults["in_channels"]),
         num_classes=len(settings.get("class_names", defaults["class_names"])),
+        pyramid_activation=activated,
     )
     load_checkpoint(network, checkpoint)
-    return settings
 
 
 def _calibration_of(checkpoint: Path, calibration: str | os.PathLike[str] | None) -> Path | None:
@@ -128,15 +134,20 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _write_configs(folder: Path, settings: Mapping[str, Any], measured: Mapping[str, Any] | None) -> None:
-    (folder / "baselines").mkdir(parents=True, exist_ok=True)
-    baselines = (f"baselines/{path.stem}" for path in sorted((ROOT / "configs" / "baselines").glob("*.json")))
-    for name in (*CONFIGS, *baselines):
+    overlays = [
+        f"{kind}/{path.stem}"
+        for kind in ("baselines", "recipes")
+        for path in sorted((ROOT / "configs" / kind).glob("*.json"))
+    ]
+    for name in (*CONFIGS, *overlays):
         config = json.loads((ROOT / "configs" / f"{name}.json").read_text(encoding="utf-8"))
         put_settings(name, config, settings)
         if name == "metadata":
             config["eval_metrics"] = {} if measured is None else evaluation_metrics(measured)
         text = json.dumps(config, indent=4, ensure_ascii=False) + "\n"
-        (folder / f"{name}.json").write_text(text, encoding="utf-8")
+        path = folder / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
 
 
 def _write_models(folder: Path, checkpoint: Path, settings: Mapping[str, Any], calibration: Path | None) -> None:

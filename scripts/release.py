@@ -16,7 +16,7 @@ from braintumor_ext.calibration.calibration import CALIBRATION
 from braintumor_ext.data.datalist import DATALIST_JSON
 from braintumor_ext.errors import InputError, InputErrors, unwrapped
 from braintumor_ext.files import sha256_of
-from braintumor_ext.networks import load_checkpoint, read_settings
+from braintumor_ext.networks import has_activated_pyramid, load_checkpoint, read_settings
 from braintumor_ext.release import (
     EXPECTED,
     Agreement,
@@ -130,6 +130,8 @@ def calibrate(
     overrides = {name: settings[name] for name in known if settings.get(name) is not None}
     if settings.get("empty_class", "") is None:
         overrides["empty_class"] = "none"
+    if has_activated_pyramid(checkpoint):
+        overrides["network_def::pyramid_activation"] = True
     workflow = ConfigWorkflow(
         config_file=[str(ROOT / "configs" / f"{name}.json") for name in ("train", "calibrate")],
         logging_file=False,

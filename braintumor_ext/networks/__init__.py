@@ -6,7 +6,13 @@ from braintumor_ext.networks.cbam import CBAM, BlendedAttention, ChannelAttentio
 from braintumor_ext.networks.encoder import STAGE_CHANNELS, AttentionResNet50
 from braintumor_ext.networks.heads import ClassificationHead, SegmentationDecoder
 from braintumor_ext.networks.mirror_average import MirrorAverage
-from braintumor_ext.networks.pretrained import load_checkpoint, load_encoder, load_pretrained, read_state_dict
+from braintumor_ext.networks.pretrained import (
+    has_activated_pyramid,
+    load_checkpoint,
+    load_encoder,
+    load_pretrained,
+    read_state_dict,
+)
 from braintumor_ext.networks.settings import check_settings, read_settings, trained_image_size, write_settings
 from braintumor_ext.networks.views import ClassView, HeadView
 
@@ -27,6 +33,7 @@ __all__ = [
     "SpatialAttention",
     "UNetBaseline",
     "check_settings",
+    "has_activated_pyramid",
     "load_checkpoint",
     "load_encoder",
     "load_pretrained",

@@ -133,6 +133,20 @@ def read_state_dict(path: str | PathLike[str]) -> dict[str, Tensor]:
     return state
 
 
+def has_activated_pyramid(checkpoint: str | PathLike[str]) -> bool:
+    """Return whether a checkpoint is of a network with ``pyramid_activation``, by the names of its weights.
+
+    Args:
+        checkpoint: ``model.pt``; False where it does not exist or cannot be read, of which
+            :func:`load_checkpoint` tells.
+    """
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)  # names only, no weights
+        return any(str(name).startswith("decoder.activations.") for name in state)
+    except Exception:  # torch raises many kinds for a broken file
+        return False
+
+
 def load_checkpoint(network: nn.Module, path: str | PathLike[str], settings: Mapping[str, Any] | None = None) -> None:
     """Load a checkpoint of this network strictly, in place.
 
