@@ -24,6 +24,7 @@ class Run:
         records: the answers on the evaluated section.
         validation_records: those on the validation slices, what a temperature is fitted on; None if there are none.
         cost: the name of a cost, such as ``training_seconds``, to its number; None for a floor.
+        hardware: what it was trained on; None for a floor.
     """
 
     split: str
@@ -32,6 +33,7 @@ class Run:
     records: Sequence[SliceRecord]
     validation_records: Sequence[SliceRecord] | None = None
     cost: Mapping[str, Any] | None = None
+    hardware: str | None = None
 
 
 @dataclass(frozen=True)

@@ -160,4 +160,5 @@ def _csv_line(
         line |= {f"{metric}_mean_over_runs": values.get("mean"), f"{metric}_sd_over_runs": values.get("sd")}
     for metric in ("accuracy", "dice"):
         put(f"{metric}_each_group_the_same", estimate_at(row.get("group_weighted"), metric))
-    return line | {key: (row.get("cost") or {}).get(key) for key in COSTS}
+    cost = row.get("cost") or {}
+    return line | {key: cost.get(key) for key in COSTS} | {"hardware": "; ".join(cost.get("hardware", [])) or None}

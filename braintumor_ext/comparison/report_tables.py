@@ -345,19 +345,25 @@ def _cost(rows: Sequence[Row]) -> list[str]:
             duration(cost.get("training_seconds")),
             number(cost.get("milliseconds_per_image"), 1),
             number(_scaled(cost.get("peak_memory_bytes"), 1e-9), 2),
+            *(["; ".join(cost.get("hardware", [])) or NONE] if len(places) > 1 else []),
         ]
 
     networks, ours = _networks(rows), PUBLISHED["ours"]
+    places = {place for row in networks for place in (row.get("cost") or {}).get("hardware", [])}
+    columns = ["model", "epochs", "time per epoch", "training", "ms per image", "peak memory, GB"]
+    if len(places) > 1:
+        columns.append("hardware")
     return [
         "### Computation",
         "Published counts marked 1000-class hold a classifier for 1000 classes, which none of these networks has.",
         _table(
             ["model", "parameters", "published", "file, MB"], networks, size, lambda row: [_published_parameters(row)]
         ),
-        "Of one run on the hardware named above, mean over runs. Image: a batch of one, the network alone. Peak memory "
-        "of the training: of the GPU where there is one, else of the process. Published, of ours: file "
+        f"Of one run on the hardware named {'in its row' if len(places) > 1 else 'above'}, mean over runs. Image: a "
+        "batch of one, the network alone, all on one machine. Peak memory of the training: of the GPU where there is "
+        "one, else of the process. Published, of ours: file "
         f"{ours.file_size}, GPU memory {ours.gpu_memory}.",
-        _table(["model", "epochs", "time per epoch", "training", "ms per image", "peak memory, GB"], networks, effort),
+        _table(columns, networks, effort),
     ]
 
 

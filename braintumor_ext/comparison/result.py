@@ -14,7 +14,7 @@ from braintumor_ext.comparison.run_plan import RunPlan
 from braintumor_ext.comparison.splits import Split, portable_names
 from braintumor_ext.comparison.summary import summarise_protocol
 from braintumor_ext.data.group_sources import describe_grouping
-from braintumor_ext.engines.run_context import run_context
+from braintumor_ext.engines.run_context import hardware, run_context
 from braintumor_ext.keys import IMAGE
 from braintumor_ext.metrics import SliceRecord, read_records
 
@@ -58,8 +58,13 @@ class ComparisonResult:
         return [model for model in self.comparison.models if model.name in names]
 
     def summarise(self) -> dict[str, Any]:
-        """Return what ``comparison.json`` holds."""
+        """Return what ``comparison.json`` holds.
+
+        Hardware and torch are those of the trainings: the table may be made elsewhere.
+        """
         asked = self.comparison
+        runs = [done for plan in self.plans if self.comparison.is_finished(plan) and (done := plan.finished())]
+        of_runs = {key: sorted({done[key] for done in runs}) for key in ("hardware", "torch") if runs}
         return {
             "title": f"Comparison of models on {asked.dataset_dir.resolve().name}",
             "context": {
@@ -69,6 +74,8 @@ class ComparisonResult:
                 **asked.settings,
                 **self.context,
                 **run_context({}),
+                **of_runs,
+                **({"time_per_image_on": hardware()} if self.milliseconds else {}),
             },
             "class_names": list(asked.class_names),
             "empty_class": asked.empty_class,
@@ -97,7 +104,9 @@ class ComparisonResult:
         assert done is not None
         validation = read_records(plan.records_of("validation"), names) if section != "validation" else None
         records = self._portable(read_records(plan.records_of(section), names))
-        return Run(plan.split.name, plan.split.seed, plan.split.fold, records, validation, done["cost"])
+        return Run(
+            plan.split.name, plan.split.seed, plan.split.fold, records, validation, done["cost"], done["hardware"]
+        )
 
     def _renamed(self, floor: ModelRuns) -> ModelRuns:
         return replace(floor, runs=[replace(run, records=self._portable(run.records)) for run in floor.runs])

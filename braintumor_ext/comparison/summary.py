@@ -96,7 +96,7 @@ def _row(model: ModelRuns, summarise: Summarise, num_classes: int, n_draws: int,
             "accuracy": group_weighted_mean(rightness(pooled), groups, n_draws, seed),
             "dice": group_weighted_mean(tumour_dice(pooled), groups, n_draws, seed),
         },
-        "cost": _mean_cost([run.cost for run in model.runs if run.cost is not None]),
+        "cost": _mean_cost(model.runs),
     }
 
 
@@ -142,8 +142,9 @@ def _mean_and_sd(values: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def _mean_cost(costs: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """The mean over the runs of each cost, over those that know it; None where none does."""
+def _mean_cost(runs: Sequence[Run]) -> dict[str, Any] | None:
+    """The mean over the runs of each cost, over those that know it, and where it was paid; None where none does."""
+    costs = [run.cost for run in runs if run.cost is not None]
     if not costs:
         return None
     means: dict[str, Any] = {"milliseconds_per_image": None}
@@ -151,7 +152,7 @@ def _mean_cost(costs: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         known = [cost[key] for cost in costs if cost.get(key) is not None]
         mean = float(np.mean(known)) if known else None
         means[key] = round(mean) if mean is not None and key in WHOLE_NUMBERS else mean
-    return means
+    return means | {"hardware": sorted({run.hardware for run in runs if run.hardware is not None})}
 
 
 def _differences(

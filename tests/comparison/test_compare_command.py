@@ -145,6 +145,15 @@ def test_the_evidence_gives_the_same_table_and_counts_as_finished(compared, phan
     assert told(tmp_path / "copy") == before
     refused = compare(phantoms, tmp_path / "copy", *grouped)
     assert (refused.code, "--resume" in refused.err) == (2, True)
+    run = next((tmp_path / "copy" / "runs").glob("resnet50-*-fold0-*")) / "run.json"
+    done = json.loads(run.read_text())
+    here = {key: done[key] for key in ("hardware", "torch")}
+    run.write_text(json.dumps({**done, "hardware": "another machine", "torch": "0.1"}))
+    compare(elsewhere, tmp_path / "copy", *grouped, "--table_only")
+    context = json.loads((tmp_path / "copy" / "comparison.json").read_text())["context"]
+    assert context["hardware"] == sorted([here["hardware"], "another machine"])  # the trainings', not the table's
+    assert context["torch"] == sorted([here["torch"], "0.1"])
+    assert context["time_per_image_on"] == here["hardware"]
     same = compare(phantoms, output, *grouped, "--table_only", "--evidence", str(output))
     assert (same.code, "another folder" in same.err) == (2, True)
 

@@ -380,6 +380,21 @@ def test_computation_stands_beside_the_published(text: str) -> None:
     assert "GPU memory 8 GB" in text
 
 
+def test_where_each_row_was_trained_is_told_if_it_was_not_one_machine(result: dict[str, Any]) -> None:
+    one, two = ({**result, "protocols": deepcopy(result["protocols"])} for _ in range(2))
+    for changed, places in ((one, ["CPU (x86_64)"]), (two, ["CPU (x86_64)", "GPU"])):
+        for row, place in zip(changed["protocols"]["grouped"]["rows"], places * 2, strict=False):
+            if row["cost"]:
+                row["cost"]["hardware"] = [place]
+    title, text = "ours: ResNet50 + CBAM + FPN", render_comparison(one)
+    assert cells(text, "grouped", "Computation", title, table=1)[-1] == "2.34"
+    assert "on the hardware named above" in text
+    text = render_comparison(two)
+    assert cells(text, "grouped", "Computation", title, table=1)[-2:] == ["2.34", "CPU (x86_64)"]
+    assert cells(text, "grouped", "Computation", two["protocols"]["grouped"]["rows"][1]["title"], table=1)[-1] == "GPU"
+    assert "on the hardware named in its row" in text
+
+
 def test_every_table_is_rectangular(text: str) -> None:
     width = 0
     for line in text.splitlines():

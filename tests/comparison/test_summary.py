@@ -46,6 +46,7 @@ def network(model: str, skill: float, seed: int, folds: int = 3, of: int = 3, ma
             answers(range(30 * fold, 30 * (fold + 1)), skill, seed, masks),
             answers(range(200, 260), skill, seed + fold, masks),
             {"parameters": 1000, "epochs": 10 + fold, "seconds_per_epoch": 2.0},
+            "CPU" if fold else "GPU",
         )
         for fold in range(folds)
     ]
@@ -139,6 +140,7 @@ def test_cost_is_the_mean_over_runs(grouped: dict) -> None:
         "epochs": 11,
         "seconds_per_epoch": 2,
         "milliseconds_per_image": None,
+        "hardware": ["CPU", "GPU"],
     }
     assert grouped["rows"][4]["cost"] is None
 
