@@ -52,6 +52,19 @@ def test_the_card_tells_the_figures_of_ours(rows: dict[str, dict]) -> None:
         assert percent({"value": 1 - share["value"], "ci95": [1 - upper, 1 - lower]}) in card
 
 
+@pytest.mark.parametrize("model", ["ours", "resnet50", "vgg16", "efficientnet_b0", "unet"])
+def test_the_card_tells_what_each_network_reached_on_the_random_split(model: str, rows: dict[str, dict]) -> None:
+    card = (REPOSITORY / "docs" / "README.md").read_text(encoding="utf-8")
+    accuracy = rows[f"random {model}"]["summary"]["classification"]["accuracy"]
+    told = f"{100 * accuracy['value']:.1f}%"
+    (paragraph,) = (part for part in card.split("\n\n") if part.startswith("On the random split, with one test set"))
+    assert f"({told}" in paragraph
+
+
+def test_no_model_of_the_comparison_is_missing(protocols: dict[str, dict]) -> None:
+    assert {row["status"] for protocol in protocols.values() for row in protocol["rows"]} == {"done"}
+
+
 def test_card_and_readme_tell_what_the_longer_training_reached() -> None:
     found = json.loads((LONGER / "comparison.json").read_text(encoding="utf-8"))["protocols"]["random"]["rows"]
     (ours,) = (row["summary"] for row in found if row["model"] == "ours")
