@@ -69,7 +69,12 @@ def test_the_predictor_and_the_packed_bundle_run_it(activated, tmp_path):
     for name in ("train", "inference"):  # what a consumer reads that knows the configs alone
         config = json.loads((folder / "configs" / f"{name}.json").read_text())
         assert True in (config.get("pyramid_activation"), config["network_def"].get("pyramid_activation"))
-    network = monai.bundle.load(name=NAME, bundle_dir=str(tmp_path / "dist"), args_file={"bundle_root": str(folder)})
+    network = monai.bundle.load(
+        name=NAME,
+        bundle_dir=str(folder.parent),
+        args_file={"bundle_root": str(folder), "logging_file": False},
+        device="cpu",
+    )
     torch.testing.assert_close(dict(network.state_dict()), torch.load(activated, weights_only=True), rtol=0, atol=0)
     assert (folder / "configs" / f"{RECIPE}.json").is_file()
 
