@@ -43,11 +43,9 @@ test-deploy: $(VENV)/installed .venv-deploy/installed ## The MONAI Deploy app, r
 test-label: $(VENV)/installed .venv-label/installed ## The MONAI Label apps over HTTP, in their own environment (7.5 GB)
 	$(BIN)/python -m pytest -m label
 
-benchmark: $(VENV)/installed ## What heat maps cost, what exported networks and mixed precision gain
+benchmark: $(VENV)/installed ## What things cost, in under 15 minutes on 2 cores; benchmarks/results/README.md has it all
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[benchmarks]"
-	$(BIN)/python -W ignore -m benchmarks.explain
-	$(BIN)/python -W ignore -m benchmarks.backends
-	$(BIN)/python -W ignore -m benchmarks.training
+	$(BIN)/python -W ignore -m benchmarks
 
 lint: $(VENV)/installed ## ruff and mypy
 	$(BIN)/ruff check .

@@ -1,15 +1,7 @@
-"""What exported networks gain: time of each backend over that of eager PyTorch, in turns.
-
-``python -m benchmarks.backends`` (the extra ``export`` brings the runtimes). A row is the median, over the rounds, of
-the backend's time divided by eager PyTorch's in the same round. All have the same weights, batch and number of threads.
-"""
+"""What exported networks gain: time of each backend over that of eager PyTorch."""
 
 from __future__ import annotations
 
-import argparse
-import os
-import platform
-import statistics
 import sys
 import tempfile
 from collections.abc import Callable
@@ -20,7 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.explain import measure, ratio_text
+from benchmarks.command import main
+from benchmarks.record import Row, Table
+from benchmarks.timing import in_turns, over
 from braintumor_ext.backends import BACKENDS, Description, export_network, load_exported
 from braintumor_ext.data.classes import CLASS_NAMES
 from braintumor_ext.networks import BrainTumorNet
@@ -57,38 +51,32 @@ def contestants(network: BrainTumorNet, folder: Path, images: Tensor) -> dict[st
     return {name: partial(predict, model) for name, model in networks.items()}
 
 
-def main() -> int:
-    """Run the benchmark and print its table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--image_size", type=int, default=224, help="side of the images in pixels")
-    parser.add_argument("--batch_sizes", type=int, nargs="+", default=[1, 8], help="images at a time")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="threads of each runtime")
-    parser.add_argument("--rounds", type=int, default=7, help="how often each is timed")
-    options = parser.parse_args()
+def run(quick: bool) -> list[Table]:
+    """Time the exported networks over eager PyTorch."""
+    size, settings = (64, [(1, 2)]) if quick else (224, [(1, 1), (1, 8), (2, 1), (2, 8)])
     torch.manual_seed(0)
     network: BrainTumorNet = BrainTumorNet().eval()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         exported(network, Path(folder))
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        for threads in options.threads:
+        for threads, batch in settings:
             torch.set_num_threads(threads)
-            for batch in options.batch_sizes:
-                images = torch.randn(batch, 3, options.image_size, options.image_size)
-                calls = contestants(network, Path(folder), images.to(memory_format=torch.channels_last))
-                seconds = measure(calls, options.rounds, torch.device("cpu"))
-                eager = seconds["eager"]
-                for name, times in seconds.items():
-                    each = 1000 * statistics.median(times) / batch
-                    rows.append(f"| {name} | {threads} | {batch} | {ratio_text(times, eager)} | {each:.0f} |")
-    print(
-        f"CPU ({platform.machine()}), {os.cpu_count()} cores, torch {torch.__version__}, {options.image_size} px, "
-        f"{options.rounds} rounds\n"
+            images = torch.randn(batch, 3, size, size)
+            calls = contestants(network, Path(folder), images.to(memory_format=torch.channels_last))
+            seconds = in_turns(calls, rounds=3 if quick else 7, budget=20)
+            for name, times in seconds.items():
+                each = [1000 * time / batch for time in times]
+                rows.append(
+                    Row([name, threads, batch], {"over eager": over(times, seconds["eager"]), "ms a slice": each})
+                )
+    method = (
+        f"Time of one batch over that of eager PyTorch in the same round: the forward pass alone, without reading or "
+        f"writing, the same random weights, images of {size} x {size} and threads. Eager PyTorch is as inference runs "
+        "it: float32, `channels_last`."
     )
-    print("| backend | threads | batch | over eager (least to most) | ms a slice |\n| --- | --- | --- | --- | --- |")
-    print("\n".join(rows))
-    return 0
+    return [Table("runtimes", "Exported networks", method, ["backend", "threads", "batch"], rows)]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(run))

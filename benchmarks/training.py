@@ -1,26 +1,19 @@
-"""What mixed precision and the fused AdamW gain: time of a training step over that without them, in turns.
-
-``python -m benchmarks.training``. Network, loss and optimizer are those of ``configs/train.json`` and its overlays; a
-step is forward, loss, backward, clipping and update of one random batch. Without a GPU, mixed precision is bfloat16.
-"""
+"""What mixed precision and the fused AdamW gain: time of a training step over that without them."""
 
 from __future__ import annotations
 
-import argparse
-import os
-import statistics
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from monai.bundle import ConfigParser
 
-from benchmarks.explain import measure, ratio_text
+from benchmarks.command import main
+from benchmarks.record import Row, Table
+from benchmarks.timing import in_turns, over
 from braintumor_ext.comparison import choose_models
-from braintumor_ext.engines.run_context import hardware
 
 ROOT = Path(__file__).resolve().parent.parent
 VARIANTS = {
@@ -69,33 +62,28 @@ def training_step(model: str, size: int, batch_size: int, overrides: dict[str, A
     return step
 
 
-def main() -> int:
-    """Run the benchmark and print its table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", nargs="+", default=["ours", "resnet50", "vgg16", "efficientnet_b0"])
-    parser.add_argument("--image_size", type=int, default=128, help="side of the images in pixels")
-    parser.add_argument("--batch_size", type=int, default=32, help="images at a time")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--rounds", type=int, default=5, help="how often each is timed")
-    options = parser.parse_args()
-    torch.manual_seed(0)
-    torch.set_num_threads(options.threads)
+def run(quick: bool) -> list[Table]:
+    """Time training steps over the plain one."""
+    models, size, batch = (["ours"], 64, 2) if quick else (["ours", "resnet50", "efficientnet_b0"], 128, 16)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(0)
     rows = []
-    for model in options.models:
-        make = partial(training_step, model, options.image_size, options.batch_size)
-        seconds = measure({name: make(overrides) for name, overrides in VARIANTS.items()}, options.rounds, device)
+    for model in models:
+        steps = {name: training_step(model, size, batch, overrides) for name, overrides in VARIANTS.items()}
+        seconds = in_turns(steps, rounds=3 if quick else 5, budget=25, device=device)
         plain = next(iter(seconds.values()))
-        for name, times in seconds.items():
-            rows.append(f"| {model} | {name} | {ratio_text(times, plain)} | {statistics.median(times):.2f} |")
-    print(
-        f"{hardware()}, {options.threads} of {os.cpu_count()} cores, torch {torch.__version__}, batches of "
-        f"{options.batch_size}, {options.image_size} px, {options.rounds} rounds\n"
+        rows += [
+            Row([model, name], {f"over {next(iter(VARIANTS))}": over(times, plain), "s": times})
+            for name, times in seconds.items()
+        ]
+    kind = "float16" if device.type == "cuda" else "bfloat16"
+    method = (
+        f"Time of a step (forward, loss, backward, clipping, update) over that in float32 with the plain AdamW in "
+        f"the same round. Batches of {batch}, {size} x {size}, {torch.get_num_threads()} threads; network, loss and "
+        f"optimizer of `configs/train.json` and its overlays; mixed precision is {kind}."
     )
-    print("| model | step | over the plain one (least to most) | seconds |\n| --- | --- | --- | --- |")
-    print("\n".join(rows))
-    return 0
+    return [Table("step", "Precision and update of a training step", method, ["model", "step"], rows)]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(run))

@@ -1,0 +1,131 @@
+"""Run all benchmarks, each in a process and a time budget of its own, and write their results as one table.
+
+``python -m benchmarks`` writes ``benchmarks/results/*.json`` and ``README.md`` beside them; ``--page`` also puts the
+tables and curves into ``docs/reference/benchmarks.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from benchmarks.command import RESULTS
+from benchmarks.curves import draw_curve
+from benchmarks.machine import machine
+from benchmarks.markdown import one_table, picture, rewrite
+from benchmarks.record import Result, read_result, write_result
+
+BENCHMARKS = {
+    "explain": 60,
+    "backends": 120,
+    "training": 90,
+}
+"""Each benchmark's budget in seconds; together at most 14 minutes."""
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "reference" / "benchmarks.md"
+IMAGES = ROOT / "docs" / "images"
+
+
+def run_one(name: str, budget: float, output: Path, quick: bool) -> Result:
+    """Run a benchmark in a process of its own; one that fails, crashes or takes too long gives a result that says so.
+
+    Args:
+        name: the module's name.
+        budget: seconds, after which its processes are ended.
+        output: the folder of the JSON file.
+        quick: whether to make it small.
+    """
+    path = output / f"{name}.json"
+    path.unlink(missing_ok=True)  # an earlier result must not pass for this run's
+    command = [sys.executable, "-W", "ignore", "-m", f"benchmarks.{name}", "--output", str(output)]
+    begun = time.perf_counter()
+    process = subprocess.Popen([*command, *["--quick"] * quick], cwd=ROOT, start_new_session=True)
+    try:
+        process.wait(budget)
+        failure = f"it ended with exit code {process.returncode}"
+    except subprocess.TimeoutExpired:
+        failure = f"not done after {budget:g} s"
+    finally:
+        _end(process)
+    if not path.is_file():
+        write_result(Result(name, machine(), round(time.perf_counter() - begun, 1), quick, failure=failure), output)
+    return read_result(path)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End what is left of a benchmark: itself, and workers that outlived it."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def write_table(output: Path) -> list[Result]:
+    """Write ``README.md`` beside all results that a folder has, and return them."""
+    results = [read_result(path) for path in sorted(output.glob("*.json"))]
+    text = "# Results of the benchmarks\n\nWritten by `make benchmark`.\n\n" + one_table(results) + "\n"
+    (output / "README.md").write_text(text, encoding="utf-8")
+    return results
+
+
+def write_page(results: Sequence[Result], page: Path = PAGE, images: Path = IMAGES) -> None:
+    """Put results into a page, as tables where it names them, and draw their curves.
+
+    Args:
+        results: what there is.
+        page: Markdown with markers (:data:`benchmarks.markdown.MARKER`).
+        images: the folder of the curves.
+    """
+    link = Path(os.path.relpath(images, page.parent)).as_posix()
+    text = rewrite(page.read_text(encoding="utf-8"), results, link)
+    for result in results:
+        for found in result.tables:
+            if found.curve is not None:
+                draw_curve(found, images / picture(result, found))
+    page.write_text(text, encoding="utf-8")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: the command line; ``sys.argv`` if None.
+
+    Returns:
+        0; 1 where a benchmark failed, after the others have run.
+    """
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all by default")
+    parser.add_argument("--quick", action="store_true", help="make all small, only to see that they work")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="the folder of the results")
+    parser.add_argument("--page", action="store_true", help="also rewrite docs/reference/benchmarks.md and its curves")
+    parser.add_argument("--render", action="store_true", help="run nothing: write the table of the results there are")
+    options = parser.parse_args(arguments)
+    if unknown := [name for name in options.names if name not in BENCHMARKS]:
+        parser.error(f"there is no benchmark {', '.join(unknown)}: choose among {', '.join(BENCHMARKS)}")
+    names = [] if options.render else options.names or list(BENCHMARKS)
+    options.output.mkdir(parents=True, exist_ok=True)
+    failed = []
+    for number, name in enumerate(names, 1):
+        print(f"\n[{number} of {len(names)}] {name}: at most {BENCHMARKS[name]} s", flush=True)
+        result = run_one(name, BENCHMARKS[name], options.output, options.quick)
+        if result.failure:
+            failed.append(f"{name}: {result.failure.splitlines()[-1]}")
+    results = write_table(options.output)
+    if options.page:
+        write_page(results)
+    print(f"\n{options.output / 'README.md'} has all results as one table.")
+    for line in failed:
+        print(f"FAILED {line}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
