@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, FOLDER_NAMES
+from braintumor_ext.data.data_report import extra_line
 from braintumor_ext.data.prepare import PROTOCOLS, prepare
 from braintumor_ext.data.split import SECTIONS
 from braintumor_ext.errors import InputError
@@ -39,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             empty_class=empty_class,
             folder_table={**FOLDER_NAMES, **_read_folder_map(options.folder_map)},
             overwrite=options.overwrite,
+            extra=options.extra,
+            extra_masks=options.extra_masks,
+            extra_groups=options.extra_groups,
         )
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -49,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"note: {note}", file=sys.stderr)
     counts = done.report["counts"]["all"]
     print(f"{done.datalist}: " + ", ".join(f"{counts[name]:,} {name}" for name in SECTIONS))
+    if (extra := done.report["extra"]) is not None:
+        print(extra_line(extra))
     for section, floor in done.report["floors"].items():
         if floor:
             print(
@@ -96,6 +102,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--folder-map", type=Path, metavar="FILE.json", help='further folder names: {"my folder": "glioma", ...}'
+    )
+    parser.add_argument(
+        "--extra",
+        type=Path,
+        metavar="DIR",
+        help="further slices for training only, in the same layout: a section `extra` of those whose group is in "
+        "neither validation nor test",
+    )
+    parser.add_argument("--extra-masks", "--extra_masks", type=Path, metavar="DIR", help="their tumour masks")
+    parser.add_argument(
+        "--extra-groups",
+        "--extra_groups",
+        type=Path,
+        metavar="FILE.csv",
+        help="their groups, by the same names as in --groups",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="replace another datalist in DATASET_DIR; the old one is renamed"

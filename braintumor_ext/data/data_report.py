@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from braintumor_ext.data.classes import display_name
 from braintumor_ext.data.duplicates import NEAR_DUPLICATE_CORRELATION, Grouping, byte_duplicates, connected_sets
+from braintumor_ext.data.extra import REASONS
 from braintumor_ext.data.floors import file_property_floor, floor_table, nearest_neighbour_floor
 from braintumor_ext.data.inspection import InspectedSlice
 from braintumor_ext.data.split import SECTIONS
@@ -45,7 +46,8 @@ def build_report(
         near_pairs: (M, 2) positions of near-duplicates.
         grouping: how the groups came about.
         class_names: the classes in the order of their indices.
-        facts: on the preparation itself: name, protocol, split_seed, masks_given, groups_given, empty_class, compact.
+        facts: on the preparation itself: name, protocol, split_seed, masks_given, groups_given, empty_class,
+            compact, extra.
         left_out: what could not be taken over.
         notes: further remarks.
         found: how many image files there were.
@@ -211,6 +213,7 @@ def report_markdown(report: Mapping[str, Any]) -> str:
             for entry in groups["with_two_classes"][:_SHOWN]
         ),
         "",
+        *_extra_lines(report["extra"]),
         "## Masks",
         "",
         "No masks were given: those of tumour classes are unknown."
@@ -255,6 +258,36 @@ def report_markdown(report: Mapping[str, Any]) -> str:
             "",
         ]
     return "\n".join([*lines, "![Slices of each class, tumours outlined](contact_sheet.png)", ""])
+
+
+def extra_line(extra: Mapping[str, Any]) -> str:
+    """Say in a line what became of the extra slices.
+
+    Args:
+        extra: of the report.
+    """
+    images = extra["images"]
+    group, copy, identical = (f"{len(extra['left_out'][reason]):,}" for reason in REASONS)
+    classes = ", ".join(f"{count:,} {name}" for name, count in extra["classes"].items()) or "none"
+    return (
+        f"extra: {images['used']:,} of {images['found']:,} slices ({classes}); left out: {group} of groups in "
+        f"validation or test, {copy} in groups with a near-duplicate of a slice there, {identical} whose file is in "
+        "the set already"
+    )
+
+
+def _extra_lines(extra: Mapping[str, Any] | None) -> list[str]:
+    if extra is None:
+        return []
+    told = extra_line(extra).removeprefix("extra: ")
+    lines = ["## Extra slices", "", f"For training only; no part of the counts and floors above. Used: {told}.", ""]
+    if not extra["groups_given"]:
+        lines += [
+            "No groups of theirs were given: a slice of a patient of validation or test that looks different is not "
+            "recognised.",
+            "",
+        ]
+    return lines
 
 
 def _floor_rows(floors: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:

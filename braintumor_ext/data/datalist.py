@@ -19,12 +19,14 @@ from monai.data import load_decathlon_datalist
 
 from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, empty_class_of
 from braintumor_ext.data.file_properties import file_properties
-from braintumor_ext.data.split import SECTIONS
+from braintumor_ext.data.split import EXTRA, SECTIONS
 from braintumor_ext.errors import InputError, InputErrors
 from braintumor_ext.keys import CLASS, GROUP, IMAGE, LABEL, SLICE
 
 DATALIST_JSON = "datalist.json"
 """The name of the datalist in a data set's folder."""
+
+_ALL_SECTIONS = (*SECTIONS, EXTRA)
 
 _PREPARE = "python -m scripts.prepare_data --images DIR --output DATASET_DIR"
 
@@ -45,7 +47,7 @@ def datalist_text(content: Mapping[str, Any]) -> str:
     """Return a datalist's text, one item a line."""
     entries = []
     for key, value in content.items():
-        if key in SECTIONS and value:
+        if key in _ALL_SECTIONS and value:
             lines = ",\n".join(f"        {json.dumps(item)}" for item in value)
             entries.append(f"    {json.dumps(key)}: [\n{lines}\n    ]")
         else:
@@ -94,7 +96,7 @@ def _load(
 ) -> dict[str, list[dict[str, Any]]]:
     content = _read_json(path)
     # A split is judged as a whole: an item in two sections is wrong even if one section alone is loaded.
-    names = [*dict.fromkeys([*sections, *SECTIONS])]
+    names = [*dict.fromkeys([*sections, *_ALL_SECTIONS])]
     raw = {name: _items(content, name, path) for name in names}
     problems = _class_list_problems(content, class_names, empty_class)
     loaded: dict[str, list[dict[str, Any]]] = {}
@@ -121,13 +123,13 @@ def _load(
 def load_section(
     dataset_dir: str | os.PathLike[str],
     datalist: str | os.PathLike[str] | None = None,
-    section: str = "training",
+    section: str | Sequence[str] = "training",
     class_names: Sequence[str] = CLASS_NAMES,
     empty_class: str | None = EMPTY_CLASS,
     check_files: bool = True,
     allow_empty: bool = False,
 ) -> list[dict[str, Any]]:
-    """Load one section of a datalist, for use in a config.
+    """Load a section of a datalist, or several one after the other, for use in a config.
 
     For ``training`` and ``validation`` the whole datalist is checked, so that a training does not end at a broken test
     section, and ``training`` must hold two classes or none; for any other section only that one's files. The outcome is
@@ -136,7 +138,7 @@ def load_section(
     Args:
         dataset_dir: the folder that holds ``datalist.json``.
         datalist: see ``load_datalist``.
-        section: its name.
+        section: its name, or several: ``["training", "extra"]``.
         class_names: see ``load_datalist``.
         empty_class: see ``load_datalist``.
         check_files: see ``load_datalist``.
@@ -152,14 +154,17 @@ def load_section(
     """
     path = _find(Path(dataset_dir), datalist)
     content = _read_json(path)
-    if not _items(content, section, path):
-        if allow_empty:
-            return []
-        raise InputErrors(str(path), [_empty_section(section)])
-    sections = SECTIONS if section in SECTIONS[:2] else (section,)
+    wanted = [section] if isinstance(section, str) else list(dict.fromkeys(section))
+    empty = [name for name in wanted if not _items(content, name, path)]
+    if empty and not allow_empty:
+        raise InputErrors(str(path), [_empty_section(name) for name in empty])
+    if len(empty) == len(wanted):
+        return []
+    whole = not set(SECTIONS[:2]).isdisjoint(wanted)
+    sections = tuple(dict.fromkeys([*SECTIONS, *wanted])) if whole else tuple(wanted)
     state = path.stat()
     names = tuple(class_names)
-    to_train = section in SECTIONS[:2] and not allow_empty
+    to_train = whole and not allow_empty
     unfit = _one_class_problem(_items(content, "training", path), names) if to_train else []
     try:
         loaded = _load_cached(path, state.st_mtime_ns, state.st_size, sections, names, empty_class, check_files)
@@ -167,7 +172,7 @@ def load_section(
         raise InputErrors(broken.what, [*broken.problems, *unfit]) from None
     if unfit:
         raise InputErrors(str(path), unfit)
-    return [dict(item) for item in loaded[section]]
+    return [dict(item) for name in wanted for item in loaded[name]]
 
 
 def shown_name(item: Mapping[str, Any], dataset_dir: str | os.PathLike[str] | None = None) -> str:
@@ -198,6 +203,8 @@ def _load_cached(
 
 
 def _empty_section(name: str) -> str:
+    if name == EXTRA:
+        return f"the section {name!r} has no items. Prepare the data with --extra DIR, or train without the section"
     return f"the section {name!r} has no items. Prepare the data with another --protocol, or from more images"
 
 
@@ -337,7 +344,8 @@ def _warn_of_divided_groups(loaded: Mapping[str, Sequence[Mapping[str, Any]]], p
     for name, items in loaded.items():
         for item in items:
             if item.get(GROUP) is not None:
-                sections[item[GROUP]].add(name)
+                # What is learnt from stands on one side, wherever it comes from.
+                sections[item[GROUP]].add(SECTIONS[0] if name == EXTRA else name)
     divided = [group for group, names in sections.items() if len(names) > 1]
     if divided:
         warnings.warn(

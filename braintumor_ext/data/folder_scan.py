@@ -66,6 +66,7 @@ def scan_folder(
     masks: Path | None = None,
     class_names: Sequence[str] = CLASS_NAMES,
     folder_table: Mapping[str, str] = FOLDER_NAMES,
+    whole: bool = True,
 ) -> FolderScan:
     """Find the slices below a folder and their masks.
 
@@ -74,6 +75,7 @@ def scan_folder(
         masks: holds masks in the same folders, or in folders of the same classes, under the images' stems.
         class_names: the classes in use.
         folder_table: normalised folder name to class name (see ``class_of_folder``).
+        whole: whether it is to hold every class: one that is missing is then noted.
 
     Raises:
         InputError: if a folder is absent, or no class folder is found.
@@ -99,9 +101,9 @@ def scan_folder(
         f"class {name!r} has no images: a model cannot learn it. Add a folder of it, or name the classes "
         "that there are by --class_names"
         for name in class_names
-        if name not in seen
+        if whole and name not in seen
     ]
-    if len(seen) == 1:
+    if whole and len(seen) == 1:
         scan.notes.append(
             f"all images are of one class, {min(seen)!r}: no classifier can be trained on them. Add folders of others"
         )

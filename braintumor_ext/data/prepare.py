@@ -18,10 +18,19 @@ from braintumor_ext.data.compact import JPEG_QUALITY, write_bit_mask, write_comp
 from braintumor_ext.data.data_report import build_report, write_report
 from braintumor_ext.data.datalist import DATALIST_JSON, datalist_text, write_datalist
 from braintumor_ext.data.duplicates import Grouping, group_slices, near_duplicate_pairs
+from braintumor_ext.data.extra import choose_extra, read_extra
 from braintumor_ext.data.file_properties import write_items_csv
 from braintumor_ext.data.folder_scan import FolderScan, read_groups, scan_folder
 from braintumor_ext.data.inspection import InspectedSlice, inspect_slices
-from braintumor_ext.data.split import SECTIONS, SplitItem, external_split, given_split, grouped_split, random_split
+from braintumor_ext.data.split import (
+    EXTRA,
+    SECTIONS,
+    SplitItem,
+    external_split,
+    given_split,
+    grouped_split,
+    random_split,
+)
 from braintumor_ext.errors import InputError
 from braintumor_ext.keys import CLASS, GROUP, IMAGE, LABEL
 from braintumor_ext.transforms import ToBinaryMask, read_grey, read_slice
@@ -57,6 +66,9 @@ def prepare(
     empty_class: str | None = EMPTY_CLASS,
     folder_table: Mapping[str, str] = FOLDER_NAMES,
     overwrite: bool = False,
+    extra: Path | None = None,
+    extra_masks: Path | None = None,
+    extra_groups: Path | None = None,
 ) -> Preparation:
     """Prepare a data set: scan, inspect, group, split, write, report.
 
@@ -72,6 +84,10 @@ def prepare(
         empty_class: the class whose masks are empty by definition, if there is one.
         folder_table: normalised folder name to class name.
         overwrite: put another datalist in the place of one that is there; the old one is renamed.
+        extra: slices that training may draw on beside its own, in the same layout; see ``choose_extra`` for which
+            of them become the section ``extra``. They take no part in the split and in the floors.
+        extra_masks: their masks.
+        extra_groups: their groups, under the same names as in ``groups``.
 
     Returns:
         What was written, and what had to be left out.
@@ -80,6 +96,7 @@ def prepare(
         InputError: if nothing can be prepared, or a different datalist is there already.
     """
     _check_options(images, output, protocol, size, class_names, empty_class)
+    _check_extra(output, protocol, extra, extra_masks, extra_groups)
     scan = scan_folder(images, masks, class_names, folder_table)
     if protocol == "given" and not scan.has_parts:
         remedy = "Use --protocol grouped, or name the published division's folders Training and Testing"
@@ -94,14 +111,22 @@ def prepare(
     near_pairs = near_duplicate_pairs(np.stack([s.thumbnail for s in slices]))
     grouping = _group(slices, near_pairs, groups, scan)
     _split(slices, protocol, split_seed)
-    items = _items(slices, output.resolve(), size, empty_class)
-    content = _datalist(items, slices, images, protocol, split_seed, class_names, empty_class)
+    extra_facts = None
+    usable = slices
+    if extra is not None:
+        pool = read_extra(extra, extra_masks, extra_groups, class_names, empty_class, folder_table)
+        chosen, extra_facts = choose_extra(pool, slices, grouping.joined)
+        left_out += pool.left_out
+        scan.notes += pool.notes
+        usable = [*slices, *chosen]
+    items = _items(usable, output.resolve(), size, empty_class)
+    content = _datalist(items, usable, images, protocol, split_seed, class_names, empty_class)
     output.mkdir(parents=True, exist_ok=True)
     if (renamed := _make_way(output / DATALIST_JSON, content, overwrite)) is not None:
         scan.notes.append(f"the datalist that was there is now {renamed.name}")
-    compact = _write_files(slices, items, output, size, empty_class)
+    compact = _write_files(usable, items, output, size, empty_class)
     write_datalist(output / DATALIST_JSON, content)
-    write_items_csv(output, [_row(s, item) for s, item in zip(slices, items, strict=True)])
+    write_items_csv(output, [_row(s, item) for s, item in zip(usable, items, strict=True)])
 
     facts = {
         "name": content["name"],
@@ -111,6 +136,7 @@ def prepare(
         "groups_given": groups is not None,
         "empty_class": empty_class,
         "compact": compact,
+        "extra": extra_facts,
     }
     report = build_report(slices, near_pairs, grouping, class_names, facts, left_out, scan.notes, len(scan.slices))
     write_report(report, slices, output)
@@ -131,6 +157,21 @@ def _check_options(
         raise InputError("--empty_class", f"{empty_class!r} is not among the classes", remedy)
     if output.resolve().is_relative_to(images.resolve()):
         raise InputError(output, f"lies in the folder of images {images}", "Write to a folder outside of it")
+
+
+def _check_extra(
+    output: Path, protocol: str, extra: Path | None, extra_masks: Path | None, extra_groups: Path | None
+) -> None:
+    if extra is None:
+        for name, value in (("--extra-masks", extra_masks), ("--extra-groups", extra_groups)):
+            if value is not None:
+                raise InputError(name, "was given without --extra", "Give the folder of the extra slices by --extra")
+        return
+    if protocol == "external":
+        remedy = "Leave --extra away, or use another protocol"
+        raise InputError("--extra", "is for training, and --protocol external leaves nothing to train on", remedy)
+    if output.resolve().is_relative_to(extra.resolve()):
+        raise InputError(output, f"lies in the folder of extra slices {extra}", "Write to a folder outside of it")
 
 
 def _group(slices: list[InspectedSlice], near_pairs: np.ndarray, groups: Path | None, scan: FolderScan) -> Grouping:
@@ -209,7 +250,8 @@ def _datalist(
     class_names: Sequence[str],
     empty_class: str | None,
 ) -> dict[str, Any]:
-    sections: dict[str, list[dict[str, Any]]] = {name: [] for name in SECTIONS}
+    names = dict.fromkeys([*SECTIONS, *(s.section for s in slices)])  # `extra` only where there are such slices
+    sections: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     for item, slice_ in zip(items, slices, strict=True):
         known = {CLASS: list(class_names).index(slice_.class_name), GROUP: slice_.group}
         sections[slice_.section].append({**item, **known})
@@ -226,6 +268,7 @@ def _datalist(
         "numTraining": len(sections["training"]),
         "numValidation": len(sections["validation"]),
         "numTest": len(sections["test"]),
+        **({"numExtra": len(sections[EXTRA])} if EXTRA in sections else {}),
         **sections,
     }
 

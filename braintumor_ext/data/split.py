@@ -16,7 +16,10 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
 SECTIONS: tuple[str, str, str] = ("training", "validation", "test")
-"""The sections of a datalist."""
+"""The sections of a datalist that a split divides its images into."""
+
+EXTRA = "extra"
+"""A fourth section of a datalist: slices from elsewhere that training may draw on."""
 
 SHARES: tuple[int, int, int] = (70, 15, 15)
 """Per cent of the images in training, validation and test."""

@@ -201,3 +201,48 @@ def test_another_datalist_is_found_from_the_dataset_dir_and_relative_to_itself(d
     assert items == [{"image": str(dataset.resolve() / "images" / "test0.png")}]
     with pytest.raises(InputError, match="no such datalist"):
         load_datalist(dataset, "splits/fold1.json")
+
+
+@pytest.fixture
+def with_extra(dataset: Path) -> Path:
+    """The data set with two extra items, one of a training group."""
+    names = [write_slice(dataset / "images" / f"extra{i}.png", seed=90 + i).name for i in range(2)]
+    items = [
+        {"image": f"images/{name}", "class": 3, "group": group}
+        for name, group in zip(names, ("training0", "e1"), strict=True)
+    ]
+    edit(dataset, lambda c: c.update(extra=items))
+    return dataset
+
+
+@pytest.mark.filterwarnings("error")
+def test_extra_slices_are_drawn_on_only_where_they_are_asked_for(with_extra):
+    assert [Path(i["image"]).stem for i in load_section(with_extra, section="training")] == ["training0", "training1"]
+    both = load_section(with_extra, section=["training", "extra"])
+    assert [Path(i["image"]).stem for i in both] == ["training0", "training1", "extra0", "extra1"]
+    assert set(load_datalist(with_extra)) == {"training", "validation", "test"}
+
+
+def test_a_datalist_without_extra_slices_is_told_where_they_are_asked_for(dataset):
+    with pytest.raises(InputErrors, match=r"'extra' has no items.*--extra DIR"):
+        load_section(dataset, section=["training", "extra"])
+    assert len(load_section(dataset, section=["training", "extra"], allow_empty=True)) == 2
+
+
+def test_an_extra_slice_of_a_test_group_warns_even_if_it_is_not_drawn_on(with_extra):
+    edit(with_extra, lambda c: c["extra"][1].update(group="test0"))
+    with pytest.warns(UserWarning, match="1 group.*'test0'"):
+        load_section(with_extra, section="training")
+
+
+def test_an_image_in_extra_and_in_test_is_an_error(with_extra):
+    edit(with_extra, lambda c: c["extra"][1].update(image="images/test1.png"))
+    with pytest.raises(InputErrors, match=r"listed 2 times: test\[1\], extra\[1\]"):
+        load_section(with_extra, section="training")
+
+
+def test_files_of_extra_slices_are_checked_where_they_are_drawn_on(with_extra):
+    (with_extra / "images" / "extra1.png").unlink()
+    assert len(load_section(with_extra, section="training")) == 2
+    with pytest.raises(InputErrors, match=r"extra\[1\].*no such file"):
+        load_section(with_extra, section=["training", "extra"])
