@@ -6,10 +6,12 @@ from braintumor_ext.engines.evaluation import EvaluationReport
 from braintumor_ext.engines.gradient_clipping import GradientClipping
 from braintumor_ext.engines.history import TrainingHistory
 from braintumor_ext.engines.lr_schedule import WarmupCosineLR, warmup_length
+from braintumor_ext.engines.parameter_groups import parameter_groups
 from braintumor_ext.engines.precision import MixedPrecisionInferer, mixed_precision_supported
 from braintumor_ext.engines.prepare_batch import prepare_slices
 from braintumor_ext.engines.progressive_size import ProgressiveSize
 from braintumor_ext.engines.reproducibility import SeedEachEpoch
+from braintumor_ext.engines.weight_averaging import WeightAveraging
 
 __all__ = [
     "EarlyStopping",
@@ -21,7 +23,9 @@ __all__ = [
     "TrainingFiles",
     "TrainingHistory",
     "WarmupCosineLR",
+    "WeightAveraging",
     "mixed_precision_supported",
+    "parameter_groups",
     "prepare_slices",
     "warmup_length",
 ]

@@ -10,14 +10,14 @@ from typing import Any
 
 import torch
 from ignite.engine import Events
-from monai.engines import SupervisedTrainer
-from monai.engines.workflow import Workflow
+from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.handlers import CheckpointLoader
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from braintumor_ext.calibration import set_stale_calibration_aside
+from braintumor_ext.engines.weight_averaging import WeightAveraging
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import replacing, set_aside, sha256_of
 from braintumor_ext.flags import as_bool
@@ -35,14 +35,20 @@ def save_state(state: Any, path: Path) -> None:
         torch.save(state, partial)
 
 
+def _weights(network: nn.Module) -> dict[str, torch.Tensor]:
+    return {key: value.detach().cpu() for key, value in network.state_dict().items()}
+
+
 class TrainingFiles:
     """Start or resume a training, and keep its files: a handler of the trainer.
 
-    ``model.pt`` is the flat state dict with the best key metric. ``last.pt`` holds, after each epoch, the weights,
-    optimizer, schedule, loss scaler, epoch, best metric and history, and the SHA-256 of its ``model.pt``. Both are
-    replaced atomically. Files of another training are renamed, never overwritten, when the first epoch is saved: until
-    then another handler can load them, and a training that fails at once leaves them where they are. A
-    ``calibration.json`` that belongs to another ``model.pt`` is renamed when a new one is saved.
+    ``model.pt`` is the flat state dict with the best key metric: of the average where the weights are averaged.
+    ``last.pt`` holds, after each epoch, the weights and their average, optimizer, schedule, loss scaler, epoch, best
+    metric and history, and the SHA-256 of its ``model.pt``. Both are replaced atomically.
+
+    Files of another training are renamed, never overwritten, when the first epoch is saved: until then another handler
+    can load them, and a training that fails at once leaves them where they are. A ``calibration.json`` that belongs to
+    another ``model.pt`` is renamed when a new one is saved.
 
     Args:
         ckpt_dir: the folder of both files.
@@ -50,6 +56,7 @@ class TrainingFiles:
         optimizer: its optimizer.
         lr_scheduler: its schedule, stepped before this handler runs.
         evaluator: the validation's engine, with ``best_metric`` and ``best_metric_epoch`` in its state.
+        averaging: the average of the weights; None for none.
         resume: go on from ``last.pt``; otherwise a new training starts.
         pretrained: weights for the encoder of a new training; see :func:`~braintumor_ext.networks.load_pretrained`.
         extra_state: further objects with ``state_dict`` and ``load_state_dict``, such as the history.
@@ -63,7 +70,8 @@ class TrainingFiles:
         network: nn.Module,
         optimizer: Optimizer,
         lr_scheduler: LRScheduler,
-        evaluator: Workflow,
+        evaluator: SupervisedEvaluator,
+        averaging: WeightAveraging | None = None,
         resume: bool | str = False,
         pretrained: bool | str = False,
         extra_state: Mapping[str, Any] | None = None,
@@ -72,6 +80,7 @@ class TrainingFiles:
     ) -> None:
         self.folder = Path(ckpt_dir)
         self.network, self.optimizer, self.lr_scheduler, self.evaluator = network, optimizer, lr_scheduler, evaluator
+        self.averaging = averaging or WeightAveraging(network, evaluator)
         self.resume, self.pretrained = as_bool(resume), pretrained
         self.extra_state = dict(extra_state or {})
         self.settings = dict(settings or {})
@@ -120,11 +129,13 @@ class TrainingFiles:
             self.lr_scheduler.load_state_dict(state["lr_scheduler"])
             epoch = int(state["epoch"])
             best = state["best"]
+            self.averaging.load_state_dict(state.get("averaging", {}))
         except Exception as error:
             raise InputError(
                 path,
                 f"cannot be resumed ({type(error).__name__}: {str(error).partition(chr(10))[0]})",
-                "Give the class_names, in_channels and image_size that the training began with, or start a new one",
+                "Give the class_names, in_channels, image_size and weight_decay_on that the training began with, or "
+                "start a new one",
             ) from error
         trainer.state.epoch = epoch
         # counted in this run's batches, which may be of another size than those before
@@ -164,9 +175,8 @@ class TrainingFiles:
         is_best = state.best_metric_epoch == engine.state.epoch
         if is_best or not self._saved_before:
             self._set_others_aside()
-        weights = {key: value.detach().cpu() for key, value in self.network.state_dict().items()}
         if is_best:
-            save_state(weights, self.folder / BEST)
+            save_state(_weights(self.averaging.average), self.folder / BEST)
             self.best_sha256 = sha256_of(self.folder / BEST)
             write_settings(self.folder / BEST, {**self.settings, "epoch": engine.state.epoch})
             set_stale_calibration_aside(self.folder / BEST)
@@ -175,7 +185,8 @@ class TrainingFiles:
         best_metric = state.best_metric
         save_state(
             {
-                "network": weights,
+                "network": _weights(self.network),
+                "averaging": self.averaging.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "lr_scheduler": self.lr_scheduler.state_dict(),
                 "scaler": scaler.state_dict() if scaler is not None else None,

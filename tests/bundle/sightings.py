@@ -1,12 +1,13 @@
-"""A handler that writes down which slices an engine has seen."""
+"""Handlers that write down what an engine has seen."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
 
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
 
 
@@ -31,3 +32,26 @@ class Sightings:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"epoch": engine.state.epoch, "rank": self.rank, "files": files}) + "\n")
+
+
+class ValidatedWeights:
+    """Write down which weights and running statistics an evaluator has validated, by their hash.
+
+    Args:
+        folder: where ``validated.<rank>.txt`` is written, one line for each validation.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.path = Path(folder) / f"validated.{os.environ.get('RANK', 0)}.txt"
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to an evaluator."""
+        engine.add_event_handler(Events.COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Write down the weights of one validation."""
+        digest = hashlib.sha256()
+        for value in engine.network.state_dict().values():
+            digest.update(value.cpu().numpy().tobytes())
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(digest.hexdigest() + "\n")

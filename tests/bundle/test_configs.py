@@ -100,6 +100,9 @@ TRAIN_OVERRIDES = [
     ("amp", "false", "train::inferer::enabled", "false"),
     ("resume", "true", "training_files::resume", "true"),
     ("alpha", 0.5, "loss::alpha", 0.5),
+    ("ema_decay", 0.99, "averaging::decay", 0.99),
+    ("max_grad_norm", 5.0, "train::handlers::1::max_norm", 5.0),
+    ("max_grad_norm", 0, "train::handlers::1", None),
 ]
 
 
@@ -154,6 +157,21 @@ def test_an_override_of_evaluation_and_inference_reaches_its_place(files, kind, 
     workflow = make_workflow(*files, workflow_type=kind, **{name: value})
     workflow.initialize()
     assert workflow.parser.get_parsed_content(place) == expected
+
+
+def test_the_published_recipe_is_the_default_and_biases_and_norms_can_be_spared_the_weight_decay():
+    decays = {}
+    for choice, overrides in {"default": {}, "matrices": {"weight_decay_on": "matrices"}}.items():
+        workflow = make_workflow("train", network_def=TINY_NET, **overrides)
+        network, optimizer = (workflow.parser.get_parsed_content(name) for name in ("network_def", "optimizer"))
+        names = {id(value): name for name, value in network.named_parameters()}
+        decays[choice] = {
+            names[id(value)]: group["weight_decay"] for group in optimizer.param_groups for value in group["params"]
+        }
+    assert set(decays["default"].values()) == {1e-4}
+    spared = {name for name, decay in decays["matrices"].items() if decay == 0}
+    assert spared == {"features.bias", "norm.weight", "norm.bias", "classifier.bias", "outline.bias"}
+    assert {decay for name, decay in decays["matrices"].items() if name not in spared} == {1e-4}
 
 
 def test_validation_interval_and_patience_reach_their_handlers():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
+import torch
 from monai.data import DistributedSampler
 
 from tests.bundle.test_evaluation import evaluate
@@ -96,17 +98,20 @@ def odd_dataset(phantom_dataset) -> Path:
 
 @pytest.fixture(scope="module")
 def trained_by_two(odd_dataset, tmp_path_factory) -> Path:
-    """Two epochs of the real network by two processes: models, out and the slices that were seen."""
+    """Two epochs of the real network by two processes, its weights averaged: models, out and what was seen."""
     folder = tmp_path_factory.mktemp("two")
     overlay = folder / "overlay.json"
     handler = {"_target_": "tests.bundle.sightings.Sightings", "folder": str(folder)}
-    overlay.write_text(json.dumps({"+train::handlers": [handler], "keep_metadata": True}))
+    validated = {"_target_": "tests.bundle.sightings.ValidatedWeights", "folder": str(folder)}
+    additions = {"+train::handlers": [handler], "+validate::handlers": [validated], "keep_metadata": True}
+    overlay.write_text(json.dumps(additions))
     configs = [ROOT / "configs" / "train.json", ROOT / "configs" / "multi_gpu_train.json", overlay]
     torchrun(
         *("training", "--config_file", str([str(path) for path in configs])),
         *("--meta_file", str(ROOT / "configs" / "metadata.json")),
         *options(bundle_root=ROOT, dataset_dir=odd_dataset.parent, datalist=odd_dataset),
         *options(ckpt_dir=folder / "models", output_dir=folder / "out", pretrained="false", epochs=2),
+        *options(ema_decay=0.9),
         *options(**{**SMALL, "batch_size": 4}),
     )
     return folder
@@ -133,6 +138,16 @@ def test_two_processes_write_one_training(trained_by_two):
     history = read_table(trained_by_two / "out" / "history.csv")
     assert [row["epoch"] for row in history] == ["1", "2"]
     assert len(list((trained_by_two / "out" / "tensorboard").glob("events*"))) <= 2
+
+
+def test_two_processes_validate_one_average_and_save_it(trained_by_two):
+    one, other = ((trained_by_two / f"validated.{rank}.txt").read_text().split() for rank in (0, 1))
+    assert one == other  # though the running statistics of each are of its own batches
+    assert len(set(one)) == 2
+    digest = hashlib.sha256()
+    for value in torch.load(trained_by_two / "models" / "model.pt", weights_only=True).values():
+        digest.update(value.numpy().tobytes())
+    assert digest.hexdigest() in one
 
 
 def test_two_processes_evaluate_as_one(trained_by_two, odd_dataset, tmp_path):

@@ -173,9 +173,11 @@ def test_the_gradient_norm_never_passes_one(phantom_dataset, tmp_path):
 # --- the same numbers again
 
 
-@pytest.mark.parametrize("num_workers", [0, 2])
-def test_a_resumed_training_ends_like_one_that_ran_through(phantom_dataset, tmp_path, num_workers):
-    options = {"epochs": 3, "num_workers": num_workers, "patience": 0, **FLAT}
+@pytest.mark.parametrize(
+    "overrides", [{"num_workers": 0}, {"num_workers": 2}, {"ema_decay": 0.9, "weight_decay_on": "matrices"}]
+)
+def test_a_resumed_training_ends_like_one_that_ran_through(phantom_dataset, tmp_path, overrides):
+    options = {"epochs": 3, "patience": 0, **FLAT, **overrides}
     train(phantom_dataset, tmp_path / "through", **options)
 
     def killed(engine):
@@ -192,7 +194,7 @@ def test_a_resumed_training_ends_like_one_that_ran_through(phantom_dataset, tmp_
     through, parts = (
         torch.load(tmp_path / name / "models/last.pt", weights_only=True) for name in ("through", "parts")
     )
-    for key in ("network", "optimizer", "lr_scheduler", "epoch"):
+    for key in ("network", "averaging", "optimizer", "lr_scheduler", "epoch"):
         assert same(through[key], parts[key]), key
     assert through["epoch"] == 3
     assert {k: v for k, v in through["best"].items() if k != "sha256"} == {
@@ -200,6 +202,31 @@ def test_a_resumed_training_ends_like_one_that_ran_through(phantom_dataset, tmp_
     }
     assert same(best_weights(tmp_path / "through"), best_weights(tmp_path / "parts"))
     assert history(tmp_path / "through") == history(tmp_path / "parts")
+
+
+def test_the_average_of_the_weights_is_what_is_validated_and_saved(phantom_dataset, tmp_path):
+    options = {"ema_decay": 0.9, "learning_rate": 0.1, **FLAT}
+    train(phantom_dataset, tmp_path, epochs=2, **options)
+    weights, raw = best_weights(tmp_path), last(tmp_path)["network"]
+    assert weights.keys() == raw.keys()
+    assert not torch.equal(weights["features.weight"], raw["features.weight"])
+    # a network that is loaded with it scores as the best epoch did
+    workflow = make_workflow("train", **places(phantom_dataset, tmp_path), **options)
+    workflow.initialize()
+    workflow.network_def.load_state_dict(weights)
+    workflow.evaluator.run()
+    best = json.loads((tmp_path / "models" / "training.json").read_text())["epoch"]
+    row = history(tmp_path)[best - 1]
+    for name in ("val_score", "val_loss"):
+        assert workflow.evaluator.state.metrics[name] == pytest.approx(float(row[name]), rel=1e-6)
+
+
+def test_averaging_can_be_begun_and_ended_when_a_training_is_resumed(phantom_dataset, tmp_path):
+    train(phantom_dataset, tmp_path, epochs=1, **FLAT)
+    train(phantom_dataset, tmp_path, epochs=2, resume=True, ema_decay=0.9, **FLAT)
+    assert last(tmp_path)["averaging"]["updates"] == 2  # of the second epoch: 16 slices in batches of 8
+    train(phantom_dataset, tmp_path, epochs=3, resume=True, **FLAT)
+    assert last(tmp_path)["averaging"] == {}
 
 
 def test_the_seed_alone_decides_the_weights(phantom_dataset, tmp_path):
@@ -249,6 +276,11 @@ def test_nothing_to_resume_is_told_with_the_remedy(phantom_dataset, tmp_path):
 def test_another_networks_state_is_not_resumed(phantom_dataset, earlier_training):
     with told(r"last\.pt: cannot be resumed .*Give the class_names, in_channels"):
         train(phantom_dataset, earlier_training, epochs=2, resume=True, in_channels=1, **FLAT)
+
+
+def test_another_grouping_of_the_weight_decay_is_not_resumed(phantom_dataset, earlier_training):
+    with told(r"last\.pt: cannot be resumed .*weight_decay_on"):
+        train(phantom_dataset, earlier_training, epochs=2, resume=True, weight_decay_on="matrices", **FLAT)
 
 
 # --- files of other trainings
