@@ -21,8 +21,8 @@ from braintumor_ext.calibration import read_calibration
 from braintumor_ext.calibration.calibration import CALIBRATION
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import replacing, set_aside, sha256_of
-from braintumor_ext.networks import BrainTumorNet, has_activated_pyramid, load_checkpoint
-from braintumor_ext.networks.settings import SETTINGS, read_settings
+from braintumor_ext.networks import BrainTumorNet, load_weights, network_of_checkpoint
+from braintumor_ext.networks.settings import NETWORK, SETTINGS, read_settings
 from monai_bundle.archive import write_archive
 from monai_bundle.model_card import card_of_checkpoint, evaluation_metrics, read_evaluation
 from monai_bundle.settings_in_configs import put_settings
@@ -62,15 +62,14 @@ def pack(
     """
     checkpoint, output = Path(checkpoint), Path(output)
     settings = _settings_of(checkpoint)
-    activated = has_activated_pyramid(checkpoint)
-    _check_network(checkpoint, settings, activated)
+    network = _network_of(checkpoint, settings)
     measured = None if evaluation is None else read_evaluation(evaluation, checkpoint)
     constants = _calibration_of(checkpoint, calibration)
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output, prefix=".packing-") as scratch:
         folder = Path(scratch) / NAME
         _write_code(folder)
-        _write_configs(folder / "configs", {**settings, "pyramid_activation": activated}, measured)
+        _write_configs(folder / "configs", {**settings, NETWORK: network.arguments}, measured)
         _write_models(folder / "models", checkpoint, settings, constants)
         card = folder / "docs" / "README.md"
         text = card_of_checkpoint(
@@ -91,15 +90,19 @@ def _settings_of(checkpoint: Path) -> dict[str, Any]:
     return settings
 
 
-def _check_network(checkpoint: Path, settings: Mapping[str, Any], activated: bool) -> None:
-    """Raise an InputError unless the checkpoint fits the network of its settings."""
+def _network_of(checkpoint: Path, settings: Mapping[str, Any]) -> BrainTumorNet:
+    """Return the checkpoint's network; raise an InputError unless it is ours, of the settings' classes and channels."""
     defaults = json.loads((ROOT / "configs" / "inference.json").read_text(encoding="utf-8"))
-    network = BrainTumorNet(
+    network = network_of_checkpoint(
+        checkpoint,
         in_channels=settings.get("in_channels", defaults["in_channels"]),
         num_classes=len(settings.get("class_names", defaults["class_names"])),
-        pyramid_activation=activated,
     )
-    load_checkpoint(network, checkpoint)
+    load_weights(network, checkpoint)
+    if not isinstance(network, BrainTumorNet) or network.decoder is None:
+        problem = "its network does not give both a class and a mask, which the bundle's inference is made for"
+        raise InputError(checkpoint, problem, "Give a checkpoint of a BrainTumorNet with segmentation")
+    return network
 
 
 def _calibration_of(checkpoint: Path, calibration: str | os.PathLike[str] | None) -> Path | None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-SETTINGS_IN_CONFIGS = ("class_names", "empty_class", "in_channels", "image_size", "pyramid_activation")
+from braintumor_ext.networks.settings import NETWORK
+
+SETTINGS_IN_CONFIGS = ("class_names", "empty_class", "in_channels", "image_size")
 
 
 def put_settings(name: str, config: dict[str, Any], settings: Mapping[str, Any]) -> None:
@@ -14,14 +16,14 @@ def put_settings(name: str, config: dict[str, Any], settings: Mapping[str, Any])
     Args:
         name: the config's name without suffix; ``metadata`` is told the classes and channels.
         config: its content.
-        settings: what ``training.json`` holds, which may be nothing, and whether the network has
-            ``pyramid_activation``.
+        settings: what ``training.json`` holds, which may be nothing but the ``network``: it becomes that of ``train``,
+            the other configs take it from the checkpoint themselves.
     """
     for key in SETTINGS_IN_CONFIGS:
         if key in settings and key in config:
             config[key] = settings[key]
-    if name == "train" and settings.get("pyramid_activation"):
-        config["network_def"]["pyramid_activation"] = True
+    if name == "train":
+        config["network_def"] = {**settings[NETWORK], **config["network_def"]}
     if name == "metadata":
         _describe_classes(config, settings)
         _describe_channels(config, settings)

@@ -51,7 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         predictor = Predictor.from_bundle(ROOT, options.checkpoint, "cpu", calibration="none")
         images, source = check_slices(predictor, options.slices)
         network = predictor.network
-        assert isinstance(network, BrainTumorNet)
+        if not isinstance(network, BrainTumorNet) or network.decoder is None:
+            raise InputError(
+                options.checkpoint, "its network does not give both a class and a mask", "Give another one"
+            )
         agreement = export_network(network, backend, path, describe(predictor, options.checkpoint), images, source)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

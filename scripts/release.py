@@ -16,7 +16,7 @@ from braintumor_ext.calibration.calibration import CALIBRATION
 from braintumor_ext.data.datalist import DATALIST_JSON
 from braintumor_ext.errors import InputError, InputErrors, unwrapped
 from braintumor_ext.files import sha256_of
-from braintumor_ext.networks import has_activated_pyramid, load_checkpoint, read_settings
+from braintumor_ext.networks import load_weights, read_settings
 from braintumor_ext.release import (
     EXPECTED,
     Agreement,
@@ -80,7 +80,7 @@ def _release(options: argparse.Namespace) -> Agreement:
         facts["recipe"] = options.recipe
     released = write_release(checkpoint, options.output, facts)
     print(f"{released}: {released.stat().st_size / 1e6:.1f} MB, SHA-256 {sha256_of(released)}")
-    load_checkpoint(predictor.network, released)
+    load_weights(predictor.network, released)
     found = agreement(full, predictor(list(compared)))
 
     if options.calibration == "fit" and not _is_calibrated(released):
@@ -130,8 +130,6 @@ def calibrate(
     overrides = {name: settings[name] for name in known if settings.get(name) is not None}
     if settings.get("empty_class", "") is None:
         overrides["empty_class"] = "none"
-    if has_activated_pyramid(checkpoint):
-        overrides["network_def::pyramid_activation"] = True
     workflow = ConfigWorkflow(
         config_file=[str(ROOT / "configs" / f"{name}.json") for name in ("train", "calibrate")],
         logging_file=False,

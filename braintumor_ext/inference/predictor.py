@@ -23,7 +23,7 @@ from braintumor_ext.inference.decode import AnswerDecoder
 from braintumor_ext.inference.prediction import Prediction
 from braintumor_ext.inference.tolerant_dataset import TolerantDataset
 from braintumor_ext.keys import IMAGE, SLICE
-from braintumor_ext.networks import has_activated_pyramid, read_settings
+from braintumor_ext.networks import read_settings
 from braintumor_ext.transforms import LoadImageSlice, ToUnitGrey
 
 logger = logging.getLogger(__name__)
@@ -119,8 +119,6 @@ class Predictor:
             for name, value in settings.items():
                 if name in ("class_names", "empty_class", "in_channels", "image_size") and name not in overrides:
                     parser[name] = value
-            if "pyramid_activation" in parser and "pyramid_activation" not in overrides:
-                parser["pyramid_activation"] = has_activated_pyramid(weights)
             parser.get_parsed_content("checkpointloader")
             return cls(
                 network=parser.get_parsed_content("network"),

@@ -3,16 +3,17 @@
 from braintumor_ext.networks.baselines import ClassifierBaseline, UNetBaseline
 from braintumor_ext.networks.brain_tumor_net import MINIMUM_SIZE, BrainTumorNet
 from braintumor_ext.networks.cbam import CBAM, BlendedAttention, ChannelAttention, SpatialAttention
+from braintumor_ext.networks.checkpoint import (
+    load_checkpoint,
+    load_weights,
+    network_of_checkpoint,
+    read_state_dict,
+)
+from braintumor_ext.networks.description import build_network, describe_network
 from braintumor_ext.networks.encoder import STAGE_CHANNELS, AttentionResNet50
 from braintumor_ext.networks.heads import ClassificationHead, SegmentationDecoder
 from braintumor_ext.networks.mirror_average import MirrorAverage
-from braintumor_ext.networks.pretrained import (
-    has_activated_pyramid,
-    load_checkpoint,
-    load_encoder,
-    load_pretrained,
-    read_state_dict,
-)
+from braintumor_ext.networks.pretrained import load_encoder, load_pretrained
 from braintumor_ext.networks.settings import check_settings, read_settings, trained_image_size, write_settings
 from braintumor_ext.networks.views import ClassView, HeadView
 
@@ -32,11 +33,14 @@ __all__ = [
     "SegmentationDecoder",
     "SpatialAttention",
     "UNetBaseline",
+    "build_network",
     "check_settings",
-    "has_activated_pyramid",
+    "describe_network",
     "load_checkpoint",
     "load_encoder",
     "load_pretrained",
+    "load_weights",
+    "network_of_checkpoint",
     "read_settings",
     "read_state_dict",
     "trained_image_size",

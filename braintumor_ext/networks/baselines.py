@@ -58,6 +58,7 @@ class ClassifierBaseline(nn.Module):
         if in_channels != 3:
             raise InputError(f"baseline {name}", f"it takes 3 channels, not {in_channels}", "Give --in_channels 3")
         self.name = name
+        self.arguments = {"name": name, "in_channels": in_channels, "num_classes": num_classes}
         self.classifier = CLASSIFIERS[name](weights=None, num_classes=num_classes)
 
     def load_backbone(self, state: Mapping[str, Tensor]) -> None:
@@ -91,6 +92,12 @@ class UNetBaseline(BasicUNet):
 
     def __init__(self, in_channels: int = 3, num_classes: int = 4, hidden: int = 1024, dropout: float = 0.5) -> None:
         super().__init__(spatial_dims=2, in_channels=in_channels, out_channels=1, features=UNET_FEATURES)
+        self.arguments = {
+            "in_channels": in_channels,
+            "num_classes": num_classes,
+            "hidden": hidden,
+            "dropout": dropout,
+        }
         self.classifier = ClassificationHead(UNET_FEATURES[4], num_classes, hidden, dropout)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:

@@ -30,6 +30,9 @@ class BrainTumorNet(nn.Module):
             :class:`~braintumor_ext.networks.heads.SegmentationDecoder`.
         segmentation: whether there is a decoder; without one the output has no ``mask``.
 
+    Attributes:
+        arguments: what it was made with, by name; ``training.json`` keeps them beside a checkpoint.
+
     Example::
 
         >>> net = BrainTumorNet().eval()
@@ -47,11 +50,23 @@ class BrainTumorNet(nn.Module):
         kernel_size: int = 7,
         hidden: int = 1024,
         dropout: float = 0.5,
-        pyramid_channels: int = 256,
+        pyramid_channels: int = 128,
         segmentation: bool | str = True,
-        pyramid_activation: bool | str = False,
+        pyramid_activation: bool | str = True,
     ) -> None:
         super().__init__()
+        self.arguments = {
+            "in_channels": in_channels,
+            "num_classes": num_classes,
+            "attention": as_bool(attention),
+            "reduction": reduction,
+            "kernel_size": kernel_size,
+            "hidden": hidden,
+            "dropout": dropout,
+            "pyramid_channels": pyramid_channels,
+            "segmentation": as_bool(segmentation),
+            "pyramid_activation": as_bool(pyramid_activation),
+        }
         self.encoder = AttentionResNet50(in_channels, attention, reduction, kernel_size)
         self.classifier = ClassificationHead(STAGE_CHANNELS[-1], num_classes, hidden, dropout)
         self.decoder = (

@@ -50,9 +50,9 @@ class SegmentationDecoder(nn.Module):
     def __init__(
         self,
         in_channels: Sequence[int],
-        pyramid_channels: int = 256,
+        pyramid_channels: int = 128,
         out_channels: int = 1,
-        activation: bool | str = False,
+        activation: bool | str = True,
     ) -> None:
         super().__init__()
         self.pyramid = FeaturePyramidNetwork(2, list(in_channels), pyramid_channels)

@@ -1,4 +1,4 @@
-"""ImageNet weights for the encoder, and checkpoints for the whole network."""
+"""ImageNet weights for a new network."""
 
 from __future__ import annotations
 
@@ -6,17 +6,14 @@ import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from os import PathLike
-from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torchvision.models import ResNet50_Weights, WeightsEnum
 
 from braintumor_ext.errors import InputError
 from braintumor_ext.networks.baselines import IMAGENET, ClassifierBaseline
+from braintumor_ext.networks.checkpoint import first_of, read_state_dict
 from braintumor_ext.networks.encoder import AttentionResNet50
-from braintumor_ext.networks.settings import check_settings
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +54,8 @@ def load_encoder(encoder: AttentionResNet50, state: Mapping[str, Tensor]) -> Non
     if missing or unexpected or shapes:
         raise ValueError(
             "not a ResNet50 state dict with torchvision's keys: "
-            f"missing {_first(missing)}, unexpected {_first(unexpected)}, of another shape {_first(sorted(shapes))}"
+            f"missing {first_of(missing)}, unexpected {first_of(unexpected)}, "
+            f"of another shape {first_of(sorted(shapes))}"
         )
     encoder.load_state_dict(backbone, strict=False)
 
@@ -108,78 +106,3 @@ def _weights_for(network: nn.Module) -> tuple[str, WeightsEnum, Callable[[Mappin
         return "ResNet50", ResNet50_Weights.IMAGENET1K_V2, partial(load_encoder, encoder)
     problem = f"there are no ImageNet weights for a {type(network).__name__}"
     raise InputError("pretrained", problem, "Give --pretrained false to train from random weights")
-
-
-def read_state_dict(path: str | PathLike[str]) -> dict[str, Tensor]:
-    """Read a flat state dict, with ``weights_only=True``.
-
-    Args:
-        path: a file written by ``torch.save(network.state_dict(), path)``.
-
-    Raises:
-        InputError: when the file is missing, unreadable or not a flat mapping of names to tensors.
-    """
-    if not Path(path).is_file():
-        raise InputError(path, "no such checkpoint", "Train first, or give the path of a model.pt")
-    try:
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a broken file; all mean the same to the user
-        problem = f"not a readable PyTorch checkpoint ({type(error).__name__})"
-        raise InputError(path, problem, "Give a file written by torch.save(network.state_dict(), path)") from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        nested = sorted(map(str, state)) if isinstance(state, dict) else type(state).__name__
-        problem = f"not a flat state dict (it holds {_first(nested) if isinstance(nested, list) else nested})"
-        raise InputError(path, problem, "Give model.pt, the best weights; last.pt only resumes a training")
-    return state
-
-
-def has_activated_pyramid(checkpoint: str | PathLike[str]) -> bool:
-    """Return whether a checkpoint is of a network with ``pyramid_activation``, by the names of its weights.
-
-    Args:
-        checkpoint: ``model.pt``; False where it does not exist or cannot be read, of which
-            :func:`load_checkpoint` tells.
-    """
-    try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)  # names only, no weights
-        return any(str(name).startswith("decoder.activations.") for name in state)
-    except Exception:  # torch raises many kinds for a broken file
-        return False
-
-
-def load_checkpoint(network: nn.Module, path: str | PathLike[str], settings: Mapping[str, Any] | None = None) -> None:
-    """Load a checkpoint of this network strictly, in place.
-
-    Args:
-        network: the network as it was trained (the same classes, channels and attention).
-        path: ``model.pt``.
-        settings: the settings in use, compared with those it was trained with where these are known.
-
-    Raises:
-        InputError: when the file is no checkpoint of this architecture, or of other classes; what differs is named.
-    """
-    state = read_state_dict(path)
-    check_settings(path, settings or {})
-    own = network.state_dict()
-    missing, unexpected = sorted(set(own) - set(state)), sorted(set(state) - set(own))
-    shapes = [
-        f"{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
-        for key in sorted(set(own) & set(state))
-        if own[key].shape != state[key].shape
-    ]
-    if missing or unexpected or shapes:
-        raise InputError(
-            path,
-            "a checkpoint of another architecture: "
-            f"missing {_first(missing)}, unexpected {_first(unexpected)}, of another shape {_first(shapes)}",
-            "Give the class_names, in_channels and overlay (configs/recipes, configs/baselines) of its training, or "
-            "another checkpoint",
-        )
-    network.load_state_dict(state)
-
-
-def _first(names: list[str], shown: int = 3) -> str:
-    """Return a few of many names as text."""
-    if not names:
-        return "nothing"
-    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")

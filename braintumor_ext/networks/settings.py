@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import replacing, sha256_of
+from braintumor_ext.networks.description import check_description
 
 logger = logging.getLogger(__name__)
 
 SETTINGS = "training.json"
+NETWORK = "network"
+"""The entry of the network's name and arguments; see :func:`~braintumor_ext.networks.describe_network`."""
 
 
 def write_settings(checkpoint: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
@@ -35,6 +38,10 @@ def read_settings(checkpoint: str | os.PathLike[str]) -> dict[str, Any]:
 
     Args:
         checkpoint: ``model.pt``; ``training.json`` beside it is used if it is of that very file.
+
+    Raises:
+        InputError: when a value that would reach a config is not of its kind: settings are data, and MONAI evaluates
+            texts of a config that begin with ``$``, ``@`` or ``%``.
     """
     path = Path(checkpoint).with_name(SETTINGS)
     try:
@@ -42,7 +49,43 @@ def read_settings(checkpoint: str | os.PathLike[str]) -> dict[str, Any]:
         known = trained["sha256"] == sha256_of(checkpoint)
     except (OSError, ValueError, KeyError, TypeError):
         return {}  # a checkpoint that came without its settings
-    return trained if known else {}  # else they are those of another checkpoint
+    if not known:
+        return {}  # they are those of another checkpoint
+    for name, check in _CHECKS.items():
+        try:
+            if trained.get(name) is not None:
+                check(trained[name])
+        except ValueError as error:
+            raise InputError(path, f"{name} is {error}", "Give the training.json that the training wrote") from None
+    return trained
+
+
+def _check_class(name: Any) -> None:
+    if not isinstance(name, str) or not name or name[0] in "$@%":
+        raise ValueError(f"{name!r}, no name of a class")
+
+
+def _check_classes(names: Any) -> None:
+    if not isinstance(names, list) or not names:
+        raise ValueError(f"{names!r}, no list of classes")
+    for name in names:
+        _check_class(name)
+
+
+def _check_count(value: Any) -> None:
+    if type(value) is not int or value < 1:
+        raise ValueError(f"{value!r}, no positive whole number")
+
+
+_CHECKS: dict[str, Callable[[Any], None]] = {
+    "class_names": _check_classes,
+    "empty_class": _check_class,
+    "in_channels": _check_count,
+    "image_size": _check_count,
+    "batch_size": _check_count,
+    NETWORK: check_description,
+}
+"""What a value must be that configs are given."""
 
 
 def trained_image_size(checkpoint: str | os.PathLike[str], default: int = 224) -> int:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from braintumor_ext import Predictor
 from braintumor_ext.backends import BACKENDS, ExportedNetwork, load_exported
-from braintumor_ext.networks import BrainTumorNet, load_checkpoint
+from braintumor_ext.networks import BrainTumorNet, load_weights
 from scripts.export import main
 from tests.conftest import REPOSITORY
 from tests.inference.bright_square_model import square_slice
@@ -58,7 +58,7 @@ def predictors(models: Path) -> dict[str, Predictor]:
 def eager(models: Path) -> BrainTumorNet:
     """The network that was exported."""
     network = BrainTumorNet()
-    load_checkpoint(network, models / "model.pt")
+    load_weights(network, models / "model.pt")
     return network.eval()
 
 

@@ -201,6 +201,7 @@ def test_the_parameter_counts_are_those_of_the_network():
         "CBAM, four stages": count("encoder.attention"),
         "classification head": count("classifier."),
         "feature pyramid": count("decoder.pyramid."),
+        "normalisation of its levels": count("decoder.activations."),
         "mask head": count("decoder.head."),
         "total": count(""),
     }

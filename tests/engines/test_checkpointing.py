@@ -16,7 +16,7 @@ from braintumor_ext.engines import TrainingFiles, WarmupCosineLR
 from braintumor_ext.engines.checkpointing import save_state
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import replacing
-from braintumor_ext.networks import check_settings, load_checkpoint
+from braintumor_ext.networks import check_settings, load_weights
 from tests.engines.trainers import Weigh, make_evaluator, make_trainer, validating
 
 CLASSES = ["glioma", "no_tumor"]
@@ -87,12 +87,12 @@ def test_weights_that_a_checkpoint_loader_gives_are_not_fetched_anew(tmp_path):
 def test_other_class_names_are_refused_and_another_image_size_is_told(tmp_path, caplog):
     train(tmp_path, [0.5], 1)
     model = tmp_path / "model.pt"
-    load_checkpoint(Weigh(), model, {"class_names": tuple(CLASSES), "image_size": 64})
+    load_weights(Weigh(), model, {"class_names": tuple(CLASSES), "image_size": 64})
     assert not caplog.records
     with pytest.raises(InputError, match=r"trained for the classes glioma, no_tumor, not no_tumor, glioma\. Give --cl"):
-        load_checkpoint(Weigh(), model, {"class_names": CLASSES[::-1]})
+        load_weights(Weigh(), model, {"class_names": CLASSES[::-1]})
     with caplog.at_level(logging.WARNING):
-        load_checkpoint(Weigh(), model, {"class_names": CLASSES, "image_size": 224})
+        load_weights(Weigh(), model, {"class_names": CLASSES, "image_size": 224})
     assert "trained with image_size 64, not 224: give --image_size 64" in caplog.text
 
 
@@ -105,9 +105,9 @@ def test_settings_of_another_model_are_not_held_against_this_one(tmp_path):
 def test_a_checkpoint_of_another_network_is_refused_by_name(tmp_path):
     train(tmp_path, [0.5], 1)
     with pytest.raises(InputError, match=r"model\.pt: .*weight \(2,\) instead of \(5,\)"):
-        load_checkpoint(Weigh(5), tmp_path / "model.pt")
+        load_weights(Weigh(5), tmp_path / "model.pt")
     with pytest.raises(InputError, match=r"last\.pt: not a flat state dict.*Give model\.pt"):
-        load_checkpoint(Weigh(), tmp_path / "last.pt")
+        load_weights(Weigh(), tmp_path / "last.pt")
 
 
 def test_a_resumed_training_ends_like_one_that_ran_through(tmp_path):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+import torchvision
 from monai.networks.utils import eval_mode
+from torch.utils.flop_counter import FlopCounterMode
 
 from braintumor_ext.errors import InputError
-from braintumor_ext.networks import BrainTumorNet, ClassView, HeadView, SegmentationDecoder, load_checkpoint
+from braintumor_ext.networks import BrainTumorNet, ClassView, HeadView, SegmentationDecoder, load_weights
 
 
 @pytest.fixture(scope="module")
@@ -110,28 +112,39 @@ def test_views_share_weights_and_give_one_tensor(net):
 
 
 def test_the_number_of_values_is_what_the_docs_say(net):
-    assert sum(p.numel() for p in net.parameters()) == 29_651_665
+    assert sum(p.numel() for p in net.parameters()) == 27_390_545
+
+
+def test_its_arithmetic_is_at_most_1_35_times_that_of_torchvisions_resnet50():
+    def flops(kind):
+        with torch.device("meta"), FlopCounterMode(display=False) as counter:
+            kind().eval()(torch.zeros(1, 3, 224, 224))
+        return counter.get_total_flops()
+
+    reference = flops(torchvision.models.resnet50)
+    assert reference == pytest.approx(2 * 4.09e9, rel=0.01)  # 4.09 GMACs, torchvision's own figure
+    assert flops(BrainTumorNet) <= 1.35 * reference
 
 
 def test_a_checkpoint_of_another_architecture_names_what_differs(net, tmp_path):
     torch.save(BrainTumorNet(num_classes=3).state_dict(), tmp_path / "three.pt")
     with pytest.raises(InputError, match=r"three\.pt.*classifier\.5\.bias \(3,\) instead of \(4,\).*class_names"):
-        load_checkpoint(net, tmp_path / "three.pt")
+        load_weights(net, tmp_path / "three.pt")
 
 
 @pytest.mark.parametrize("content", [{"model": {"a": torch.zeros(1)}}, [1, 2]])
 def test_a_nested_checkpoint_is_refused_not_silently_skipped(net, tmp_path, content):
     torch.save(content, tmp_path / "nested.pt")
     with pytest.raises(InputError, match="not a flat state dict"):
-        load_checkpoint(net, tmp_path / "nested.pt")
+        load_weights(net, tmp_path / "nested.pt")
 
 
 def test_a_broken_or_missing_checkpoint_is_named(net, tmp_path):
     (tmp_path / "broken.pt").write_bytes(b"not a checkpoint")
     with pytest.raises(InputError, match=r"broken\.pt: not a readable PyTorch checkpoint"):
-        load_checkpoint(net, tmp_path / "broken.pt")
+        load_weights(net, tmp_path / "broken.pt")
     with pytest.raises(InputError, match="no such checkpoint"):
-        load_checkpoint(net, tmp_path / "absent.pt")
+        load_weights(net, tmp_path / "absent.pt")
 
 
 @pytest.mark.parametrize("training", [True, False])

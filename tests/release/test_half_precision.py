@@ -15,7 +15,7 @@ from monai.handlers import CheckpointLoader
 
 from braintumor_ext import Predictor
 from braintumor_ext.errors import InputError
-from braintumor_ext.networks import BrainTumorNet, load_checkpoint
+from braintumor_ext.networks import BrainTumorNet, load_weights
 from braintumor_ext.release import agreement, to_half, write_half
 from tests.conftest import REPOSITORY
 from tests.inference.bright_square_model import square_slice
@@ -101,7 +101,7 @@ def test_the_answers_of_both_precisions_agree(released, example_models):
 
 def test_the_network_that_loads_it_stays_in_float32(released):
     network = BrainTumorNet()
-    load_checkpoint(network, released / "model.pt")
+    load_weights(network, released / "model.pt")
     assert {value.dtype for value in network.parameters()} == {torch.float32}
     state = torch.load(released / "model.pt", weights_only=True)
     assert {state[name].dtype for name, value in network.named_parameters() if value.ndim > 1} == {torch.float16}
@@ -148,7 +148,7 @@ def test_monai_exports_it_to_torchscript(bundle, released, tmp_path):
         bundle_root=str(bundle),
     )
     network = BrainTumorNet().eval()
-    load_checkpoint(network, released / "model.pt")
+    load_weights(network, released / "model.pt")
     image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     exported = torch.jit.load(path).eval()
     with torch.no_grad():

@@ -1,0 +1,122 @@
+"""Checkpoints: ``model.pt``, a flat state dict, and the network that it is of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from braintumor_ext.errors import InputError
+from braintumor_ext.networks.description import build_network, describe_weights
+from braintumor_ext.networks.settings import NETWORK, check_settings, read_settings
+
+
+def load_checkpoint(path: str | PathLike[str]) -> tuple[nn.Module, dict[str, Any]]:
+    """Return the network of a checkpoint with its weights, and the settings that it was trained with.
+
+    Args:
+        path: ``model.pt``.
+
+    Returns:
+        The network, in evaluation mode, and what ``training.json`` beside it holds; nothing where it is not known.
+
+    Raises:
+        InputError: when it cannot be read, or is of no network that this package has.
+    """
+    settings = read_settings(path)
+    classes = settings.get("class_names")
+    network = network_of_checkpoint(path, **({} if classes is None else {"num_classes": len(classes)}))
+    load_weights(network, path)
+    return network.eval(), settings
+
+
+def network_of_checkpoint(checkpoint: str | PathLike[str], **arguments: Any) -> nn.Module:
+    """Return a new network of the kind that a checkpoint is of; its weights are not loaded.
+
+    ``training.json`` tells the network. A checkpoint that came without, as those of before 0.5, is taken for a
+    ``BrainTumorNet`` whose arguments are seen from the weights; one that does not exist, for one of the defaults.
+
+    Args:
+        checkpoint: ``model.pt``.
+        arguments: arguments of the network that go before the checkpoint's; where they contradict its weights,
+            :func:`load_weights` tells.
+
+    Raises:
+        InputError: when ``training.json`` holds what it must not.
+    """
+    told = read_settings(checkpoint).get(NETWORK)
+    return build_network({**(_seen(checkpoint) if told is None else told), **arguments})
+
+
+def _seen(checkpoint: str | PathLike[str]) -> dict[str, Any]:
+    """Return the arguments that a checkpoint's weights show; of what cannot be read :func:`load_weights` tells."""
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)  # shapes only, no weights
+    except Exception:  # torch raises many kinds for a broken file
+        return {}
+    return describe_weights(state) if isinstance(state, dict) else {}
+
+
+def load_weights(network: nn.Module, path: str | PathLike[str], settings: Mapping[str, Any] | None = None) -> None:
+    """Load a checkpoint's weights into a network that is there already, strictly and in place.
+
+    Args:
+        network: the network as it was trained (the same classes, channels and attention).
+        path: ``model.pt``.
+        settings: the settings in use, compared with those it was trained with where these are known.
+
+    Raises:
+        InputError: when the file is no checkpoint of this architecture, or of other classes; what differs is named.
+    """
+    state = read_state_dict(path)
+    check_settings(path, settings or {})
+    own = network.state_dict()
+    missing, unexpected = sorted(set(own) - set(state)), sorted(set(state) - set(own))
+    shapes = [
+        f"{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
+        for key in sorted(set(own) & set(state))
+        if own[key].shape != state[key].shape
+    ]
+    if missing or unexpected or shapes:
+        raise InputError(
+            path,
+            "a checkpoint of another architecture: "
+            f"missing {first_of(missing)}, unexpected {first_of(unexpected)}, of another shape {first_of(shapes)}",
+            "Give the class_names and in_channels of its training, last of all the configs an overlay with its "
+            "network_def, or another checkpoint",
+        )
+    network.load_state_dict(state)
+
+
+def read_state_dict(path: str | PathLike[str]) -> dict[str, Tensor]:
+    """Read a flat state dict, with ``weights_only=True``.
+
+    Args:
+        path: a file written by ``torch.save(network.state_dict(), path)``.
+
+    Raises:
+        InputError: when the file is missing, unreadable or not a flat mapping of names to tensors.
+    """
+    if not Path(path).is_file():
+        raise InputError(path, "no such checkpoint", "Train first, or give the path of a model.pt")
+    try:
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a broken file; all mean the same to the user
+        problem = f"not a readable PyTorch checkpoint ({type(error).__name__})"
+        raise InputError(path, problem, "Give a file written by torch.save(network.state_dict(), path)") from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        nested = sorted(map(str, state)) if isinstance(state, dict) else type(state).__name__
+        problem = f"not a flat state dict (it holds {first_of(nested) if isinstance(nested, list) else nested})"
+        raise InputError(path, problem, "Give model.pt, the best weights; last.pt only resumes a training")
+    return state
+
+
+def first_of(names: list[str], shown: int = 3) -> str:
+    """Return a few of many names as text."""
+    if not names:
+        return "nothing"
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
