@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from monai.losses import DiceCELoss
+from monai.losses import DiceLoss
 from torch import Tensor, nn
 
-from braintumor_ext.keys import CLASS, LABEL, MASK
+from braintumor_ext.keys import CLASS, LABEL, MASK, UNKNOWN
 
 
 class JointLoss(nn.Module):
@@ -16,15 +16,16 @@ class JointLoss(nn.Module):
     Dice is taken over all known masks of the batch together (batch Dice) and smoothed, so that a slice without tumour
     costs next to nothing when little is predicted on it. A slice with an unknown mask takes part in the class alone,
     one with an unknown class in the mask alone; where nothing is known, that part is 0 (and still differentiable).
+    What is unknown is multiplied by 0 rather than picked out: nothing here waits for the device.
 
     Args:
         alpha: weight of the classification, in [0, 1].
         label_smoothing: label smoothing of the cross entropy, in [0, 1).
         dice_weight: share of Dice in the segmentation's loss, in [0, 1].
-        smooth: added to Dice's numerator and denominator, in pixels.
+        smooth: added to Dice's numerator and denominator, in pixels; positive.
 
     Raises:
-        ValueError: when a weight lies outside its range.
+        ValueError: when a weight or ``smooth`` lies outside its range.
     """
 
     def __init__(
@@ -33,30 +34,32 @@ class JointLoss(nn.Module):
         super().__init__()
         if not 0 <= alpha <= 1 or not 0 <= dice_weight <= 1:
             raise ValueError(f"alpha and dice_weight must lie in [0, 1], got {alpha} and {dice_weight}.")
+        if smooth <= 0:
+            raise ValueError(f"smooth must be positive, got {smooth}.")
         self.alpha = alpha
         self.label_smoothing = label_smoothing
-        self.mask_loss = DiceCELoss(
-            sigmoid=True,
-            batch=True,
-            smooth_nr=smooth,
-            smooth_dr=smooth,
-            lambda_dice=dice_weight,
-            lambda_ce=1 - dice_weight,
-        )
+        self.dice_weight = dice_weight
+        self.dice = DiceLoss(batch=True, smooth_nr=smooth, smooth_dr=smooth)
 
     def class_loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the smoothed cross entropy of logits (B, K) over the known classes of ``target`` (B,)."""
-        known = target >= 0
-        if not bool(known.any()):
-            return logits.sum() * 0.0
-        return F.cross_entropy(logits[known], target[known], label_smoothing=self.label_smoothing)
+        total = F.cross_entropy(
+            logits,
+            target.clamp(min=UNKNOWN),
+            ignore_index=UNKNOWN,
+            reduction="sum",
+            label_smoothing=self.label_smoothing,
+        )
+        return total / (target >= 0).sum().clamp(min=1)
 
     def segmentation_loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return Dice and BCE of logits (B, 1, H, W) over the known masks of ``target`` (B, 1, H, W)."""
-        known = target.flatten(1).amin(dim=1) >= 0
-        if not bool(known.any()):
-            return logits.sum() * 0.0
-        return self.mask_loss(logits[known], target[known].to(logits.dtype))
+        known = (target.flatten(1).amin(dim=1) >= 0).to(logits.dtype)[:, None, None, None]
+        true = target * known
+        dice = self.dice(torch.sigmoid(logits) * known, true)
+        total = F.binary_cross_entropy_with_logits(logits, true, weight=known, reduction="sum")
+        pixels = known.sum().clamp(min=1) * logits[0].numel()
+        return self.dice_weight * dice + (1 - self.dice_weight) * total / pixels
 
     def forward(self, prediction: dict[str, Tensor], target: dict[str, Tensor]) -> Tensor:
         """Return the loss, a scalar; of a network without a mask head the class's loss alone, unweighted.

@@ -107,10 +107,11 @@ class JointScore(Metric):
 
     def _count_classes(self, logits: torch.Tensor, classes: torch.Tensor) -> None:
         classes = classes.reshape(-1).long().to(logits.device)
-        known = classes >= 0
-        pairs = classes[known] * self.num_classes + logits.argmax(1)[known]
-        counts = torch.bincount(pairs, minlength=self.num_classes**2).reshape(self._confusion.shape)
-        self._confusion += counts.to(self._device)
+        cells = self.num_classes**2
+        # What is unknown is counted behind the table rather than left out: picking out waits for the device.
+        pairs = torch.where(classes >= 0, classes * self.num_classes + logits.argmax(1), cells)
+        counts = pairs.new_zeros(cells + 1).scatter_add_(0, pairs, torch.ones_like(pairs))[:cells]
+        self._confusion += counts.reshape(self._confusion.shape).to(self._device)
 
     def _count_masks(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
         labels = labels.to(logits.device).flatten(1)
@@ -118,7 +119,7 @@ class JointScore(Metric):
         scored = (labels >= 0).all(1) & true.any(1)
         overlap = (predicted & true).sum(1).to(self._double_dtype)
         dice = 2 * overlap / (predicted.sum(1) + true.sum(1)).clamp_min(1)
-        self._dice_sum += dice[scored].sum().to(self._device)
+        self._dice_sum += (dice * scored).sum().to(self._device)
         self._dice_count += scored.sum().to(self._device)
 
     @sync_all_reduce("_confusion", "_dice_sum", "_dice_count")

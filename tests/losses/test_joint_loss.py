@@ -6,6 +6,8 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
+from monai.losses import DiceCELoss
 
 from braintumor_ext.losses import JointLoss
 
@@ -49,6 +51,52 @@ def test_alpha_weighs_the_two_parts(alpha):
         loss.segmentation_loss(prediction["mask"], goal["label"]),
     )
     torch.testing.assert_close(loss(prediction, goal), alpha * parts[0] + (1 - alpha) * parts[1])
+
+
+def picked_out(prediction, goal, alpha, smoothing, dice_weight, smooth):
+    """The loss by MONAI's DiceCELoss and torch's cross entropy, on the slices that are known."""
+    masks = DiceCELoss(
+        sigmoid=True,
+        batch=True,
+        smooth_nr=smooth,
+        smooth_dr=smooth,
+        lambda_dice=dice_weight,
+        lambda_ce=1 - dice_weight,
+    )
+    known_class, known_mask = goal["class"] >= 0, goal["label"].flatten(1).amin(dim=1) >= 0
+    class_loss = mask_loss = torch.zeros(())
+    if known_class.any():
+        class_loss = F.cross_entropy(
+            prediction["class"][known_class], goal["class"][known_class], label_smoothing=smoothing
+        )
+    if known_mask.any():
+        mask_loss = masks(prediction["mask"][known_mask], goal["label"][known_mask])
+    return alpha * class_loss + (1 - alpha) * mask_loss
+
+
+@pytest.mark.parametrize("classes", [(0, 1, 2, 3), (0, -1, 2, -1), (-1, -1, -1, -1)])
+@pytest.mark.parametrize("unknown_masks", [(), (1,), (0, 2, 3), (0, 1, 2, 3)])
+@pytest.mark.parametrize("settings", [(0.7, 0.1, 0.5, 1.0), (0.3, 0.0, 0.8, 1e-5)])
+def test_it_equals_monais_and_torchs_losses_of_what_is_known(classes, unknown_masks, settings):
+    generator = torch.Generator().manual_seed(7)
+    masks = (torch.rand(4, 1, 16, 16, generator=generator) > 0.8).float()
+    masks[3] = 0  # a known, empty mask
+    for index in unknown_masks:
+        masks[index] = -1
+    goal = target(list(classes), masks)
+    logits = {
+        "class": 3 * torch.randn(4, 4, generator=generator),
+        "mask": 5 * torch.randn(4, 1, 16, 16, generator=generator),
+    }
+    values, gradients = [], []
+    for loss in (JointLoss(*settings), lambda prediction, goal: picked_out(prediction, goal, *settings)):
+        prediction = {name: value.clone().requires_grad_() for name, value in logits.items()}
+        value = loss(prediction, goal) + 0 * sum(value.sum() for value in prediction.values())
+        value.backward()
+        values.append(value.detach())
+        gradients.append({name: value.grad for name, value in prediction.items()})
+    torch.testing.assert_close(*values, rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(*gradients, rtol=1e-5, atol=1e-8)
 
 
 def test_an_empty_slice_with_little_predicted_adds_next_to_nothing():
@@ -113,3 +161,9 @@ def test_half_precision_logits_do_not_overflow():
 def test_a_weight_outside_its_range_is_refused(kwargs):
     with pytest.raises(ValueError, match="must lie in"):
         JointLoss(**kwargs)
+
+
+@pytest.mark.parametrize("smooth", [0, -1.0])
+def test_dice_without_smoothing_is_refused(smooth):
+    with pytest.raises(ValueError, match="smooth must be positive"):
+        JointLoss(smooth=smooth)
