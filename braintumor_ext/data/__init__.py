@@ -4,10 +4,12 @@ from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, class_of_folde
 from braintumor_ext.data.datalist import load_datalist, load_section, shown_name
 from braintumor_ext.data.floors import floors_for
 from braintumor_ext.data.group_sources import read_group_sources
+from braintumor_ext.data.slice_cache import CachedSlices, slice_dataset
 
 __all__ = [
     "CLASS_NAMES",
     "EMPTY_CLASS",
+    "CachedSlices",
     "class_of_folder",
     "display_name",
     "floors_for",
@@ -15,4 +17,5 @@ __all__ = [
     "load_section",
     "read_group_sources",
     "shown_name",
+    "slice_dataset",
 ]

@@ -8,7 +8,7 @@ from braintumor_ext.engines.history import TrainingHistory
 from braintumor_ext.engines.lr_schedule import WarmupCosineLR, warmup_length
 from braintumor_ext.engines.parameter_groups import parameter_groups
 from braintumor_ext.engines.precision import MixedPrecisionInferer, mixed_precision_supported
-from braintumor_ext.engines.prepare_batch import prepare_slices
+from braintumor_ext.engines.prepare_batch import PrepareBatch, prepare_slices
 from braintumor_ext.engines.progressive_size import ProgressiveSize
 from braintumor_ext.engines.reproducibility import SeedEachEpoch
 from braintumor_ext.engines.weight_averaging import WeightAveraging
@@ -18,6 +18,7 @@ __all__ = [
     "EvaluationReport",
     "GradientClipping",
     "MixedPrecisionInferer",
+    "PrepareBatch",
     "ProgressiveSize",
     "SeedEachEpoch",
     "TrainingFiles",

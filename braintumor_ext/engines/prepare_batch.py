@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
+from braintumor_ext.data.slice_cache import UNKNOWN_BYTE
+from braintumor_ext.engines.progressive_size import ProgressiveSize
 from braintumor_ext.keys import CLASS, IMAGE, LABEL, UNKNOWN
+from braintumor_ext.transforms import BatchAugment
 
 
 def prepare_slices(
@@ -38,3 +42,61 @@ def prepare_slices(
         CLASS: image.new_full((count,), UNKNOWN, dtype=torch.long) if classes is None else move(classes).long(),
         LABEL: image.new_full((count, 1, height, width), UNKNOWN) if label is None else move(label),
     }
+
+
+class PrepareBatch:
+    """Prepare the batches of either pipeline: a MONAI engine's ``prepare_batch``.
+
+    Batches of bytes, as :class:`~braintumor_ext.data.CachedSlices` gives them, become grey in [0, 1], are augmented,
+    normalised and repeated to the network's channels, all on the device. Others have been through the dictionary
+    transforms and are moved there as they are.
+
+    Args:
+        mean: of each of the network's channels, subtracted.
+        std: likewise, divided by.
+        augment: what a training does to slices of bytes; None for none.
+        progressive_size: shrinks the batches of a training's first epochs; None keeps their size.
+    """
+
+    def __init__(
+        self,
+        mean: Sequence[float] = (0.485, 0.456, 0.406),
+        std: Sequence[float] = (0.229, 0.224, 0.225),
+        augment: BatchAugment | None = None,
+        progressive_size: ProgressiveSize | None = None,
+    ) -> None:
+        self.mean, self.std = torch.tensor(mean), torch.tensor(std)
+        self.augment, self.progressive_size = augment, progressive_size
+
+    def __call__(
+        self,
+        batch: Mapping[str, Any],
+        device: str | torch.device | None = None,
+        non_blocking: bool = False,
+        **kwargs: Any,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the images (B, C, H, W) and ``{"class", "label"}`` as :func:`prepare_slices` does.
+
+        Smaller images are averaged (bilinear, antialiased), smaller masks take the nearest pixel.
+        """
+        image, target = prepare_slices(batch, device, non_blocking, **kwargs)
+        label, is_bytes = target[LABEL], image.dtype == torch.uint8
+        if is_bytes:
+            image = image.float().div_(255)
+            label = label.float()
+            label = label.masked_fill_(label == UNKNOWN_BYTE, float(UNKNOWN))
+        size = image.shape[-1] if self.progressive_size is None else self.progressive_size.size(image.shape[-1])
+        if size != image.shape[-1]:
+            image = interpolate(image, size=(size, size), mode="bilinear", antialias=True)
+            label = interpolate(label.float(), size=(size, size), mode="nearest-exact").to(label.dtype)
+        if is_bytes:
+            if self.augment is not None:
+                image, label = self.augment(image, label)
+            image = self._to_network(image)
+        return image.contiguous(memory_format=torch.channels_last), {**target, LABEL: label}
+
+    def _to_network(self, grey: Tensor) -> Tensor:
+        """Return (B, C, H, W) of grey (B, 1, H, W), normalised, in one pass that writes channels last."""
+        mean, std = self.mean.to(grey.device), self.std.to(grey.device)
+        last = grey.permute(0, 2, 3, 1)
+        return torch.addcmul(-mean / std, last, 1 / std).permute(0, 3, 1, 2)

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import torch
 from ignite.engine import Engine, Events
-from torch import Tensor
-from torch.nn.functional import interpolate
 
-from braintumor_ext.engines.prepare_batch import prepare_slices
-from braintumor_ext.keys import LABEL
 from braintumor_ext.networks import MINIMUM_SIZE
 
 
@@ -31,7 +25,9 @@ def size_at(epoch: int, max_epochs: int, image_size: int, stages: Sequence[Seque
 
 
 class ProgressiveSize:
-    """Shrink the training's batches, stage by stage less: ``prepare`` is a trainer's ``prepare_batch``.
+    """Which size a training's batches are shrunk to, stage by stage less.
+
+    :class:`~braintumor_ext.engines.PrepareBatch` does it.
 
     A convolution's cost goes with the area: half the size is a quarter of the time. What is learnt at a small size
     carries over, since the network is fully convolutional up to its pooling (Howard et al. 2018,
@@ -61,21 +57,6 @@ class ProgressiveSize:
     def _follow(self, engine: Engine) -> None:
         self.epoch = engine.state.epoch
 
-    def prepare(
-        self,
-        batch: Mapping[str, Any],
-        device: str | torch.device | None = None,
-        non_blocking: bool = False,
-        **kwargs: Any,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return what :func:`~braintumor_ext.engines.prepare_slices` returns, at the epoch's size.
-
-        Images are averaged down (bilinear, antialiased), masks take the nearest pixel.
-        """
-        image, target = prepare_slices(batch, device, non_blocking, **kwargs)
-        size = size_at(self.epoch, self.max_epochs, image.shape[-1], self.stages)
-        if size == image.shape[-1]:
-            return image, target
-        small = interpolate(image, size=(size, size), mode="bilinear", antialias=True)
-        label = interpolate(target[LABEL].float(), size=(size, size), mode="nearest-exact").to(target[LABEL].dtype)
-        return small.contiguous(memory_format=torch.channels_last), {**target, LABEL: label}
+    def size(self, full: int) -> int:
+        """Return the size in pixels that this epoch's batches of ``full`` pixels are shrunk to."""
+        return size_at(self.epoch, self.max_epochs, full, self.stages)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ignite.engine import Engine, Events
 from monai.data import set_rnd
+from monai.transforms import Randomizable
 from monai.utils import set_determinism
 from torch.utils.data import Dataset
 
@@ -18,12 +19,14 @@ class SeedEachEpoch:
         seed: the training's seed.
         dataset: the training's dataset, whose random transforms are seeded too.
         rank: the process's rank, so that processes draw different augmentation.
+        augment: what changes whole batches, seeded too.
     """
 
-    def __init__(self, seed: int, dataset: Dataset, rank: int = 0) -> None:
+    def __init__(self, seed: int, dataset: Dataset, rank: int = 0, augment: Randomizable | None = None) -> None:
         self.seed = seed
         self.dataset = dataset
         self.rank = rank
+        self.augment = augment
 
     def attach(self, engine: Engine) -> None:
         """Attach to the trainer."""
@@ -35,3 +38,5 @@ class SeedEachEpoch:
         # no deterministic algorithms here: the initial set_determinism has switched them on if they are wanted
         set_determinism(seed=seed, use_deterministic_algorithms=None)
         set_rnd(self.dataset, seed=seed)
+        if self.augment is not None:
+            self.augment.set_random_state(seed=seed)

@@ -6,6 +6,7 @@ from braintumor_ext.transforms.augment import (
     RandErase,
     RandErased,
 )
+from braintumor_ext.transforms.batch_augment import AugmentationDraw, BatchAugment
 from braintumor_ext.transforms.formats import SUPPORTED_SUFFIXES, find_images, is_supported
 from braintumor_ext.transforms.grid import SliceGrid
 from braintumor_ext.transforms.intensity import ToUnitGrey, ToUnitGreyd, read_grey
@@ -17,6 +18,8 @@ from braintumor_ext.transforms.unknown import FillUnknownd
 
 __all__ = [
     "SUPPORTED_SUFFIXES",
+    "AugmentationDraw",
+    "BatchAugment",
     "CheckSameSized",
     "FillUnknownd",
     "LoadImageSlice",

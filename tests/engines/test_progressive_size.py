@@ -6,7 +6,7 @@ import pytest
 import torch
 from ignite.engine import Engine
 
-from braintumor_ext.engines import ProgressiveSize, prepare_slices
+from braintumor_ext.engines import PrepareBatch, ProgressiveSize, prepare_slices
 from braintumor_ext.engines.progressive_size import size_at
 
 STAGES = ((0.6, 0.5), (0.85, 0.75))
@@ -37,7 +37,8 @@ def batch():
 
 def run(progressive, epochs):
     seen = []
-    engine = Engine(lambda _, given: seen.append(progressive.prepare(given, "cpu")))
+    prepare = PrepareBatch(progressive_size=progressive)
+    engine = Engine(lambda _, given: seen.append(prepare(given, "cpu")))
     progressive.attach(engine)
     engine.run([batch()], max_epochs=epochs)
     return seen
@@ -63,7 +64,7 @@ def test_the_mean_brightness_is_that_of_the_full_size():
     noise = {**batch(), "image": torch.rand(2, 3, 128, 128, generator=generator)}
     progressive = ProgressiveSize(2, ((0.5, 0.5),))
     progressive.epoch = 1
-    small, _ = progressive.prepare(noise, "cpu")
+    small, _ = PrepareBatch(progressive_size=progressive)(noise, "cpu")
     torch.testing.assert_close(small.mean((2, 3)), noise["image"].mean((2, 3)), atol=2e-3, rtol=0)
     assert small.std() < 0.7 * noise["image"].std()  # averaged, not every second pixel taken
 
