@@ -12,6 +12,7 @@ import torch
 from nibabel.orientations import apply_orientation
 from PIL import Image
 
+from braintumor_ext.png_file import write_png
 from braintumor_ext.transforms.formats import DICOM, NIFTI
 
 Mask = np.ndarray | torch.Tensor
@@ -79,7 +80,7 @@ def write_mask(mask: Mask, meta: Mapping[str, Any], stem: str | Path) -> Path:
         return _write_nifti(*to_native(mask, meta), Path(stem))
     height, width = (int(n) for n in meta["slice_size"])
     target = _with_suffix(Path(stem), ".png")
-    _picture(_plane(mask, (height, width), str(meta["filename_or_obj"]))).save(target)
+    write_png(target, _shown(_plane(mask, (height, width), str(meta["filename_or_obj"]))))
     return target
 
 
@@ -101,7 +102,7 @@ def write_volume_mask(masks: Mapping[int, Mask], meta: Mapping[str, Any], stem: 
     if meta["container"] in (NIFTI, DICOM):
         return _write_nifti(volume, affine, Path(stem))
     target = _with_suffix(Path(stem), ".tif")
-    pages = [_picture(page) for page in np.moveaxis(np.atleast_3d(volume), 2, 0)]
+    pages = [Image.fromarray(_shown(page)) for page in np.moveaxis(np.atleast_3d(volume), 2, 0)]
     pages[0].save(target, save_all=True, append_images=pages[1:], compression="tiff_lzw")
     return target
 
@@ -114,8 +115,8 @@ def _plane(mask: Mask, size: tuple[int, int], name: str) -> np.ndarray:
     return (plane > 0).astype(np.uint8)
 
 
-def _picture(plane: np.ndarray) -> Image.Image:
-    return Image.fromarray(plane * np.uint8(255))
+def _shown(plane: np.ndarray) -> np.ndarray:
+    return plane * np.uint8(255)
 
 
 def _with_suffix(stem: Path, suffix: str) -> Path:
