@@ -16,13 +16,18 @@ MARKER = re.compile(r"(<!-- benchmark: (?P<name>\S+) -->\n).*?(<!-- end -->)", r
 """``<!-- benchmark: NAME/TABLE -->`` to ``<!-- end -->``: what stands between is replaced; ``aims`` is all aims."""
 
 
-def spread(values: Sequence[float]) -> str:
-    """Return the median with the least and the most value, ``0.98 (0.95 to 1.03)``; a single value by itself."""
+def spread(values: Sequence[float], measure: str = "") -> str:
+    """Return the median with the least and the most value, ``0.98 (0.95 to 1.03)``; a single value by itself.
+
+    Args:
+        values: one for each round.
+        measure: what they are; percents have one digit behind the point, all else three significant ones.
+    """
     if not values:
         return NONE
     middle = median(values)
-    # three significant digits, but never behind the point what a hundred or more has before it
     digits = 2 if middle == 0 else min(max(2 - math.floor(math.log10(abs(middle))), 0), 4)
+    digits = 1 if measure.endswith("%") else digits
     texts = [f"{value:.{digits}f}" for value in (middle, min(values), max(values))]
     return texts[0] if len(values) == 1 else f"{texts[0]} ({texts[1]} to {texts[2]})"
 
@@ -37,7 +42,7 @@ def one_table(results: Sequence[Result]) -> str:
             for row in found.rows:
                 for name, values in row.measures.items():
                     aim = row.aim if name == next(iter(row.measures)) else ""
-                    lines.append([f"{result.benchmark}/{found.name}", _what(row), name, spread(values), aim])
+                    lines.append([f"{result.benchmark}/{found.name}", _what(row), name, spread(values, name), aim])
     header = ["benchmark", "of what", "measure", "median (least to most)", "aim"]
     return "\n\n".join([table(header, lines), *_machines(results)])
 
@@ -45,7 +50,7 @@ def one_table(results: Sequence[Result]) -> str:
 def aims(results: Sequence[Result]) -> str:
     """Return the rows that have an aim, beside what was reached."""
     lines = [
-        [found.title, _what(row), name, spread(values), row.aim]
+        [found.title, _what(row), name, spread(values, name), row.aim]
         for result in results
         for found in result.tables
         for row in found.rows
@@ -104,7 +109,11 @@ def _table(found: Table) -> str:
     has_aims = any(row.aim for row in found.rows)
     header = [*found.labels, *measures, *(["aim"] if has_aims else [])]
     lines = [
-        [*map(_text, row.labels), *(spread(row.measures.get(name, [])) for name in measures), *[row.aim] * has_aims]
+        [
+            *map(_text, row.labels),
+            *(spread(row.measures.get(name, []), name) for name in measures),
+            *[row.aim] * has_aims,
+        ]
         for row in found.rows
     ]
     return table(header, lines)

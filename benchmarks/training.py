@@ -3,63 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from functools import partial
 
 import torch
-from monai.bundle import ConfigParser
 
 from benchmarks.command import main
 from benchmarks.record import Row, Table
 from benchmarks.timing import in_turns, over
-from braintumor_ext.comparison import choose_models
+from benchmarks.training_step import TrainingStep
 
-ROOT = Path(__file__).resolve().parent.parent
 VARIANTS = {
     "float32, plain AdamW": {"amp": False, "optimizer::fused": False},
     "float32, fused AdamW": {"amp": False, "optimizer::fused": True},
     "mixed precision, fused AdamW": {"amp": True, "optimizer::fused": True},
 }
 """The first is what the others are measured by."""
-
-
-def training_step(model: str, size: int, batch_size: int, overrides: dict[str, Any]) -> Callable[[], None]:
-    """Return a call that makes one step of a model's training on a random batch.
-
-    Args:
-        model: ``ours``, or an overlay's name.
-        size: side of the images in pixels.
-        batch_size: images at a time.
-        overrides: ids of the config and their values.
-    """
-    (config,) = choose_models(ROOT, [model])
-    parser = ConfigParser(ConfigParser.load_config_files([str(path) for path in config.config_files]))
-    for name, value in {"bundle_root": str(ROOT), **overrides}.items():
-        parser[name] = value
-    network, loss, optimizer = (parser.get_parsed_content(name) for name in ("network", "loss", "optimizer"))
-    device = next(network.parameters()).device
-    images = torch.randn(batch_size, 3, size, size, device=device).to(memory_format=torch.channels_last)
-    truth = {
-        "class": torch.randint(0, 4, (batch_size,), device=device),
-        "label": (torch.rand(batch_size, 1, size, size, device=device) > 0.9).float(),
-    }
-    kind = torch.float16 if device.type == "cuda" else torch.bfloat16
-    scaler = torch.amp.GradScaler(device.type, enabled=overrides["amp"] and device.type == "cuda")
-    network.train()
-
-    def step() -> None:
-        optimizer.zero_grad()
-        with torch.autocast(device.type, dtype=kind, enabled=overrides["amp"]):
-            answer = network(images)
-        value = loss({name: logits.float() for name, logits in answer.items()}, truth)
-        scaler.scale(value).backward()
-        scaler.unscale_(optimizer)
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        scaler.step(optimizer)
-        scaler.update()
-
-    return step
 
 
 def run(quick: bool) -> list[Table]:
@@ -69,7 +27,10 @@ def run(quick: bool) -> list[Table]:
     torch.manual_seed(0)
     rows = []
     for model in models:
-        steps = {name: training_step(model, size, batch, overrides) for name, overrides in VARIANTS.items()}
+        steps = {}
+        for name, settings in VARIANTS.items():
+            step = TrainingStep(model, settings)
+            steps[name] = partial(step, step.batch(batch, size))
         seconds = in_turns(steps, rounds=3 if quick else 5, budget=25, device=device)
         plain = next(iter(seconds.values()))
         rows += [

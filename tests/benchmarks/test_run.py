@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
+
 import pytest
 
 from benchmarks import __main__ as suite
@@ -50,6 +53,11 @@ def test_an_unknown_name_is_told_with_those_that_there_are(capsys):
     with pytest.raises(SystemExit):
         suite.main(["speed"])
     assert "choose among explain" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", suite.BENCHMARKS)
+def test_every_benchmark_of_the_suite_can_be_run(name):
+    assert list(inspect.signature(importlib.import_module(f"benchmarks.{name}").run).parameters) == ["quick"]
 
 
 def test_all_together_stay_below_a_quarter_of_an_hour():
