@@ -2,6 +2,7 @@
 
 from braintumor_ext.engines.checkpointing import TrainingFiles
 from braintumor_ext.engines.early_stopping import EarlyStopping
+from braintumor_ext.engines.epoch_line import EpochLine
 from braintumor_ext.engines.evaluation import EvaluationReport
 from braintumor_ext.engines.gradient_clipping import GradientClipping
 from braintumor_ext.engines.history import TrainingHistory
@@ -11,10 +12,12 @@ from braintumor_ext.engines.precision import MixedPrecisionInferer, mixed_precis
 from braintumor_ext.engines.prepare_batch import PrepareBatch, prepare_slices
 from braintumor_ext.engines.progressive_size import ProgressiveSize
 from braintumor_ext.engines.reproducibility import SeedEachEpoch
+from braintumor_ext.engines.training_loss import TrainingLoss
 from braintumor_ext.engines.weight_averaging import WeightAveraging
 
 __all__ = [
     "EarlyStopping",
+    "EpochLine",
     "EvaluationReport",
     "GradientClipping",
     "MixedPrecisionInferer",
@@ -23,6 +26,7 @@ __all__ = [
     "SeedEachEpoch",
     "TrainingFiles",
     "TrainingHistory",
+    "TrainingLoss",
     "WarmupCosineLR",
     "WeightAveraging",
     "mixed_precision_supported",

@@ -180,7 +180,6 @@ class TrainingFiles:
             self.best_sha256 = sha256_of(self.folder / BEST)
             write_settings(self.folder / BEST, {**self.settings, "epoch": engine.state.epoch})
             set_stale_calibration_aside(self.folder / BEST)
-            logger.info("Epoch %d is the best so far: %s saved.", engine.state.epoch, self.folder / BEST)
         scaler = getattr(engine, "scaler", None)
         best_metric = state.best_metric
         save_state(

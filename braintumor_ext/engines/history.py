@@ -10,7 +10,6 @@ from typing import Any
 
 from ignite.engine import Events
 from monai.engines import SupervisedTrainer
-from monai.engines.utils import IterationEvents
 from monai.engines.workflow import Workflow
 
 from braintumor_ext.files import replacing
@@ -18,10 +17,13 @@ from braintumor_ext.visualize import plot_training_curves
 
 
 class TrainingHistory:
-    """Collect each epoch's loss, learning rate and metrics; write ``history.csv`` and ``training_curves.png``.
+    """Collect each epoch's learning rate and metrics; write ``history.csv`` and ``training_curves.png``.
+
+    The table is written after each epoch. The curves are drawn as often as takes no more than a hundredth of the time,
+    and at the end.
 
     Args:
-        output_dir: where to write, after each epoch.
+        output_dir: where to write.
         evaluator: the validation's engine.
         rank: the process's rank; only rank 0 writes.
     """
@@ -32,21 +34,18 @@ class TrainingHistory:
         self.rank = rank
         self.values: dict[str, list[tuple[int, float]]] = {}
         self._started = time.monotonic()
-        self._losses: list[float] = []
+        self._next_drawing = 0.0
+        self._drawn: int | None = None
 
     def attach(self, engine: SupervisedTrainer) -> None:
         """Attach to the trainer, after its validation handler and before the learning rate's step is of interest."""
         engine.add_event_handler(Events.EPOCH_STARTED, self._start)
-        engine.add_event_handler(IterationEvents.LOSS_COMPLETED, self._add_loss)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+        engine.add_event_handler(Events.COMPLETED, self._draw)
 
     def _start(self, engine: SupervisedTrainer) -> None:
         self._started = time.monotonic()
-        self._losses = []
         self._append("learning_rate", engine.state.epoch, engine.optimizer.param_groups[0]["lr"])
-
-    def _add_loss(self, engine: SupervisedTrainer) -> None:
-        self._losses.append(engine.state.output["loss"].item())
 
     def _append(self, name: str, epoch: int, value: Any) -> None:
         entries = self.values.setdefault(name, [])
@@ -56,16 +55,23 @@ class TrainingHistory:
     def __call__(self, engine: SupervisedTrainer) -> None:
         """Add the epoch and write the files."""
         epoch = engine.state.epoch
-        self._append("train_loss", epoch, sum(self._losses) / max(len(self._losses), 1))
-        if self.evaluator.state.epoch == epoch:
-            for name, value in self.evaluator.state.metrics.items():
-                self._append(name, epoch, value)
+        validated = self.evaluator.state.metrics if self.evaluator.state.epoch == epoch else {}
+        for name, value in {**engine.state.metrics, **validated}.items():
+            self._append(name, epoch, value)
         self._append("seconds", epoch, time.monotonic() - self._started)
         if self.rank == 0:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._write_table()
+            if time.monotonic() >= self._next_drawing:
+                self._draw(engine)
+
+    def _draw(self, engine: SupervisedTrainer) -> None:
+        if self.rank == 0 and self._drawn != engine.state.epoch:
+            started = time.monotonic()
             curves = {name: entries for name, entries in self.values.items() if name != "seconds"}
             plot_training_curves(curves, self.folder / "training_curves.png")
+            self._drawn = engine.state.epoch
+            self._next_drawing = started + 100 * (time.monotonic() - started)
 
     def _write_table(self) -> None:
         epochs = sorted({epoch for entries in self.values.values() for epoch, _ in entries})

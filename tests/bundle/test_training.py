@@ -14,6 +14,7 @@ from monai.engines.utils import IterationEvents
 
 from braintumor_ext.errors import InputErrors
 from braintumor_ext.networks import BrainTumorNet
+from tests.bundle.waiting import Watch
 from tests.bundle.workflows import (
     FLAT,
     Interruption,
@@ -438,3 +439,34 @@ def test_early_stopping_leaves_a_progressive_training_its_last_stages(overlays, 
     # progressive training looks just like that
     workflow = train(phantom_dataset, tmp_path, *overlays, epochs=12, learning_rate=0.0, **FLAT)
     assert workflow.trainer.state.epoch == epochs
+
+
+@pytest.mark.parametrize("overrides", [{}, {"ema_decay": 0.9, "weight_decay_on": "matrices"}])
+def test_no_step_of_training_or_validation_waits_for_the_device(phantom_dataset, tmp_path, overrides):
+    options = {"epochs": 1, **FLAT, "batch_size": 4, **overrides}
+    workflow = make_workflow("train", **places(phantom_dataset, tmp_path), **options)
+    workflow.initialize()
+    watch, watched = Watch(), []
+
+    def begin(engine):
+        if engine.state.iteration == 1:
+            watch.__enter__()
+
+    def end(engine):  # after all handlers of the first step
+        if engine.state.iteration == 1:
+            watch.__exit__(None, None, None)
+            watched.append(type(engine).__name__)
+
+    for engine in (workflow.trainer, workflow.evaluator):
+        engine.add_event_handler(Events.ITERATION_STARTED, begin)
+        engine.add_event_handler(Events.GET_BATCH_STARTED, end)
+    workflow.run()
+    assert watched == ["SupervisedTrainer", "SupervisedEvaluator"]
+    assert watch.waits == []
+
+
+def test_the_watch_sees_what_waits():
+    values = torch.arange(4.0)
+    with Watch() as watch:
+        _ = values[values > 1], float(values.sum()), bool((values > 1).any()), torch.nonzero(values)
+    assert len(watch.waits) == 4

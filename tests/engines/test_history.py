@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from braintumor_ext.engines import TrainingHistory
+from braintumor_ext.engines import TrainingHistory, TrainingLoss
 from tests.engines.trainers import make_evaluator, make_trainer, validating
 
 
@@ -22,7 +23,7 @@ def run(folder, scores, epochs, interval=1, rank=0, history=None, first=1, rows=
     history_ = TrainingHistory(folder, evaluator, rank)
     if history is not None:
         history_.load_state_dict(history)
-    trainer = make_trainer([validating(evaluator, interval), history_], epochs, rows=rows, rate=0.5)
+    trainer = make_trainer([TrainingLoss(), validating(evaluator, interval), history_], epochs, rows=rows, rate=0.5)
     trainer.state.epoch = first - 1
     trainer.run()
     return history_
@@ -64,6 +65,16 @@ def test_curves_are_drawn(tmp_path):
     run(tmp_path, [0.1, 0.2], 2)
     with Image.open(tmp_path / "training_curves.png") as picture:
         assert min(picture.size) > 200
+
+
+def test_curves_are_drawn_seldom_and_at_the_end(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        "braintumor_ext.engines.history.plot_training_curves",
+        lambda curves, path: (time.sleep(0.05), drawn.append(len(curves["val_score"]))),
+    )
+    run(tmp_path, [0.1] * 6, 6)  # of a few milliseconds each
+    assert drawn == [1, 6]
 
 
 @pytest.mark.parametrize("rank", [1, 3])
