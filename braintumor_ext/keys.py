@@ -20,6 +20,9 @@ GROUP = "group"
 MASK = "mask"
 """The name of the network's mask logits, (B, 1, H, W)."""
 
+EVIDENCE = "evidence"
+"""Where the features speak for which class, (B, K, h, w): what a training's network may give beside its logits."""
+
 HEAT_MAP = "heat_map"
 """What an answer rests on, (B, 1, H, W) in [0, 1] on the network's input."""
 

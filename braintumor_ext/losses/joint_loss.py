@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from monai.losses import DiceLoss
 from torch import Tensor, nn
 
-from braintumor_ext.keys import CLASS, LABEL, MASK, UNKNOWN
+from braintumor_ext.keys import CLASS, EVIDENCE, LABEL, MASK, UNKNOWN
+from braintumor_ext.losses.evidence_loss import evidence_outside
 
 
 class JointLoss(nn.Module):
@@ -18,24 +19,36 @@ class JointLoss(nn.Module):
     one with an unknown class in the mask alone; where nothing is known, that part is 0 (and still differentiable).
     What is unknown is multiplied by 0 rather than picked out: nothing here waits for the device.
 
+    Where the network tells its class evidence, ``evidence_weight`` times the share of it that lies outside the tumour
+    is added (:func:`~braintumor_ext.losses.evidence_outside`).
+
     Args:
         alpha: weight of the classification, in [0, 1].
         label_smoothing: label smoothing of the cross entropy, in [0, 1).
         dice_weight: share of Dice in the segmentation's loss, in [0, 1].
         smooth: added to Dice's numerator and denominator, in pixels; positive.
+        evidence_weight: weight of the evidence outside the tumour, not negative; 0 for none.
 
     Raises:
         ValueError: when a weight or ``smooth`` lies outside its range.
     """
 
     def __init__(
-        self, alpha: float = 0.7, label_smoothing: float = 0.1, dice_weight: float = 0.5, smooth: float = 1.0
+        self,
+        alpha: float = 0.7,
+        label_smoothing: float = 0.1,
+        dice_weight: float = 0.5,
+        smooth: float = 1.0,
+        evidence_weight: float = 0.0,
     ) -> None:
         super().__init__()
         if not 0 <= alpha <= 1 or not 0 <= dice_weight <= 1:
             raise ValueError(f"alpha and dice_weight must lie in [0, 1], got {alpha} and {dice_weight}.")
         if smooth <= 0:
             raise ValueError(f"smooth must be positive, got {smooth}.")
+        if evidence_weight < 0:
+            raise ValueError(f"evidence_weight must not be negative, got {evidence_weight}.")
+        self.evidence_weight = evidence_weight
         self.alpha = alpha
         self.label_smoothing = label_smoothing
         self.dice_weight = dice_weight
@@ -65,7 +78,8 @@ class JointLoss(nn.Module):
         """Return the loss, a scalar; of a network without a mask head the class's loss alone, unweighted.
 
         Args:
-            prediction: the network's output, ``{"class": (B, K), "mask": (B, 1, H, W)}`` logits; perhaps no ``mask``.
+            prediction: the network's output, ``{"class": (B, K), "mask": (B, 1, H, W)}`` logits, perhaps no ``mask``;
+                in a training perhaps ``evidence`` (B, K, h, w).
             target: ``{"class": (B,) indices, "label": (B, 1, H, W) in {0, 1}}``, -1 where unknown.
         """
         with torch.autocast(prediction[CLASS].device.type, enabled=False):  # sums over pixels overflow half precision
@@ -73,4 +87,9 @@ class JointLoss(nn.Module):
             if MASK not in prediction:
                 return class_loss
             mask_loss = self.segmentation_loss(prediction[MASK].float(), target[LABEL])
-        return self.alpha * class_loss + (1 - self.alpha) * mask_loss
+            loss = self.alpha * class_loss + (1 - self.alpha) * mask_loss
+            if self.evidence_weight and EVIDENCE in prediction:
+                loss = loss + self.evidence_weight * evidence_outside(
+                    prediction[EVIDENCE].float(), target[CLASS], target[LABEL]
+                )
+        return loss

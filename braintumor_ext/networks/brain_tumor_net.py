@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from braintumor_ext.flags import as_bool
@@ -29,6 +30,9 @@ class BrainTumorNet(nn.Module):
         pyramid_activation: whether group normalisation and ReLU follow each of its levels; see
             :class:`~braintumor_ext.networks.heads.SegmentationDecoder`.
         segmentation: whether there is a decoder; without one the output has no ``mask``.
+        evidence: whether a training's output also holds ``evidence``, (B, K, H / 32, W / 32), for
+            :func:`~braintumor_ext.losses.evidence_outside`; it changes no weight and no answer, so it is no part of
+            ``arguments``.
 
     Attributes:
         arguments: what it was made with, by name; ``training.json`` keeps them beside a checkpoint.
@@ -53,8 +57,10 @@ class BrainTumorNet(nn.Module):
         pyramid_channels: int = 128,
         segmentation: bool | str = True,
         pyramid_activation: bool | str = True,
+        evidence: bool | str = False,
     ) -> None:
         super().__init__()
+        self.evidence = as_bool(evidence)
         self.arguments = {
             "in_channels": in_channels,
             "num_classes": num_classes,
@@ -84,7 +90,10 @@ class BrainTumorNet(nn.Module):
         features = self._encode(x)
         if self.decoder is None:
             return {"class": self.classifier(features[3])}
-        return {"class": self.classifier(features[3]), "mask": self.decoder(features, x.shape[2], x.shape[3])}
+        out = {"class": self.classifier(features[3]), "mask": self.decoder(features, x.shape[2], x.shape[3])}
+        if not torch.jit.is_scripting() and self.evidence and self.training:  # an export only answers
+            out["evidence"] = self.classifier.evidence(features[3])
+        return out
 
     def classify(self, x: Tensor) -> Tensor:
         """Return class logits (B, K) alone, without the cost of the decoder.

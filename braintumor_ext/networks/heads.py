@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from monai.networks.blocks import FeaturePyramidNetwork
 from torch import Tensor, nn
@@ -31,6 +32,23 @@ class ClassificationHead(nn.Sequential):
             nn.Dropout(dropout),
             nn.Linear(hidden, num_classes),
         )
+
+    def evidence(self, features: Tensor) -> Tensor:
+        """Return where the features speak for which class, (B, K, h, w) float32: Grad-CAM of each, before its ReLU.
+
+        Around one slice the head is linear, so the gradient of each logit by the pooled features has a closed form;
+        times the features it gives each place's share of the logit, and the shares sum to the logit but for a constant
+        (https://arxiv.org/abs/1610.02391). Differentiable, at the cost of the head alone. Dropout is left out.
+
+        Args:
+            features: (B, in_channels, h, w), what the head classifies.
+        """
+        hidden, output = self[2], self[5]
+        with torch.autocast(features.device.type, enabled=False):
+            maps = features.float()
+            active = (hidden(maps.mean(dim=(2, 3))) > 0).to(maps.dtype)
+            gradient = (output.weight * active.unsqueeze(1)) @ hidden.weight
+            return torch.einsum("bkc,bchw->bkhw", gradient, maps) / (maps.shape[2] * maps.shape[3])
 
 
 class SegmentationDecoder(nn.Module):

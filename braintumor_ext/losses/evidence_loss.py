@@ -1,0 +1,28 @@
+"""How much of the evidence for the true class lies outside the tumour."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def evidence_outside(evidence: Tensor, classes: Tensor, label: Tensor) -> Tensor:
+    """Return the share of the true class's positive evidence outside the mask, in [0, 1], a mean over slices.
+
+    A network that is right for the right reasons finds the tumour's class in the tumour (Ross et al. 2017,
+    https://arxiv.org/abs/1703.03717; Li et al. 2018, https://arxiv.org/abs/1802.10171). A cell of the evidence is
+    inside where any of its pixels is tumour. Slices without tumour, with an unknown mask or of an unknown class count
+    as nothing; without any other the value is 0. A share can't be made small by less evidence, only by evidence
+    elsewhere.
+
+    Args:
+        evidence: (B, K, h, w), as :meth:`~braintumor_ext.networks.ClassificationHead.evidence` gives it.
+        classes: (B,) indices, -1 where unknown.
+        label: (B, 1, H, W) in {0, 1}, -1 where unknown.
+    """
+    inside = F.adaptive_max_pool2d(label.to(evidence.dtype), evidence.shape[2:])
+    counts = ((classes >= 0) & (inside.flatten(1).amin(1) >= 0) & (inside.flatten(1).amax(1) > 0)).to(evidence.dtype)
+    index = classes.clamp(min=0).view(-1, 1, 1, 1).expand(-1, 1, *evidence.shape[2:])
+    positive = evidence.gather(1, index).clamp(min=0)
+    share = (positive * (1 - inside)).sum((1, 2, 3)) / positive.sum((1, 2, 3)).clamp(min=1e-6)
+    return (share * counts).sum() / counts.sum().clamp(min=1)
