@@ -15,11 +15,11 @@ def size_at(epoch: int, max_epochs: int, image_size: int, stages: Sequence[Seque
     Args:
         epoch: from 1.
         max_epochs: the training's length.
-        image_size: the full size, which every epoch after the last stage has.
+        image_size: the full size, which every epoch after the last stage has; the last epoch always does.
         stages: (end, share) pairs in rising order: until that share of the epochs, that share of the size.
     """
     for end, share in stages:
-        if epoch <= round(end * max_epochs):
+        if epoch <= min(round(end * max_epochs), max_epochs - 1):
             return min(max(round(image_size * share / MINIMUM_SIZE), 1) * MINIMUM_SIZE, image_size)
     return image_size
 

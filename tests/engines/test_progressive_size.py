@@ -17,6 +17,11 @@ def test_sizes_rise_to_the_full_one_at_the_shares_of_the_epochs():
     assert [size_at(epoch, 20, 128, STAGES) for epoch in (1, 12, 13, 17, 18, 20)] == [64, 64, 96, 96, 128, 128]
 
 
+@pytest.mark.parametrize("epochs", [1, 2, 4, 5])
+def test_the_last_epoch_has_the_full_size_however_short_the_training(epochs):
+    assert size_at(epochs, epochs, 224, ((0.3, 0.25), (0.7, 0.5), (0.95, 0.75))) == 224
+
+
 @pytest.mark.parametrize("image_size", [32, 48, 64, 100, 224])
 def test_a_size_is_a_multiple_of_32_or_the_full_one(image_size):
     sizes = [size_at(epoch, 10, image_size, STAGES) for epoch in range(1, 11)]
