@@ -13,6 +13,7 @@ from braintumor_ext.engines.prepare_batch import PrepareBatch, prepare_slices
 from braintumor_ext.engines.progressive_size import ProgressiveSize
 from braintumor_ext.engines.reproducibility import SeedEachEpoch
 from braintumor_ext.engines.training_loss import TrainingLoss
+from braintumor_ext.engines.validation import ValidateEvery
 from braintumor_ext.engines.weight_averaging import WeightAveraging
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "TrainingFiles",
     "TrainingHistory",
     "TrainingLoss",
+    "ValidateEvery",
     "WarmupCosineLR",
     "WeightAveraging",
     "mixed_precision_supported",

@@ -178,7 +178,7 @@ def test_validation_interval_and_patience_reach_their_handlers():
     parser = make_workflow("train", val_interval=4, patience=6).parser
     parser.parse()
     by_target = {entry["_target_"].rpartition(".")[2]: i for i, entry in enumerate(parser["train::handlers"])}
-    assert parser.get_parsed_content(f"train::handlers::{by_target['ValidationHandler']}::interval") == 4
+    assert parser.get_parsed_content(f"train::handlers::{by_target['ValidateEvery']}::interval") == 4
     assert parser.get_parsed_content(f"train::handlers::{by_target['EarlyStopping']}::patience") == 6
 
 
