@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import shutil
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -176,7 +177,8 @@ class CachedSlices(Dataset):
 def describe(component: Any) -> Any:
     """Return a component's class and settings as plain values, equal for components that do the same.
 
-    Generators of random numbers count as nothing: what is cached must not be random.
+    Generators of random numbers count as nothing: what is cached must not be random. Nor does what belongs to a thread:
+    MONAI's transforms gain such an attribute when they are first used.
     """
     if isinstance(component, _PLAIN):
         return component
@@ -190,7 +192,8 @@ def describe(component: Any) -> Any:
         return None
     if hasattr(component, "__qualname__"):  # a class or a function
         return f"{component.__module__}.{component.__qualname__}"
-    settings = {key: describe(value) for key, value in sorted(getattr(component, "__dict__", {}).items())}
+    attributes = sorted(getattr(component, "__dict__", {}).items())
+    settings = {key: describe(value) for key, value in attributes if not isinstance(value, threading.local)}
     return [describe(type(component)), settings]
 
 

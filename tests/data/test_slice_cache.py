@@ -175,6 +175,13 @@ def test_slices_of_several_sizes_are_refused(items):
         CachedSlices([{IMAGE: item[IMAGE]} for item in items], plain, progress=False)
 
 
+def test_a_transform_that_was_used_finds_the_same_file(items, tmp_path):
+    transform = decode()
+    for _ in range(3):  # a training's and its validation's dataset share their transform, and so may further runs
+        CachedSlices(items, transform, tmp_path, progress=False)
+    assert len(cached_files(tmp_path)) == 1
+
+
 def test_a_missing_file_is_named(items, tmp_path):
     Path(items[1][IMAGE]).unlink()
     for cache_dir in (None, tmp_path):
