@@ -49,8 +49,7 @@ def carry_out(plan_path: Path) -> dict[str, Any]:
         **plan["machine"],
         **plan["settings"],
     }
-    resume = (folder / "models" / LAST).is_file()
-    monai.bundle.run(config_file=files, output_dir=str(folder / "training"), resume=resume, **common)
+    monai.bundle.run(config_file=files, output_dir=str(folder / "training"), resume="auto", **common)
     peak = peak_memory_bytes()
     evaluate = [*files, str(root / "configs" / "evaluate.json")]
     # the comparison has its own floors, and draws its own bootstrap of all runs together

@@ -57,7 +57,7 @@ class TrainingFiles:
         lr_scheduler: its schedule, stepped before this handler runs.
         evaluator: the validation's engine, with ``best_metric`` and ``best_metric_epoch`` in its state.
         averaging: the average of the weights; None for none.
-        resume: go on from ``last.pt``; otherwise a new training starts.
+        resume: go on from ``last.pt``; ``auto``: where there is one. Otherwise a new training starts.
         pretrained: weights for the encoder of a new training; see :func:`~braintumor_ext.networks.load_pretrained`.
         extra_state: further objects with ``state_dict`` and ``load_state_dict``, such as the history.
         settings: what a reader of ``model.pt`` must know to use it; written beside it as ``training.json``.
@@ -81,7 +81,8 @@ class TrainingFiles:
         self.folder = Path(ckpt_dir)
         self.network, self.optimizer, self.lr_scheduler, self.evaluator = network, optimizer, lr_scheduler, evaluator
         self.averaging = averaging or WeightAveraging(network, evaluator)
-        self.resume, self.pretrained = as_bool(resume), pretrained
+        self.resume = (self.folder / LAST).is_file() if resume == "auto" else as_bool(resume)
+        self.pretrained = pretrained
         self.extra_state = dict(extra_state or {})
         self.settings = dict(settings or {})
         self.rank = rank

@@ -237,9 +237,10 @@ def test_the_seed_alone_decides_the_weights(phantom_dataset, tmp_path):
     assert not same(last(tmp_path / "one")["network"], last(tmp_path / "other")["network"])
 
 
-def test_a_longer_training_goes_on_from_a_finished_one(phantom_dataset, tmp_path):
-    train(phantom_dataset, tmp_path, epochs=2, **FLAT)
-    train(phantom_dataset, tmp_path, epochs=4, resume="true", **FLAT)
+@pytest.mark.parametrize(("first", "then"), [("false", "true"), ("auto", "auto")])
+def test_a_longer_training_goes_on_from_a_finished_one(phantom_dataset, tmp_path, first, then):
+    train(phantom_dataset, tmp_path, epochs=2, resume=first, **FLAT)
+    train(phantom_dataset, tmp_path, epochs=4, resume=then, **FLAT)
     rates = [float(row["learning_rate"]) for row in history(tmp_path)]
     # the first two epochs were of a training of two, the next two are of one of four (one of warm-up)
     assert rates == pytest.approx([cosine(0, 2), cosine(1, 2), cosine(1, 3), cosine(2, 3)])
