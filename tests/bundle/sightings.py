@@ -7,12 +7,13 @@ import json
 import os
 from pathlib import Path
 
+import torch
 from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
 
 
 class Sightings:
-    """Append one line for each batch: epoch, process and files.
+    """Append one line for each batch: epoch, process and files, or the slices' hashes where they are bytes.
 
     Args:
         folder: where ``seen.<rank>.jsonl`` is written, one file for each process.
@@ -23,12 +24,16 @@ class Sightings:
         self.path = Path(folder) / f"seen.{self.rank}.jsonl"
 
     def attach(self, engine: Engine) -> None:
-        """Attach to a trainer whose images keep their metadata."""
+        """Attach to a trainer whose images keep their metadata, or are those of the fast pipeline."""
         engine.add_event_handler(IterationEvents.LOSS_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
         """Write down one batch."""
-        files = [Path(name).name for name in engine.state.batch["image"].meta["filename_or_obj"]]
+        images = engine.state.batch["image"]
+        if images.dtype == torch.uint8:
+            files = [hashlib.sha256(image.numpy().tobytes()).hexdigest() for image in images]
+        else:
+            files = [Path(name).name for name in images.meta["filename_or_obj"]]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"epoch": engine.state.epoch, "rank": self.rank, "files": files}) + "\n")

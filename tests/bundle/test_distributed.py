@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ import torch
 from monai.data import DistributedSampler
 
 from tests.bundle.test_evaluation import evaluate
-from tests.bundle.workflows import ROOT, SMALL, read_table
+from tests.bundle.test_training import history, same
+from tests.bundle.workflows import ROOT, SMALL, make_workflow, read_table
 
 TRAINING, VALIDATION, TEST = 13, 9, 9
 """Odd numbers, so that two processes have different numbers of slices, and of batches of four."""
@@ -66,10 +68,11 @@ def test_evaluation_deals_every_slice_exactly_once(length, processes):
 # --- two real processes
 
 
-def torchrun(*arguments: str) -> None:
+def torchrun(*arguments: str, module: Sequence[str] = ("monai.bundle", "run"), restarts: int = 0) -> None:
     command = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    command.append(f"--max_restarts={restarts}")
     result = subprocess.run(
-        [*command, "-m", "monai.bundle", "run", *arguments],
+        [*command, "-m", *module, *arguments],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONWARNINGS": "ignore"},
         capture_output=True,
@@ -98,20 +101,19 @@ def odd_dataset(phantom_dataset) -> Path:
 
 @pytest.fixture(scope="module")
 def trained_by_two(odd_dataset, tmp_path_factory) -> Path:
-    """Two epochs of the real network by two processes, its weights averaged: models, out and what was seen."""
+    """Two epochs of the real network by two processes of the fast pipeline, its weights averaged, and what was seen."""
     folder = tmp_path_factory.mktemp("two")
     overlay = folder / "overlay.json"
     handler = {"_target_": "tests.bundle.sightings.Sightings", "folder": str(folder)}
     validated = {"_target_": "tests.bundle.sightings.ValidatedWeights", "folder": str(folder)}
-    additions = {"+train::handlers": [handler], "+validate::handlers": [validated], "keep_metadata": True}
-    overlay.write_text(json.dumps(additions))
+    overlay.write_text(json.dumps({"+train::handlers": [handler], "+validate::handlers": [validated]}))
     configs = [ROOT / "configs" / "train.json", ROOT / "configs" / "multi_gpu_train.json", overlay]
     torchrun(
         *("training", "--config_file", str([str(path) for path in configs])),
         *("--meta_file", str(ROOT / "configs" / "metadata.json")),
         *options(bundle_root=ROOT, dataset_dir=odd_dataset.parent, datalist=odd_dataset),
         *options(ckpt_dir=folder / "models", output_dir=folder / "out", pretrained="false", epochs=2),
-        *options(ema_decay=0.9),
+        *options(ema_decay=0.9, pipeline="fast", cache_dir=folder / "cache"),
         *options(**{**SMALL, "batch_size": 4}),
     )
     return folder
@@ -148,6 +150,32 @@ def test_two_processes_validate_one_average_and_save_it(trained_by_two):
     for value in torch.load(trained_by_two / "models" / "model.pt", weights_only=True).values():
         digest.update(value.numpy().tobytes())
     assert digest.hexdigest() in one
+
+
+def test_two_processes_validate_as_one(trained_by_two, odd_dataset):
+    """The score is that of all slices, each counted once, though the processes have different numbers of them."""
+    best = json.loads((trained_by_two / "models" / "training.json").read_text())["epoch"]
+    found = read_table(trained_by_two / "out" / "history.csv")[best - 1]
+    workflow = make_workflow("train", dataset_dir=str(odd_dataset.parent), datalist=str(odd_dataset), pipeline="fast")
+    workflow.initialize()
+    workflow.network_def.load_state_dict(torch.load(trained_by_two / "models" / "model.pt", weights_only=True))
+    workflow.evaluator.run()
+    # not the loss: its Dice is one over a whole batch, and so depends on what is in it
+    for name in ("val_score", "val_accuracy", "val_macro_f1", "val_mean_dice"):
+        assert float(found[name]) == pytest.approx(workflow.evaluator.state.metrics[name], rel=1e-5), name
+
+
+def test_two_processes_that_die_are_started_again_and_go_on_exactly(odd_dataset, tmp_path):
+    places = (str(odd_dataset.parent), str(tmp_path), str(odd_dataset))
+    torchrun(*places, module=["tests.bundle.restarted"], restarts=1)
+    through, parts = (
+        torch.load(tmp_path / name / "models" / "last.pt", weights_only=True) for name in ("through", "parts")
+    )
+    assert through["epoch"] == parts["epoch"] == 3
+    for key in ("network", "averaging", "optimizer", "lr_scheduler"):
+        assert same(through[key], parts[key]), key
+    assert history(tmp_path / "through") == history(tmp_path / "parts")
+    assert len(list((tmp_path / "cache").glob("*.npy"))) == 2  # one of training, one of validation: all runs share them
 
 
 def test_two_processes_evaluate_as_one(trained_by_two, odd_dataset, tmp_path):
