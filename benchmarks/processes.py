@@ -8,9 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -41,11 +39,11 @@ def work(rank: int, folder: str, size: int, batch: int, rounds: int) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     plain = TrainingStep(settings={"device": "cpu"})
     shared = TrainingStep(settings={"device": "cpu"}, overlays=[OVERLAY])
-    data = plain.batch(batch, size)
-    calls: dict[str, Callable[[], Any]] = {
-        ALONE: partial(plain, data) if rank == 0 else lambda: None,  # the other waits at the barrier
-        APART: partial(plain, data),
-        TOGETHER: partial(shared, data),
+    by_itself = plain.with_fast_pipeline(batch, size)
+    calls: dict[str, Callable[[], None]] = {
+        ALONE: by_itself if rank == 0 else lambda: None,  # the other waits at the barrier
+        APART: by_itself,
+        TOGETHER: shared.with_fast_pipeline(batch, size),
     }
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(rounds + 1):
@@ -80,9 +78,10 @@ def run(quick: bool) -> list[Table]:
         for name, processes in ((ALONE, 1), (APART, 2), (TOGETHER, 2))
     ]
     method = (
-        f"A step of `configs/train.json` on {batch} slices of {size} x {size} for each process, one thread a process, "
-        "gloo. The first row has the other core idle; the second tells what sharing the memory costs, the third "
-        "adds the averaging of the gradients (`DistributedDataParallel`, every value in float32)."
+        f"A step of `configs/train.json` with the fast pipeline, augmentation included, on {batch} slices of "
+        f"{size} x {size} for each process, one thread a process, gloo. The first row has the other core idle; the "
+        "second tells what sharing the memory costs, the third adds the averaging of the gradients "
+        "(`DistributedDataParallel`, every value in float32)."
     )
     return [Table("training", "One and two processes", method, ["", "processes"], rows)]
 

@@ -51,7 +51,7 @@ def shares(call: Callable[[], Any], repeats: int, device: torch.device) -> dict[
     found: dict[str, list[float]] = {kind: [] for kind in (*KINDS, REST)}
     call()
     for _ in range(repeats):
-        with profile(activities=activities) as profiler:
+        with profile(activities=activities, acc_events=True) as profiler:
             call()
         spent: Counter[str] = Counter()
         for event in profiler.key_averages():
