@@ -32,6 +32,9 @@ HEAT_MAP_FLAGS = "heat_map_flags"
 FEATURES = "features"
 """Means of the encoder's channels, (B, F): what an unusual input is told by."""
 
+GREY = "grey"
+"""The slice in grey on its own grid, (H, W) in [0, 1]: what pictures are drawn from."""
+
 SLICE = "slice"
 """The index of the slice in a volume; absent for a file that holds one slice."""
 

@@ -7,7 +7,7 @@ from braintumor_ext.inference.prediction import Prediction
 from braintumor_ext.inference.prediction_writer import PredictionWriter
 from braintumor_ext.inference.predictor import Predictor
 from braintumor_ext.inference.series_answer import SeriesAnswer, series_answer
-from braintumor_ext.inference.tolerant_dataset import TolerantDataset
+from braintumor_ext.inference.tolerant_dataset import TolerantDataset, collate_slices
 
 __all__ = [
     "AnswerDecoder",
@@ -18,6 +18,7 @@ __all__ = [
     "SeriesAnswer",
     "TolerantDataset",
     "class_probabilities",
+    "collate_slices",
     "heat_map_on_grid",
     "list_inputs",
     "mask_on_grid",

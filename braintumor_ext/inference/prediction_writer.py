@@ -17,6 +17,7 @@ from typing import Any
 
 from ignite.engine import Events
 from monai.engines.workflow import Workflow
+from torch import Tensor
 
 from braintumor_ext.calibration.calibration import NOT_CALIBRATED, Calibration
 from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, display_name
@@ -27,7 +28,7 @@ from braintumor_ext.inference.decode import AnswerDecoder
 from braintumor_ext.inference.mask_files import MaskFiles, numbered_stem, unwritable
 from braintumor_ext.inference.prediction import Prediction
 from braintumor_ext.inference.tolerant_dataset import describe
-from braintumor_ext.keys import IMAGE, SLICE
+from braintumor_ext.keys import GREY, IMAGE, SLICE
 from braintumor_ext.transforms import read_grey
 from braintumor_ext.visualize import render_thumbnail, write_html_report
 
@@ -128,7 +129,7 @@ class PredictionWriter:
                 self.masks.add(row, item, prediction.mask, meta)
             if self.overlays or self.report:
                 with _told_in(row):
-                    self._draw(index, row, prediction)
+                    self._draw(index, row, prediction, batch[GREY][position] if GREY in batch else None)
 
     def _empty_row(self, item: Mapping[str, Any]) -> dict[str, Any]:
         known = {"file": item["name"], "slice": item.get(SLICE), "flags": "", "error": ""}
@@ -145,10 +146,10 @@ class PredictionWriter:
         row["area_mm2"] = round(row["area_px"] * pixel, 3) if math.isfinite(pixel) else None
         row["flags"] = "; ".join(prediction.flags)
 
-    def _draw(self, index: int, row: dict[str, Any], prediction: Prediction) -> None:
+    def _draw(self, index: int, row: dict[str, Any], prediction: Prediction, grey: Tensor | None) -> None:
         """Draw the slice's overlay, and its picture for the report."""
         item = self.data[index]
-        image = read_grey(item[IMAGE], item.get(SLICE))
+        image = read_grey(item[IMAGE], item.get(SLICE)) if grey is None else grey.numpy()
         if self.overlays:
             path = self.folder / "overlays" / f"{numbered_stem(item)}.png"
             title = item["name"] + (f", slice {item[SLICE]}" if SLICE in item else "")

@@ -22,7 +22,7 @@ from braintumor_ext.explain import DEFAULT_LAYER, ExplainingInferer
 from braintumor_ext.inference.decode import AnswerDecoder
 from braintumor_ext.inference.prediction import Prediction
 from braintumor_ext.inference.tolerant_dataset import TolerantDataset
-from braintumor_ext.keys import IMAGE, SLICE
+from braintumor_ext.keys import GREY, IMAGE, SLICE
 from braintumor_ext.networks import read_settings
 from braintumor_ext.transforms import LoadImageSlice, ToUnitGrey
 
@@ -185,7 +185,7 @@ class Predictor:
         inferer = ExplainingInferer(explain, layer, head, self.class_names, classes=explain_class)
         extra = {} if slice_index is None else {SLICE: slice_index}
         items = [{IMAGE: source, "name": _name(source, n), **extra} for n, source in enumerate(sources)]
-        dataset = TolerantDataset(items, self.preprocessing)
+        dataset = TolerantDataset(items, self.preprocessing, keep_grey=True)
         found: list[Prediction] = []
         for start in range(0, len(items), self.batch_size):
             entries = [dataset[index] for index in range(start, min(start + self.batch_size, len(items)))]
@@ -207,8 +207,7 @@ class Predictor:
             for position, entry in enumerate(good):
                 item = items[entry["index"]]
                 answer = self.decode(output, position, entry[IMAGE].meta)
-                grey = ToUnitGrey()(LoadImageSlice()(item[IMAGE], item.get(SLICE)))
-                answers[entry["index"]] = replace(answer, source=item["name"], image=grey.numpy()[0])
+                answers[entry["index"]] = replace(answer, source=item["name"], image=_grey(entry, item))
         return [
             answers.get(entry["index"]) or Prediction(items[entry["index"]]["name"], error=entry["error"])
             for entry in entries
@@ -217,6 +216,13 @@ class Predictor:
 
 def _name(source: Source, number: int) -> str:
     return fspath(source) if isinstance(source, str | PathLike) else f"array {number}"
+
+
+def _grey(entry: dict[str, Any], item: dict[str, Any]) -> np.ndarray:
+    """Return a slice in grey, (H, W): as the dataset kept it, or read again."""
+    if entry[GREY] is not None:
+        return entry[GREY].numpy()
+    return ToUnitGrey()(LoadImageSlice()(item[IMAGE], item.get(SLICE))).numpy()[0]
 
 
 def _problem(error: str) -> tuple[str, str]:

@@ -7,12 +7,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from monai.data import Dataset
+import torch
+from monai.data import Dataset, list_data_collate
+from monai.transforms import Compose
 
 from braintumor_ext.errors import InputError
-from braintumor_ext.keys import IMAGE, SLICE
+from braintumor_ext.keys import GREY, IMAGE, SLICE
+from braintumor_ext.transforms import ToUnitGreyd
 
 logger = logging.getLogger(__name__)
+
+MOST_KEPT_PIXELS = 2**20
+"""Larger slices are not kept in grey, lest a batch of them fill the memory: whoever draws them reads them again."""
 
 
 class TolerantDataset(Dataset):
@@ -24,11 +30,21 @@ class TolerantDataset(Dataset):
     Args:
         data: items with ``image`` and, for a slice of a volume, ``slice``.
         transform: from such an item to one with an ``image`` tensor; it also takes an array in memory.
+        keep_grey: whether items also hold ``grey``, (H, W) float32 in [0, 1], what
+            :class:`~braintumor_ext.transforms.ToUnitGreyd` in the transform, a `Compose`, gave: pictures are drawn from
+            it without reading the file again. It is None of what could not be read, and of slices of more than
+            ``MOST_KEPT_PIXELS``. Batches are then made by :func:`collate_slices`, as slices have several sizes.
     """
 
-    def __init__(self, data: Sequence[dict[str, Any]], transform: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        data: Sequence[dict[str, Any]],
+        transform: Callable[[dict[str, Any]], dict[str, Any]],
+        keep_grey: bool = False,
+    ) -> None:
         super().__init__(data=data, transform=None)
         self.preprocessing = transform
+        self.keep_grey = keep_grey
         self._blank: Any = None
 
     def __getitem__(self, index: int) -> dict[str, Any]:  # type: ignore[override]
@@ -36,9 +52,25 @@ class TolerantDataset(Dataset):
         item = self.data[index]
         source = {key: item[key] for key in (IMAGE, SLICE) if key in item}
         try:
-            return {IMAGE: self.preprocessing(source)[IMAGE], "index": index, "error": ""}
-        except Exception as error:
-            return {IMAGE: self._blank_image(), "index": index, "error": describe(error, item["name"])}
+            image, grey = self._prepared(source)
+            error = ""
+        except Exception as problem:
+            image, grey, error = self._blank_image(), None, describe(problem, item["name"])
+        return {IMAGE: image, "index": index, "error": error} | ({GREY: grey} if self.keep_grey else {})
+
+    def _prepared(self, source: dict[str, Any]) -> tuple[Any, torch.Tensor | None]:
+        """Return the image as the network takes it, and the grey slice that it was made from."""
+        transform = self.preprocessing
+        if not self.keep_grey or not isinstance(transform, Compose):
+            return transform(source)[IMAGE], None
+        last = transform.get_index_of_first(lambda step: isinstance(step, ToUnitGreyd))
+        if last is None:
+            return transform(source)[IMAGE], None
+        item = transform(source, end=last + 1)
+        grey = item[IMAGE]
+        # A copy: a later step may write into it.
+        kept = grey.as_tensor()[0].clone() if grey.shape[-2:].numel() <= MOST_KEPT_PIXELS else None
+        return transform(item, start=last + 1)[IMAGE], kept
 
     def _blank_image(self) -> Any:
         if self._blank is None:
@@ -46,6 +78,16 @@ class TolerantDataset(Dataset):
             picture = np.tile(np.arange(64, dtype=np.uint8), (64, 1))
             self._blank = self.preprocessing({IMAGE: picture})[IMAGE]
         return self._blank.clone()
+
+
+def collate_slices(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return entries of a :class:`TolerantDataset` as a batch; ``grey``, where there is any, stays a list.
+
+    Args:
+        entries: what the dataset gives.
+    """
+    batch = list_data_collate([{key: value for key, value in entry.items() if key != GREY} for entry in entries])
+    return {**batch, GREY: [entry.get(GREY) for entry in entries]}
 
 
 def describe(error: BaseException, name: str) -> str:

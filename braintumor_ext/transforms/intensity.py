@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import MapTransform, ScaleIntensity, ScaleIntensityRangePercentiles, Transform
+from monai.transforms import MapTransform, ScaleIntensity, ScaleIntensityRange, Transform
 from monai.transforms.utils_pytorch_numpy_unification import percentile
 
 from braintumor_ext.errors import InputError
@@ -38,7 +38,6 @@ class ToUnitGrey(Transform):
 
     def __init__(self, lower: float = 0.5, upper: float = 99.5, allow_constant: bool = False) -> None:
         self.lower, self.upper, self.allow_constant = lower, upper, allow_constant
-        self.by_percentiles = ScaleIntensityRangePercentiles(lower, upper, b_min=0.0, b_max=1.0, clip=True)
 
     def __call__(self, img: np.ndarray | torch.Tensor) -> MetaTensor:
         """Return the slice in grey.
@@ -68,10 +67,10 @@ class ToUnitGrey(Transform):
             return values.clone()
         if low == high:
             return torch.zeros_like(values)
-        bounds = [percentile(values, q) for q in (self.lower, self.upper)]
+        bounds: Any = percentile(values, (self.lower, self.upper))  # one sort for both, which is most of the time
         if bounds[0] == bounds[1]:  # nearly all of the slice has one value: what stands out would be divided by zero
             return torch.as_tensor(ScaleIntensity(0.0, 1.0)(values))
-        return torch.as_tensor(self.by_percentiles(values))
+        return torch.as_tensor(ScaleIntensityRange(bounds[0], bounds[1], b_min=0.0, b_max=1.0, clip=True)(values))
 
 
 class ToUnitGreyd(MapTransform):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -80,8 +79,7 @@ class SliceReader(ImageReader):
             raise ValueError(f"one file is read at a time, got {len(paths)}")
         path = Path(paths[0])
         container_of(path)  # tells what is wrong with a path that cannot be opened, before its time stamp is asked for
-        status = path.stat()
-        grid, pixels = _volume(path, status.st_mtime_ns, status.st_size, self.dicom_reader)
+        grid, pixels = _recent.read(path, self.dicom_reader)
         index = _checked_index(path, grid.slice_count, kwargs.get("slice_index", self.slice_index))
         # A copy: the volume behind it stays in the cache and must not change with the slice.
         return SourceSlice(path, index, grid, np.array(pixels[index], dtype=np.float32, order="C"))
@@ -130,9 +128,32 @@ def _grid(path: Path) -> SliceGrid:
     return dicom_grid(path) if container == DICOM else picture_grid(path)
 
 
-# Two files, an image and its mask: reading all slices of a volume, one after the other, decodes it once.
-@lru_cache(maxsize=2)
-def _volume(path: Path, modified_ns: int, size: int, dicom_reader: str) -> tuple[SliceGrid, np.ndarray]:
+class _RecentFiles:
+    """The files read last, decoded: reading all slices of a volume, one after the other, decodes it once.
+
+    Two, an image and its mask, if both fit into ``most_bytes``; one of any size.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self.most_bytes = most_bytes
+        # Replaced as a whole: threads that read at once may decode a file twice, and never see half a change.
+        self._files: tuple[tuple[Any, SliceGrid, np.ndarray], ...] = ()
+
+    def read(self, path: Path, dicom_reader: str) -> tuple[SliceGrid, np.ndarray]:
+        """Return a file's grid and its slices, (slices, C, H, W), which must not be changed."""
+        status = path.stat()
+        key = (path, status.st_mtime_ns, status.st_size, dicom_reader)
+        known = self._files
+        found = next((file for file in known if file[0] == key), None) or (key, *_decoded(path, dicom_reader))
+        last = (found, *(file for file in known if file is not found))[:2]
+        self._files = last if sum(pixels.nbytes for _, _, pixels in last) <= self.most_bytes else (found,)
+        return found[1:]
+
+
+_recent = _RecentFiles(most_bytes=2**29)
+
+
+def _decoded(path: Path, dicom_reader: str) -> tuple[SliceGrid, np.ndarray]:
     container = container_of(path)
     if container == NIFTI:
         return nifti_grid(path), nifti_pixels(path)

@@ -18,7 +18,7 @@ from monai.transforms import Compose, Resized
 from PIL import Image
 
 from braintumor_ext.calibration import Calibration
-from braintumor_ext.inference import PredictionWriter, TolerantDataset, list_inputs
+from braintumor_ext.inference import PredictionWriter, TolerantDataset, collate_slices, list_inputs
 from braintumor_ext.inference.mask_files import MaskFiles
 from braintumor_ext.transforms import LoadImageSliced, ToUnitGreyd, read_slice
 
@@ -46,6 +46,7 @@ def run(
     batch_size: int = 3,
     hook: Callable | None = None,
     network: Callable[[torch.Tensor], dict[str, Any]] = bright,
+    keep_grey: bool = True,
     **settings: Any,
 ) -> PredictionWriter:
     """Predict the slices of a file or folder with ``bright``."""
@@ -56,7 +57,8 @@ def run(
     writer.attach(engine)
     if hook is not None:
         engine.add_event_handler(Events.ITERATION_COMPLETED(once=2), hook)
-    engine.run(DataLoader(TolerantDataset(data, Compose(chain)), batch_size=batch_size))
+    dataset = TolerantDataset(data, Compose(chain), keep_grey)
+    engine.run(DataLoader(dataset, batch_size=batch_size, collate_fn=collate_slices))
     return writer
 
 
@@ -349,3 +351,36 @@ def test_a_calibration_changes_probabilities_flags_and_what_the_table_says(tmp_p
     assert content["calibration"] == str(calibration)
     run(tmp_path / "a.png", tmp_path / "plain")
     assert "not calibrated" in json.loads((tmp_path / "plain" / "predictions.json").read_text())["calibration"]
+
+
+@pytest.mark.parametrize("keep_grey", [True, False])
+def test_a_file_is_read_once_where_its_slice_is_kept(tmp_path, keep_grey):
+    """Gone once the batch was read, it cannot be read again."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    Image.fromarray(block()).save(folder / "a.png")
+
+    def predict(batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        (folder / "a.png").unlink()
+        return bright(batch)
+
+    run(folder, tmp_path / "out", network=predict, keep_grey=keep_grey)
+    row = table(tmp_path / "out")[0]
+    assert row["class"] == "glioma"
+    assert (row["error"] == "") == keep_grey
+    assert keep_grey or "no such file" in row["error"]
+    assert (tmp_path / "out" / "overlays" / "a.png").exists() == keep_grey
+
+
+def test_overlays_are_the_same_from_the_kept_slice_and_from_the_file(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    Image.fromarray(block()).save(folder / "a.png")
+    write_volume(folder / "v.nii.gz", 2)
+    for keep_grey in (True, False):
+        run(folder, tmp_path / str(keep_grey), "all", network=with_heat, keep_grey=keep_grey)
+    drawn = sorted(path.name for path in (tmp_path / "True" / "overlays").iterdir())
+    assert drawn == ["a.png", "v_slice000.png", "v_slice001.png"]
+    for name in drawn:
+        first, second = (np.asarray(Image.open(tmp_path / kept / "overlays" / name)) for kept in ("True", "False"))
+        np.testing.assert_array_equal(first, second)

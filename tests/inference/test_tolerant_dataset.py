@@ -10,9 +10,9 @@ from monai.transforms import Compose, Resized
 from PIL import Image
 
 from braintumor_ext.errors import InputError
-from braintumor_ext.inference import TolerantDataset
+from braintumor_ext.inference import TolerantDataset, collate_slices, tolerant_dataset
 from braintumor_ext.inference.tolerant_dataset import describe
-from braintumor_ext.transforms import LoadImageSliced, ToUnitGreyd
+from braintumor_ext.transforms import LoadImageSliced, ToUnitGreyd, read_grey
 
 
 @pytest.fixture
@@ -80,3 +80,35 @@ def test_any_other_error_is_told_in_one_line():
     told = describe(ZeroDivisionError("first line\nsecond line"), "x.png")
     assert told == "could not be read (ZeroDivisionError: first line). Open it in a viewer, or leave it out."
     assert "MemoryError" in describe(MemoryError(), "x.png")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_grey_slices_are_kept_beside_the_images(dataset, items, workers):
+    kept = TolerantDataset(items, dataset.preprocessing, keep_grey=True)
+    (batch,) = DataLoader(kept, batch_size=4, num_workers=workers, collate_fn=collate_slices)
+    assert [grey is None for grey in batch["grey"]] == [False, True, True, False]
+    for item, grey in zip(items, batch["grey"], strict=True):
+        assert grey is None or np.array_equal(grey.numpy(), read_grey(item["image"]))
+    (plain,) = DataLoader(dataset, batch_size=4)
+    assert torch.equal(batch["image"].as_tensor(), plain["image"].as_tensor())
+
+
+def test_a_step_that_writes_into_the_slice_does_not_change_what_is_kept(items):
+    def darken(item: dict) -> dict:
+        item["image"] *= 0
+        return item
+
+    chain = Compose([LoadImageSliced("image"), ToUnitGreyd("image"), darken])
+    entry = TolerantDataset(items, chain, keep_grey=True)[0]
+    assert entry["image"].max() == 0
+    assert entry["grey"].max() > 0
+
+
+def test_large_slices_and_those_of_another_preprocessing_are_not_kept(dataset, items, monkeypatch):
+    kept = TolerantDataset(items, dataset.preprocessing, keep_grey=True)
+    monkeypatch.setattr(tolerant_dataset, "MOST_KEPT_PIXELS", 30 * 40 - 1)
+    assert [kept[index]["grey"] is None for index in (0, 3)] == [True, False]
+    for chain in (lambda item: dataset.preprocessing(item), Compose([dataset.preprocessing])):
+        entry = TolerantDataset(items, chain, keep_grey=True)[3]
+        assert entry["grey"] is None
+        assert torch.equal(entry["image"].as_tensor(), dataset[3]["image"].as_tensor())

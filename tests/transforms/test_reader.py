@@ -18,6 +18,7 @@ from braintumor_ext.transforms import (
     count_slices,
     read_slice,
 )
+from braintumor_ext.transforms import reader as reader_module
 from tests.transforms.files import gradient, write_dicom
 
 KEYS = {
@@ -103,6 +104,32 @@ def test_reading_all_slices_of_a_volume_decodes_it_once(tmp_path: Path, monkeypa
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert read_slice(path, 5).max() == 16 * 16 * 6 - 1
     assert torch.equal(read_slice(path, 0).as_tensor(), first.as_tensor())
+
+
+def test_volumes_that_do_not_fit_together_are_kept_one_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.nii", "b.nii"):
+        nib.save(
+            nib.Nifti1Image(np.random.default_rng(0).random((8, 9, 4), dtype=np.float32), np.eye(4)), tmp_path / name
+        )
+    decoded: list[Path] = []
+    decode = reader_module.nifti_pixels
+    monkeypatch.setattr(reader_module, "nifti_pixels", lambda path: decoded.append(path) or decode(path))
+
+    def readings(most_bytes: int) -> list[str]:
+        monkeypatch.setattr(reader_module, "_recent", reader_module._RecentFiles(most_bytes))
+        decoded.clear()
+        for index in range(4):
+            read_slice(tmp_path / "a.nii", index)
+        for index in range(2):  # an image and its mask, in turns
+            read_slice(tmp_path / "b.nii", index)
+            read_slice(tmp_path / "a.nii", index)
+        return [path.name for path in decoded]
+
+    size = 8 * 9 * 4 * 4
+    assert readings(2 * size) == ["a.nii", "b.nii"]
+    assert readings(size) == readings(0) == ["a.nii", "b.nii", "a.nii", "b.nii", "a.nii"]
 
 
 def test_a_changed_file_is_read_anew(tmp_path: Path) -> None:
