@@ -12,7 +12,7 @@ from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS
 from braintumor_ext.explain import ExplainingInferer
 from braintumor_ext.files import sha256_of
 from braintumor_ext.keys import FEATURES
-from braintumor_ext.networks import BrainTumorNet
+from braintumor_ext.networks import network_of_checkpoint
 from braintumor_ext.networks.settings import write_settings
 from tests.inference.bright_square_model import MEAN, SIZE, STD, square_slice, write_bright_square_model
 
@@ -45,7 +45,7 @@ def write_example_models(folder: Path) -> Path:
 
 
 def _features(checkpoint: Path) -> np.ndarray:
-    network = BrainTumorNet()
+    network = network_of_checkpoint(checkpoint)
     network.load_state_dict(torch.load(checkpoint, weights_only=True))
     places = np.random.default_rng(1).uniform(0.05, 0.7, size=(24, 2))
     greys = [square_slice(top=top, left=left, seed=100 + i)[0] for i, (top, left) in enumerate(places)]

@@ -15,7 +15,7 @@ from PIL import Image
 
 from braintumor_ext import Predictor
 from braintumor_ext.backends import BACKENDS, ExportedNetwork, load_exported
-from braintumor_ext.networks import BrainTumorNet, load_weights
+from braintumor_ext.networks import load_weights, network_of_checkpoint
 from scripts.export import main
 from tests.conftest import REPOSITORY
 from tests.inference.bright_square_model import square_slice
@@ -55,9 +55,9 @@ def predictors(models: Path) -> dict[str, Predictor]:
 
 
 @pytest.fixture(scope="session")
-def eager(models: Path) -> BrainTumorNet:
+def eager(models: Path) -> torch.nn.Module:
     """The network that was exported."""
-    network = BrainTumorNet()
+    network = network_of_checkpoint(models / "model.pt")
     load_weights(network, models / "model.pt")
     return network.eval()
 
