@@ -9,8 +9,8 @@ from monai.handlers import ValidationHandler
 class ValidateEvery(ValidationHandler):
     """MONAI's ``ValidationHandler``, which validates after the last epoch too, whatever the interval.
 
-    Else a training shorter than the interval would end without a ``model.pt``, and a longer one without having looked at
-    its last epochs.
+    Else a training shorter than the interval would end without a ``model.pt``, and a longer one without having looked
+    at its last epochs.
 
     Args:
         validator: the validation's engine.
