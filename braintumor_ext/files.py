@@ -17,15 +17,24 @@ logger = logging.getLogger(__name__)
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path beside ``path`` to write to, and put it in place when all went well.
 
-    A kill or an error leaves the old file as it was.
+    A kill or an error leaves the old file as it was, and so does a loss of power: what was written is flushed to the
+    disk before it takes the old file's place.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         yield partial
+        with open(partial, "rb+") as file:
+            os.fsync(file.fileno())
         os.replace(partial, target)
     finally:
+        partial.unlink(missing_ok=True)
+
+
+def remove_partials(folder: str | os.PathLike[str]) -> None:
+    """Remove what killed processes left of the files that they were writing into a folder, which nobody else uses."""
+    for partial in Path(folder).glob(".*.partial"):
         partial.unlink(missing_ok=True)
 
 
@@ -35,8 +44,14 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def set_aside(path: str | os.PathLike[str]) -> Path | None:
-    """Rename a file that is about to be replaced by its time of writing; return its new path, None if there is none."""
+def set_aside(path: str | os.PathLike[str], until_replaced: bool = False) -> Path | None:
+    """Rename a file that is about to be replaced by its time of writing; return its new path, None if there is none.
+
+    Args:
+        path: the file.
+        until_replaced: leave it under its old name too, until another takes that, so that a kill in between takes
+            nothing away. Needs hard links; where there are none it is renamed at once.
+    """
     path = Path(path)
     if not path.exists():
         return None
@@ -44,6 +59,15 @@ def set_aside(path: str | os.PathLike[str]) -> Path | None:
     target, count = path.with_name(f"{path.stem}.{stamp}{path.suffix}"), 1
     while target.exists():
         target, count = path.with_name(f"{path.stem}.{stamp}-{count}{path.suffix}"), count + 1
-    path.rename(target)
+    if not (until_replaced and _linked(path, target)):
+        path.rename(target)
     logger.warning("%s exists already: it is kept as %s.", path, target.name)
     return target
+
+
+def _linked(path: Path, target: Path) -> bool:
+    try:
+        os.link(path, target)
+    except OSError:
+        return False
+    return True

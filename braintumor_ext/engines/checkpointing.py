@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
-from collections.abc import Mapping, Sequence
+import pickle
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
+from filelock import FileLock, Timeout
 from ignite.engine import Events
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.handlers import CheckpointLoader
@@ -17,26 +23,64 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from braintumor_ext.calibration import set_stale_calibration_aside
+from braintumor_ext.engines.background_writer import BackgroundWriter
+from braintumor_ext.engines.snapshot import snapshot
 from braintumor_ext.engines.weight_averaging import WeightAveraging
-from braintumor_ext.errors import InputError
-from braintumor_ext.files import replacing, set_aside, sha256_of
+from braintumor_ext.errors import InputError, causes_of
+from braintumor_ext.files import remove_partials, replacing, set_aside, sha256_of
 from braintumor_ext.flags import as_bool
-from braintumor_ext.networks import load_pretrained, write_settings
+from braintumor_ext.networks import load_pretrained, read_settings, write_settings
+from braintumor_ext.networks.settings import SETTINGS, settings_text
 
 logger = logging.getLogger(__name__)
 
 BEST = "model.pt"
 LAST = "last.pt"
+LOCK = ".training.lock"
 
 
-def save_state(state: Any, path: Path) -> None:
-    """Write ``state`` by ``torch.save``, whole or not at all."""
-    with replacing(path) as partial:
-        torch.save(state, partial)
+class _HashedFile:
+    """A file to write to that knows the SHA-256 of what was written."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.hash = hashlib.sha256()
+
+    def write(self, data: Any) -> int:
+        self.hash.update(data)
+        return self.file.write(data)
+
+    def flush(self) -> None:
+        self.file.flush()
 
 
-def _weights(network: nn.Module) -> dict[str, torch.Tensor]:
-    return {key: value.detach().cpu() for key, value in network.state_dict().items()}
+def write_state(state: Any, path: Path) -> None:
+    """Write ``state`` by ``torch.save``; equal states give equal bytes, whatever the file's name."""
+    with path.open("wb") as file:
+        torch.save(state, file)
+
+
+def write_hashed(state: Any, path: Path) -> str:
+    """Write ``state`` like :func:`write_state`, and return the file's SHA-256."""
+    with path.open("wb") as file:
+        hashed = _HashedFile(file)
+        torch.save(state, hashed)  # type: ignore[arg-type]  # all that it asks of a file is to be written to
+    return hashed.hash.hexdigest()
+
+
+def read_state(path: Path) -> Any:
+    """Read what ``torch.save`` wrote, on the CPU.
+
+    Raises:
+        ValueError: when a byte of it was changed, or it holds anything but tensors and plain values.
+    """
+    with zipfile.ZipFile(path) as archive:  # torch itself does not look at the checksums that it writes
+        if broken := archive.testzip():
+            raise ValueError(f"its part {broken} is damaged")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise ValueError("it holds more than tensors and plain values") from None
 
 
 class TrainingFiles:
@@ -44,11 +88,17 @@ class TrainingFiles:
 
     ``model.pt`` is the flat state dict with the best key metric: of the average where the weights are averaged.
     ``last.pt`` holds, after each epoch, the weights and their average, optimizer, schedule, loss scaler, epoch, best
-    metric and history, and the SHA-256 of its ``model.pt``. Both are replaced atomically.
+    metric and history, and the SHA-256 of its ``model.pt``.
 
-    Files of another training are renamed, never overwritten, when the first epoch is saved: until then another handler
+    After an epoch the state is copied, and written beside the next epoch; the next one's is not copied before. All
+    files of an epoch are written under other names and flushed to the disk, then put in place: ``last.pt``,
+    ``model.pt``, ``training.json``. A kill between two of these is mended when the training is resumed: the best
+    weights are then those of ``last.pt``. An error while writing ends the training when the epoch under way has ended.
+
+    Files of another training are renamed, never overwritten, when new ones take their place: until then another handler
     can load them, and a training that fails at once leaves them where they are. A ``calibration.json`` that belongs to
-    another ``model.pt`` is renamed when a new one is saved.
+    another ``model.pt`` is renamed when a new one is saved. While a training runs, another one in the same folder is
+    refused.
 
     Args:
         ckpt_dir: the folder of both files.
@@ -87,13 +137,20 @@ class TrainingFiles:
         self.settings = dict(settings or {})
         self.rank = rank
         self.best_sha256: str | None = None
+        self.saved_epoch = 0
+        """The epoch of the ``last.pt`` that is in place; 0 while there is none of this training."""
+        self._replaced_sha256: str | None = None
         self._scaler_state: dict | None = None
-        self._saved_before = False
+        self._writer = BackgroundWriter()
+        self._snapshot: Any = None
+        self._lock = FileLock(self.folder / LOCK, timeout=0)
 
     def attach(self, engine: SupervisedTrainer) -> None:
         """Attach to the trainer, last of all its handlers."""
         engine.add_event_handler(Events.STARTED, self._restore_scaler)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
+        engine.add_event_handler(Events.COMPLETED, self.finish)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._finish_and_raise)
 
     def begin(self, trainer: SupervisedTrainer, handlers: Sequence[Any] = ()) -> bool:
         """Prepare the run: load the state to resume, or the pretrained weights of a new training.
@@ -107,24 +164,50 @@ class TrainingFiles:
             Whether there is an epoch to run. The engine itself would take a finished training for a new one.
 
         Raises:
-            InputError: when there is nothing to resume, or the pretrained weights cannot be had.
+            InputError: when there is nothing to resume, the pretrained weights cannot be had, or another training
+                writes into the folder.
         """
-        if self.resume:
-            return self._resume(trainer)
+        if self.resume and not (self.folder / LAST).is_file():
+            remedy = "Start a new training (--resume false) or give its --ckpt_dir"
+            raise InputError(self.folder / LAST, "nothing to resume", remedy)
+        goes_on = False
+        try:
+            goes_on = self._resume(trainer) if self.resume else self._begin_anew(handlers)
+        finally:
+            if not goes_on:
+                self._release()
+        return goes_on
+
+    def _begin_anew(self, handlers: Sequence[Any]) -> bool:
         if loaders := [handler for handler in handlers if isinstance(handler, CheckpointLoader)]:
             self.settings["pretrained"] = str(loaders[0].load_path)  # what the weights really come from
         else:
             load_pretrained(self.network, self.pretrained)
-        if self.rank == 0:
-            self.folder.mkdir(parents=True, exist_ok=True)
+        self._take_folder()
         return True
 
+    def _take_folder(self) -> None:
+        if self.rank != 0:
+            return
+        with self._telling(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                self._lock.acquire()
+            except Timeout:
+                remedy = "Give another --ckpt_dir, or wait until it has ended"
+                raise InputError(self.folder, "another training is writing into it", remedy) from None
+            remove_partials(self.folder)
+
+    def _release(self) -> None:
+        if self._lock.is_locked:
+            (self.folder / LOCK).unlink(missing_ok=True)  # nobody waits for it: others are refused at once
+            self._lock.release()
+
     def _resume(self, trainer: SupervisedTrainer) -> bool:
+        self._take_folder()
         path = self.folder / LAST
-        if not path.is_file():
-            raise InputError(path, "nothing to resume", "Start a new training (--resume false) or give its --ckpt_dir")
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = read_state(path)
             self.network.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.lr_scheduler.load_state_dict(state["lr_scheduler"])
@@ -138,7 +221,7 @@ class TrainingFiles:
                 "Give the class_names, in_channels, image_size and weight_decay_on that the training began with, or "
                 "start a new one",
             ) from error
-        trainer.state.epoch = epoch
+        trainer.state.epoch = self.saved_epoch = epoch
         # counted in this run's batches, which may be of another size than those before
         trainer.state.iteration = epoch * (trainer.state.epoch_length or int(state["epoch_length"]))
         self.evaluator.state.best_metric = best["metric"]
@@ -148,56 +231,121 @@ class TrainingFiles:
             if name in state:
                 part.load_state_dict(state[name])
         self.best_sha256 = best["sha256"]
+        if self.rank == 0:
+            self._mend(state)
         if epoch >= trainer.state.max_epochs:
             logger.info("%s has all of its %d epochs: give a larger --epochs to prolong it.", path, epoch)
             return False
         logger.info("Resuming after epoch %d of %s; best %s at epoch %s.", epoch, path, best["metric"], best["epoch"])
         return True
 
+    def _mend(self, state: Mapping[str, Any]) -> None:
+        """Put in place what a kill has kept from it: ``model.pt`` and its settings."""
+        path, best = self.folder / BEST, state["best"]
+        if best["sha256"] is None:
+            return
+        self._replaced_sha256 = best.get("replaced_sha256")
+        with self._telling(path):
+            if path.is_file() and sha256_of(path) == best["sha256"]:
+                if not read_settings(path):
+                    write_settings(path, {**self.settings, "epoch": best["epoch"]})
+            elif best["epoch"] == state["epoch"]:
+                with ExitStack() as files:
+                    self.best_sha256 = self._write_best(state, files)
+                    self._keep_others_model(self._replaced_sha256)
+            else:
+                logger.warning("%s is not the best of this training, that of epoch %d.", path, best["epoch"])
+
     def _restore_scaler(self, engine: SupervisedTrainer) -> None:
         scaler = getattr(engine, "scaler", None)
         if scaler is not None and self._scaler_state:
             scaler.load_state_dict(self._scaler_state)
 
-    def _set_others_aside(self) -> None:
-        """Rename what this training did not write: ``model.pt`` by its hash, ``last.pt`` of another training."""
-        best = self.folder / BEST
-        if best.exists() and sha256_of(best) != self.best_sha256:
-            set_aside(best)
-        if not (self.resume or self._saved_before):
-            set_aside(self.folder / LAST)
-        self._saved_before = True
-
     def save(self, engine: SupervisedTrainer) -> None:
-        """Write ``last.pt``, and ``model.pt`` if this epoch is the best."""
+        """Copy the state, and let ``last.pt`` be written of it, and ``model.pt`` if this epoch is the best."""
         if self.rank != 0:
             return
-        state = self.evaluator.state
-        is_best = state.best_metric_epoch == engine.state.epoch
-        if is_best or not self._saved_before:
-            self._set_others_aside()
-        if is_best:
-            save_state(_weights(self.averaging.average), self.folder / BEST)
-            self.best_sha256 = sha256_of(self.folder / BEST)
-            write_settings(self.folder / BEST, {**self.settings, "epoch": engine.state.epoch})
-            set_stale_calibration_aside(self.folder / BEST)
+        self._writer.wait()  # the copy that is being written must not change
         scaler = getattr(engine, "scaler", None)
-        best_metric = state.best_metric
-        save_state(
-            {
-                "network": _weights(self.network),
-                "averaging": self.averaging.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "lr_scheduler": self.lr_scheduler.state_dict(),
-                "scaler": scaler.state_dict() if scaler is not None else None,
-                "epoch": engine.state.epoch,
-                "epoch_length": engine.state.epoch_length,
-                "best": {
-                    "metric": float(best_metric) if best_metric is not None else None,
-                    "epoch": int(state.best_metric_epoch),
-                    "sha256": self.best_sha256,
-                },
-                **{name: part.state_dict() for name, part in self.extra_state.items()},
+        best_metric = self.evaluator.state.best_metric
+        state = {
+            "network": self.network.state_dict(),
+            "averaging": self.averaging.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "lr_scheduler": self.lr_scheduler.state_dict(),
+            "scaler": scaler.state_dict() if scaler is not None else None,
+            "epoch": engine.state.epoch,
+            "epoch_length": engine.state.epoch_length,
+            "best": {
+                "metric": float(best_metric) if best_metric is not None else None,
+                "epoch": int(self.evaluator.state.best_metric_epoch),
             },
-            self.folder / LAST,
-        )
+            **{name: part.state_dict() for name, part in self.extra_state.items()},
+        }
+        self._snapshot = snapshot(state, self._snapshot)
+        self._writer.submit(partial(self._write, self._snapshot))
+
+    def _write(self, state: Mapping[str, Any]) -> None:
+        best = {**state["best"], "sha256": self.best_sha256, "replaced_sha256": self._replaced_sha256}
+        is_best = best["epoch"] == state["epoch"]
+        with self._telling(self.folder / LAST):
+            with ExitStack() as files:  # the last one entered is put in place first
+                if is_best:
+                    best["sha256"], best["replaced_sha256"] = self._write_best(state, files), self.best_sha256
+                write_state({**state, "best": best}, files.enter_context(replacing(self.folder / LAST)))
+                if is_best:
+                    self._keep_others_model(self.best_sha256)
+                if not (self.resume or self.saved_epoch):
+                    set_aside(self.folder / LAST, until_replaced=True)
+            self.best_sha256, self._replaced_sha256 = best["sha256"], best["replaced_sha256"]
+            self.saved_epoch = state["epoch"]
+            if is_best:
+                set_stale_calibration_aside(self.folder / BEST)
+
+    def _write_best(self, state: Mapping[str, Any], files: ExitStack) -> str:
+        """Write a state's weights and their settings, to be put in place by ``files``; return the weights' SHA-256."""
+        settings = files.enter_context(replacing(self.folder / SETTINGS))
+        weights = state.get("averaging", {}).get("network", state["network"])
+        sha256 = write_hashed(weights, files.enter_context(replacing(self.folder / BEST)))
+        text = settings_text({**self.settings, "epoch": state["epoch"]}, BEST, sha256)
+        settings.write_text(text, encoding="utf-8")
+        return sha256
+
+    def _keep_others_model(self, own_sha256: str | None) -> None:
+        """Keep under another name what is about to be replaced, unless this training wrote it."""
+        path = self.folder / BEST
+        if path.is_file() and sha256_of(path) != own_sha256:
+            set_aside(path, until_replaced=True)
+
+    @contextmanager
+    def _telling(self, path: Path) -> Iterator[None]:
+        """Turn an error of the file system into one that tells the path and what is kept."""
+        try:
+            yield
+        except InputError:
+            raise
+        except Exception as error:
+            failed = next((cause for cause in causes_of(error) if isinstance(cause, OSError)), None)
+            if failed is None:
+                raise
+            kept = f"go on by --resume true: epoch {self.saved_epoch} is kept"
+            remedy = f"See to it, then {kept if self.saved_epoch else 'begin anew: no epoch is saved yet'}"
+            raise InputError(path, failed.strerror or str(failed), remedy) from error
+
+    def finish(self, engine: SupervisedTrainer | None = None) -> None:
+        """Wait until all is written, and leave the folder to others.
+
+        Raises:
+            InputError: when something could not be written.
+        """
+        try:
+            self._writer.wait()
+        finally:
+            self._release()
+
+    def _finish_and_raise(self, engine: SupervisedTrainer, error: BaseException) -> None:
+        try:
+            self.finish()
+        except InputError as failed:
+            logger.error("%s", failed)  # beside the error that ends the training
+        raise error

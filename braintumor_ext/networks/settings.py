@@ -28,9 +28,20 @@ def write_settings(checkpoint: str | os.PathLike[str], settings: Mapping[str, An
         settings: plain values: ``class_names``, ``in_channels``, ``image_size`` and whatever else is worth knowing.
     """
     path = Path(checkpoint)
-    content = {**settings, "checkpoint": path.name, "sha256": sha256_of(path)}
     with replacing(path.with_name(SETTINGS)) as partial:
-        partial.write_text(json.dumps(content, indent=4, default=str) + "\n", encoding="utf-8")
+        partial.write_text(settings_text(settings, path.name, sha256_of(path)), encoding="utf-8")
+
+
+def settings_text(settings: Mapping[str, Any], checkpoint: str, sha256: str) -> str:
+    """Return the content of ``training.json``.
+
+    Args:
+        settings: plain values, as of :func:`write_settings`.
+        checkpoint: the name of the file that they are of.
+        sha256: its SHA-256.
+    """
+    content = {**settings, "checkpoint": checkpoint, "sha256": sha256}
+    return json.dumps(content, indent=4, default=str) + "\n"
 
 
 def read_settings(checkpoint: str | os.PathLike[str]) -> dict[str, Any]:

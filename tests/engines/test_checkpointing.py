@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
+import os
+import resource
+import shutil
+import threading
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
@@ -13,7 +19,7 @@ from ignite.engine import Events
 from monai.handlers import CheckpointLoader
 
 from braintumor_ext.engines import TrainingFiles, WarmupCosineLR
-from braintumor_ext.engines.checkpointing import save_state
+from braintumor_ext.engines.checkpointing import write_state
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import replacing
 from braintumor_ext.networks import check_settings, load_weights
@@ -22,7 +28,7 @@ from tests.engines.trainers import Weigh, make_evaluator, make_trainer, validati
 CLASSES = ["glioma", "no_tumor"]
 
 
-def train(folder: Path, scores, epochs, resume=False, network=None, rank=0, scaler=None, **settings):
+def train(folder: Path, scores, epochs, resume=False, network=None, rank=0, scaler=None, handler=None, **kwargs):
     """Train a weight vector whose validations score as told; return its files' handler and the trainer."""
     network = network if network is not None else Weigh()
     evaluator = make_evaluator(scores, network)
@@ -38,9 +44,12 @@ def train(folder: Path, scores, epochs, resume=False, network=None, rank=0, scal
         schedule,
         evaluator,
         resume=resume,
-        settings={"class_names": CLASSES, "image_size": 64, **settings},
+        settings={"class_names": CLASSES, "image_size": 64},
         rank=rank,
+        **kwargs,
     )
+    if handler is not None:
+        trainer.add_event_handler(Events.ITERATION_COMPLETED, handler)
     trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda _: schedule.step())
     files.attach(trainer)
     files.begin(trainer)
@@ -50,6 +59,35 @@ def train(folder: Path, scores, epochs, resume=False, network=None, rank=0, scal
 
 def load(path: Path):
     return torch.load(path, weights_only=True)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+class Part:
+    """A part of the state that does something when it is written, in the epochs that are told."""
+
+    def __init__(self, action, epochs=(1, 2, 3)):
+        self.action, self.epochs, self.epoch = action, epochs, 0
+
+    def state_dict(self):
+        self.epoch += 1
+        return {"part": self if self.epoch in self.epochs else None}
+
+    def load_state_dict(self, state):
+        pass
+
+    def __reduce__(self):
+        self.action()
+        return OrderedDict, ()
+
+
+def whole(folder: Path) -> bool:
+    """Whether the three files of a training belong together."""
+    digest = hashlib.sha256((folder / "model.pt").read_bytes()).hexdigest()
+    settings = json.loads((folder / "training.json").read_text())
+    return load(folder / "last.pt")["best"]["sha256"] == digest == settings["sha256"]
 
 
 def test_model_pt_holds_the_best_epochs_weights_and_last_pt_the_last_ones(tmp_path):
@@ -145,7 +183,7 @@ def test_a_resumed_training_with_no_better_epoch_keeps_its_model(tmp_path):
     before = (tmp_path / "model.pt").read_bytes()
     train(tmp_path, [0.1, 0.2], 3, resume=True)
     assert (tmp_path / "model.pt").read_bytes() == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["last.pt", "model.pt", "training.json"]
+    assert names(tmp_path) == ["last.pt", "model.pt", "training.json"]
 
 
 def test_resuming_beside_a_model_of_another_training_keeps_it_under_another_name(tmp_path, caplog):
@@ -193,17 +231,127 @@ def test_a_kill_while_saving_leaves_the_old_file_whole(tmp_path):
     assert load(tmp_path / "last.pt")["epoch"] == 2
 
 
-def test_an_error_while_saving_leaves_the_old_file_and_no_rubbish(tmp_path):
-    save_state({"epoch": 1}, tmp_path / "last.pt")
+def test_what_killed_trainings_have_left_is_removed(tmp_path):
+    (tmp_path / ".last.pt.123.partial").write_bytes(b"half")
+    train(tmp_path, [0.5], 1)
+    assert names(tmp_path) == ["last.pt", "model.pt", "training.json"]
 
-    class Unpicklable:
-        def __reduce__(self):
-            raise OSError("no space left on device")
 
-    with pytest.raises(OSError, match="no space left"):
-        save_state({"epoch": Unpicklable()}, tmp_path / "last.pt")
-    assert load(tmp_path / "last.pt") == {"epoch": 1}
-    assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
+@pytest.mark.parametrize("replaced", [0, 1, 2, 3])
+def test_a_kill_while_files_are_put_in_place_is_mended_by_resuming(tmp_path, monkeypatch, replaced):
+    class Killed(BaseException):
+        pass
+
+    through = tmp_path / "through"
+    train(through, [0.2, 0.9, 0.3], 3)
+    killed = tmp_path / "killed"
+    with pytest.raises(RuntimeError, match="StopIteration"):  # there is no second score
+        train(killed, [0.2], 3)
+    replace, done = os.replace, []
+
+    def counted(source, target):
+        if len(done) == replaced:
+            raise Killed
+        done.append(target)
+        replace(source, target)
+
+    monkeypatch.setattr("braintumor_ext.files.os.replace", counted)
+    with pytest.raises((Killed, RuntimeError)):
+        train(killed, [0.9], 3, resume=True)
+    monkeypatch.undo()
+    load(killed / "model.pt")  # whatever was reached, each file is whole
+    epoch = load(killed / "last.pt")["epoch"]
+    assert epoch == (1 if replaced == 0 else 2)
+    train(killed, [0.9, 0.3][epoch - 1 :], 3, resume=True)
+    assert names(killed) == ["last.pt", "model.pt", "training.json"]
+    assert whole(killed)
+    assert load(killed / "last.pt")["best"]["epoch"] == 2
+    assert (killed / "model.pt").read_bytes() == (through / "model.pt").read_bytes()
+
+
+@pytest.mark.parametrize("score", [0.05, 0.95])
+def test_a_model_that_is_newer_than_last_pt_never_leaves_none(tmp_path, score):
+    # as trainings of before 0.5 leave it when they are killed between the two
+    train(tmp_path, [0.1], 1)
+    shutil.copy(tmp_path / "last.pt", tmp_path / "old")
+    train(tmp_path, [0.9], 2, resume=True)
+    newer = (tmp_path / "model.pt").read_bytes()
+    shutil.move(tmp_path / "old", tmp_path / "last.pt")
+    train(tmp_path, [score], 2, resume=True)
+    assert whole(tmp_path)
+    (kept,) = tmp_path.glob("model.*.pt")
+    assert kept.read_bytes() == newer
+
+
+def test_a_training_goes_on_while_its_files_are_written(tmp_path):
+    network, seen, opened = Weigh(), [], threading.Event()
+
+    def look(engine):
+        if engine.state.epoch == 1:
+            seen.append(network.weight.detach().clone())
+        else:  # the second epoch has changed the weights, and the first one is not yet written
+            seen.append(names(tmp_path / "models"))
+            opened.set()
+            raise RuntimeError("enough")
+
+    part = {"part": Part(lambda: opened.wait(60))}
+    with pytest.raises(RuntimeError, match="enough"):
+        train(tmp_path / "models", [0.5, 0.6], 2, network=network, handler=look, extra_state=part)
+    assert "last.pt" not in seen[1]
+    assert not torch.equal(network.weight, seen[0])
+    last = load(tmp_path / "models" / "last.pt")
+    assert last["epoch"] == 1
+    assert torch.equal(last["network"]["weight"], seen[0])
+    assert torch.equal(load(tmp_path / "models" / "model.pt")["weight"], seen[0])
+
+
+@pytest.mark.parametrize("epochs", [2, 3])
+def test_an_error_while_writing_ends_the_training_and_tells_what_is_kept(tmp_path, epochs):
+    def full():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    told = r"last\.pt: No space left on device\. See to it, then go on by --resume true: epoch 1 is kept\."
+    with pytest.raises(InputError, match=told):
+        train(tmp_path, [0.5, 0.9, 0.1], epochs, extra_state={"part": Part(full, [2])})
+    assert names(tmp_path) == ["last.pt", "model.pt", "training.json"]
+    assert whole(tmp_path)
+    assert load(tmp_path / "last.pt")["epoch"] == 1
+    train(tmp_path, [0.9, 0.1], 3, resume=True)
+    assert load(tmp_path / "last.pt")["best"]["epoch"] == 2
+
+
+def test_a_file_that_the_system_does_not_take_is_told(tmp_path):
+    class Large:
+        def state_dict(self):
+            return {"values": torch.zeros(1_000_000)}
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
+    try:
+        with pytest.raises(
+            InputError, match=r"last\.pt: File too large\. See to it, then begin anew: no epoch is saved"
+        ):
+            train(tmp_path, [0.5], 1, extra_state={"part": Large()})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert names(tmp_path) == []
+
+
+def test_equal_states_give_equal_bytes_under_any_name(tmp_path):
+    state = {"weight": torch.arange(5.0), "epoch": 3}
+    for name in ("model.pt", ".model.pt.4711.partial"):
+        write_state(state, tmp_path / name)
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+
+
+def test_two_trainings_at_once_into_one_folder_are_refused(tmp_path):
+    def second(engine):
+        with pytest.raises(InputError, match=r"another training is writing into it\. Give another --ckpt_dir"):
+            train(tmp_path, [0.9], 2, resume=tmp_path.joinpath("last.pt").is_file())
+
+    train(tmp_path, [0.5], 1, handler=second)
+    train(tmp_path, [0.6], 2, handler=second, resume=True)
+    assert names(tmp_path) == ["last.pt", "model.pt", "training.json"]
 
 
 @pytest.mark.parametrize("content", [b"", b"half a fi", None])
@@ -214,6 +362,23 @@ def test_a_broken_last_pt_is_told(tmp_path, content):
     (tmp_path / "last.pt").write_bytes(content)
     with pytest.raises(InputError, match=r"last\.pt: cannot be resumed"):
         train(tmp_path, [0.9], 2, resume=True)
+
+
+def test_a_damaged_byte_of_last_pt_is_noticed(tmp_path):
+    train(tmp_path, [0.5], 1)
+    content = bytearray((tmp_path / "last.pt").read_bytes())
+    place = bytes(content).index(load(tmp_path / "last.pt")["network"]["weight"].numpy().tobytes())
+    content[place] ^= 1
+    (tmp_path / "last.pt").write_bytes(content)
+    with pytest.raises(InputError, match=r"last\.pt: cannot be resumed .*is damaged"):
+        train(tmp_path, [0.9], 2, resume=True)
+
+
+def test_a_strangers_last_pt_is_told_without_advice_to_load_it_unsafely(tmp_path):
+    torch.save({"network": Path}, tmp_path / "last.pt")
+    with pytest.raises(InputError, match="holds more than tensors and plain values") as told:
+        train(tmp_path, [0.9], 2, resume=True)
+    assert "weights_only" not in str(told.value)
 
 
 def test_other_processes_write_nothing(tmp_path):
