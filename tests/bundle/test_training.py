@@ -388,12 +388,12 @@ def test_classes_alone_are_enough_to_train(phantom_dataset, tmp_path):
     assert float(row["val_score"]) == float(row["val_macro_f1"])
 
 
-def test_validation_every_third_epoch_is_all_that_the_best_is_chosen_from(phantom_dataset, tmp_path):
+def test_every_third_epoch_and_the_last_are_validated_and_the_best_is_chosen_from_them(phantom_dataset, tmp_path):
     workflow = train(phantom_dataset, tmp_path, epochs=7, val_interval=3, patience=0, **FLAT)
     scores = {int(row["epoch"]): row["val_score"] for row in history(tmp_path)}
-    assert [epoch for epoch, score in scores.items() if score] == [3, 6]
+    assert [epoch for epoch, score in scores.items() if score] == [3, 6, 7]
     settings = json.loads((tmp_path / "models" / "training.json").read_text())
-    best = max((3, 6), key=lambda epoch: (float(scores[epoch]), -epoch))
+    best = max((3, 6, 7), key=lambda epoch: (float(scores[epoch]), -epoch))
     assert settings["epoch"] == best == workflow.evaluator.state.best_metric_epoch
 
 
