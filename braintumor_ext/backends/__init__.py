@@ -14,6 +14,7 @@ from braintumor_ext.backends.choice import (
 from braintumor_ext.backends.description import METADATA_KEY, Description, preprocessing_constants
 from braintumor_ext.backends.export import export_network
 from braintumor_ext.backends.exported_network import ExportedNetwork
+from braintumor_ext.backends.freed_memory import keep_freed_memory
 from braintumor_ext.backends.heads_and_features import INPUT, OUTPUTS, HeadsAndFeatures
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "choose_network",
     "compare",
     "export_network",
+    "keep_freed_memory",
     "load_exported",
     "preprocessing_constants",
     "usable_explanation",
