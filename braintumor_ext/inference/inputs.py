@@ -8,9 +8,11 @@ from collections import Counter
 from os import PathLike
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from braintumor_ext.errors import InputError
 from braintumor_ext.keys import IMAGE, SLICE
+from braintumor_ext.plain_text import printable
 from braintumor_ext.transforms import SUPPORTED_SUFFIXES, count_slices, find_images
 
 logger = logging.getLogger(__name__)
@@ -102,15 +104,25 @@ def _slices_of(file: Path, name: str, wanted: str | int | None) -> list[dict[str
 
 def _name_outputs(items: list[dict[str, Any]]) -> None:
     """Give each item a stem for its outputs: the path without suffix, with it where two files would share one."""
-    short = {item["name"]: _without_suffix(item["name"]) for item in items}
+    names = {item["name"]: _file_name(item["name"]) for item in items}
+    short = {item["name"]: _file_name(_without_suffix(item["name"])) for item in items}
     uses = Counter(stem.lower() for stem in short.values())  # lower case: some file systems take a.png for A.png
     # The pictures of a volume's slices are called <stem>_slice000: a file of such a name takes <stem> too.
     numbered = {_NUMBERED.sub("", stem.lower()) for stem in short.values() if _NUMBERED.search(stem)}
-    names = {name.lower() for name in short}
+    whole = {name.lower() for name in names.values()}
+    taken: dict[str, str] = {}
     for item in items:
-        stem = short[item["name"]]
-        clash = uses[stem.lower()] > 1 or (stem != item["name"] and stem.lower() in names)
-        item["stem"] = item["name"] if clash or (SLICE in item and stem.lower() in numbered) else stem
+        stem, name = short[item["name"]], names[item["name"]]
+        clash = uses[stem.lower()] > 1 or (stem != name and stem.lower() in whole)
+        stem = name if clash or (SLICE in item and stem.lower() in numbered) else stem
+        while taken.setdefault(stem, item["name"]) != item["name"]:  # a name and its like with an escape in it
+            stem += "_"
+        item["stem"] = stem
+
+
+def _file_name(name: str) -> str:
+    """Return a name for files that everyone can open: a byte that is no text becomes ``%FF``, a line break ``%0A``."""
+    return "".join(c if printable(c) == c else quote(c, safe="", errors="surrogateescape") for c in name)
 
 
 def _without_suffix(name: str) -> str:

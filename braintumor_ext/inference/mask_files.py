@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -17,6 +19,8 @@ from braintumor_ext.transforms.formats import DICOM, NIFTI, PICTURE
 
 if TYPE_CHECKING:
     from braintumor_ext.inference.series_masks import SeriesMasks
+
+logger = logging.getLogger(__name__)
 
 PNG_FORMAT, NIFTI_FORMAT, SEG_FORMAT = "png", "nifti", "dicom_seg"
 OUTPUT_FORMATS = (PNG_FORMAT, NIFTI_FORMAT, SEG_FORMAT)
@@ -93,6 +97,26 @@ class MaskFiles:
 
             self._series = SeriesMasks(folder, read_algorithm(metadata or "metadata.json", checkpoint))
 
+    def write(self, item: Mapping[str, Any], mask: np.ndarray, meta: Mapping[str, Any]) -> str | None:
+        """Write the mask of a slice that has a mask file of its own; several threads may.
+
+        Args:
+            item: as for :meth:`add`, like all others.
+            mask: as there.
+            meta: as there.
+
+        Returns:
+            the file's path relative to the folder's parent; None of a slice that shares its file with others, which is
+            for :meth:`add`.
+
+        Raises:
+            OSError: when the mask cannot be written.
+        """
+        in_series = self._series is not None and meta["container"] == DICOM
+        if in_series or (SLICE in item and self.output_format != PNG_FORMAT):
+            return None
+        return self._told(write_mask(mask, self._in_format(meta), self.folder / numbered_stem(item)))
+
     def add(self, row: dict[str, Any], item: Mapping[str, Any], mask: np.ndarray, meta: Mapping[str, Any]) -> None:
         """Take the mask of one slice; ``row["mask"]`` becomes its file's path relative to the folder's parent.
 
@@ -103,22 +127,37 @@ class MaskFiles:
             meta: the slice's metadata, as read.
 
         Raises:
-            OSError: when the mask, or that of the volume before, cannot be written.
+            OSError: when the mask cannot be written.
             InputError: a DICOM file lacks what a segmentation needs to refer to it.
+        """
+        self.begin(item)
+        path = self.write(item, mask, meta)
+        if path is not None:
+            row["mask"] = path
+        elif self._series is not None and meta["container"] == DICOM:
+            self._series.add(row, item, mask)
+        else:
+            if self._open is None:
+                self._open = _OpenVolume(item, self._in_format(meta))
+            self._open.masks[int(item[SLICE])] = mask
+            self._open.rows.append(row)
+
+    def begin(self, item: Mapping[str, Any]) -> None:
+        """Write the volume before if a slice is of another file.
+
+        Args:
+            item: the slice's item.
         """
         if self._open is not None and self._open.item["name"] != item["name"]:
             self._close_volume()
-        if self._series is not None and meta["container"] == DICOM:
-            self._series.add(row, item, mask)
-            return
-        meta = self._in_format(meta)
-        if SLICE not in item or self.output_format == PNG_FORMAT:
-            self._tell([row], write_mask(mask, meta, self.folder / numbered_stem(item)))
-            return
-        if self._open is None:
-            self._open = _OpenVolume(item, meta)
-        self._open.masks[int(item[SLICE])] = mask
-        self._open.rows.append(row)
+
+    def awaits(self, row: Mapping[str, Any]) -> bool:
+        """Return whether a row's mask is written once its volume is complete.
+
+        Args:
+            row: as it was given to :meth:`add`.
+        """
+        return self._open is not None and any(row is other for other in self._open.rows)
 
     def close(self) -> None:
         """Write the volume whose slices came last and the segmentations, if they are not written yet.
@@ -133,13 +172,11 @@ class MaskFiles:
         if self._open is None:
             return
         volume, self._open = self._open, None
-        try:
-            path = write_volume_mask(volume.masks, volume.meta, self.folder / volume.item["stem"])
-        except OSError as problem:
-            for row in volume.rows:
-                row["error"] = unwritable(problem)
-        else:
-            self._tell(volume.rows, path)
+        told: dict[str, Any] = {}
+        with told_in(told, volume.item["name"]):
+            told["mask"] = self._told(write_volume_mask(volume.masks, volume.meta, self.folder / volume.item["stem"]))
+        for row in volume.rows:
+            row.update(told)
 
     def _in_format(self, meta: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the metadata by which the mask is written in the wanted format."""
@@ -157,9 +194,33 @@ class MaskFiles:
             "native_ornt": _PICTURE_ORNT,
         }
 
-    def _tell(self, rows: list[dict[str, Any]], path: Path) -> None:
-        for row in rows:
-            row["mask"] = path.relative_to(self.folder.parent).as_posix()
+    def _told(self, path: Path) -> str:
+        return path.relative_to(self.folder.parent).as_posix()
+
+
+@contextmanager
+def told_in(row: dict[str, Any], name: str) -> Iterator[None]:
+    """Tell in a slice's row what could not be drawn or written of it; what else there is of it goes on.
+
+    Args:
+        row: its ``error`` becomes what is wrong, unless another error was told before.
+        name: the slice's name, for the log.
+    """
+    try:
+        yield
+    except OSError as problem:  # a full disk, or an unwritable folder
+        error = unwritable(problem)
+    except InputError as problem:  # the file has changed or gone since it was read, or lacks what its mask needs
+        error = f"{problem.problem}. {problem.remedy}."
+    except Exception as problem:  # whatever it is, it costs one row
+        logger.debug("%s could not be drawn or written.", name, exc_info=problem)
+        reason = (str(problem).splitlines() or [""])[0]
+        error = (
+            f"could not be drawn or written ({type(problem).__name__}: {reason}). Open it in a viewer, or leave it out."
+        )
+    else:
+        return
+    row["error"] = row.get("error") or error
 
 
 def unwritable(problem: OSError) -> str:

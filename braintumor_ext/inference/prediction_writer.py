@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 import math
 import os
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import filelock
+import numpy as np
 from ignite.engine import Events
 from monai.engines.workflow import Workflow
 from torch import Tensor
@@ -25,18 +27,28 @@ from braintumor_ext.errors import InputError
 from braintumor_ext.files import replacing, set_aside, sha256_of
 from braintumor_ext.flags import as_bool
 from braintumor_ext.inference.decode import AnswerDecoder
-from braintumor_ext.inference.mask_files import MaskFiles, numbered_stem, unwritable
+from braintumor_ext.inference.mask_files import PNG_FORMAT, MaskFiles, numbered_stem, told_in
 from braintumor_ext.inference.prediction import Prediction
-from braintumor_ext.inference.tolerant_dataset import describe
+from braintumor_ext.inference.prediction_table import PredictionTable
+from braintumor_ext.inference.report_pictures import ReportPictures
+from braintumor_ext.inference.run_record import RunRecord
 from braintumor_ext.keys import GREY, IMAGE, SLICE
+from braintumor_ext.plain_text import csv_cell, printable
 from braintumor_ext.transforms import read_grey
 from braintumor_ext.visualize import render_thumbnail, write_html_report
+from braintumor_ext.visualize.html_report import read_pictures
 
 logger = logging.getLogger(__name__)
 
-TABLES = ("predictions.csv", "predictions.json", "report.html")
+TABLE, JSON_TABLE, REPORT, RECORD = "predictions.csv", "predictions.json", "report.html", "run.json"
 REPORT_PICTURES = 2000
 """The report holds its pictures in the one file: of more slices than this, the later ones have a row without one."""
+
+LOCK_SECONDS = 6.0
+"""How long to wait for another run to end: workers of one that was killed hold its lock for up to five seconds."""
+
+MOST_AWAITED = 32
+"""How many slices may be drawn or wait for it at a time; the next batch waits until there are no more."""
 
 
 class PredictionWriter:
@@ -44,7 +56,11 @@ class PredictionWriter:
 
     A handler of the evaluator. Rows stand in the order of the inputs, failed ones with their error; a mask lies in its
     input's own grid, and slices of one volume share one mask file in the volume's geometry. What is not known is blank
-    in the CSV and null in the JSON. A run that breaks off leaves the rows so far.
+    in the CSV and null in the JSON.
+
+    Threads draw and write while the network goes on with the next batch. Each row is added to ``predictions.csv`` once
+    its files are there, so that a run that breaks off, even by a kill, leaves the rows so far; ``run.json`` tells what
+    they were made with and of, for a run that goes on with them.
 
     Args:
         output_dir: where to write; tables and the report of an earlier run there are renamed.
@@ -59,10 +75,15 @@ class PredictionWriter:
         output_format: what masks are written as: ``png``, ``nifti``, ``dicom_seg``; None for each input's own format
             (see :class:`~braintumor_ext.inference.mask_files.MaskFiles`).
         metadata: the bundle's ``metadata.json``, which DICOM segmentations tell of.
+        resume: go on with the rows that an earlier run has left in ``output_dir``: :attr:`remaining` tells the slices
+            that are still to be predicted. Rows with an error, of inputs that have changed since, or whose files are
+            gone, are made anew; so is a volume of which not all slices are there.
+        made_with: what rows depend on beside the other arguments, name to value: a resumed run must have the same.
+        threads: how many threads draw and write; None for one less than there are cores, 4 at most.
 
     Raises:
         InputError: there is no such format; or DICOM segmentations are wanted, and highdicom is not installed or the
-            metadata cannot be read.
+            metadata cannot be read; or the earlier run was made otherwise.
     """
 
     def __init__(
@@ -78,6 +99,9 @@ class PredictionWriter:
         context: Mapping[str, Any] | None = None,
         output_format: str | None = None,
         metadata: str | os.PathLike[str] | None = None,
+        resume: bool | str = False,
+        made_with: Mapping[str, Any] | None = None,
+        threads: int | None = None,
     ) -> None:
         self.folder = Path(output_dir)
         self.data = data
@@ -85,18 +109,24 @@ class PredictionWriter:
         self.decode = AnswerDecoder(class_names, empty_class, image_size, calibration)
         self.overlays, self.report = as_bool(overlays), as_bool(report)
         self.context = dict(context or {})
-        self.rows: dict[int, dict[str, Any]] = {}
-        self.pictures: dict[int, bytes] = {}
+        self.made_with = {**(made_with or {}), "image_size": image_size, "empty_class": empty_class}
+        self.threads = threads or max(1, min(_cores() - 1, 4))
+        self.table = PredictionTable(self.folder / TABLE, class_names)
+        self.pictures = ReportPictures(self.folder / ".pictures")
         self.masks = MaskFiles(self.folder / "masks", output_format, metadata, self.context.get("checkpoint"))
+        self.resume = as_bool(resume)
+        self.rows: dict[int, dict[str, Any]] = self._kept() if self.resume else {}
+        self._awaited: deque[tuple[int, Future[_Answered]]] = deque()
+        self._held: deque[dict[str, Any]] = deque()
+        self._pool: ThreadPoolExecutor | None = None
+        self._lock = filelock.FileLock(self.folder / ".lock", timeout=LOCK_SECONDS)
+        self._finished = False
         self._told: BaseException | None = None
-        shares = [f"p_{name}" for name in self.class_names]
-        self.columns = [
-            "file",
-            "slice",
-            "class",
-            *shares,
-            *("area_px", "area_mm2", "flags", "error", "mask", "overlay"),
-        ]
+
+    @property
+    def remaining(self) -> list[int]:
+        """The indices into ``data`` of the slices that are still to be predicted."""
+        return [index for index in range(len(self.data)) if index not in self.rows]
 
     def attach(self, engine: Workflow) -> None:
         """Attach to an evaluator made with ``decollate=False``."""
@@ -105,35 +135,159 @@ class PredictionWriter:
         engine.add_event_handler(Events.COMPLETED, self.write_tables)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._interrupted)
 
-    def _start(self, engine: Workflow) -> None:
-        self.rows, self.pictures = {}, {}
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for name in TABLES:
-            set_aside(self.folder / name)
+    # --- the beginning
+
+    def _start(self, engine: Workflow | None = None) -> None:
+        self._take_folder()
+        try:
+            kept = self._kept() if self.resume else {}
+            if kept != self.rows and not self._finished:
+                raise InputError(self.folder, "was changed while this run was starting", "Start it again")
+            self.rows = kept
+            self._begin_tables()
+        except OSError as error:
+            self._lock.release()
+            raise self._unwritable(error) from error
+        except BaseException:
+            self._lock.release()
+            raise
+        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="drawing")
+        self._finished = False
+
+    def _begin_tables(self) -> None:
+        if self.rows:
+            self._keep_pictures()
+            for name in (JSON_TABLE, REPORT):  # made anew at the end
+                (self.folder / name).unlink(missing_ok=True)
+            logger.info("Going on: %d of %d slices are there already.", len(self.rows), len(self.data))
+        else:
+            self.pictures.clear()
+            for name in (TABLE, JSON_TABLE, REPORT):
+                set_aside(self.folder / name)
+        # The table first: a record of changed inputs must never stand beside rows of what they were.
+        self.table.begin(self.rows[index] for index in sorted(self.rows))
+        self._record.write(self.folder / RECORD)
+
+    def _take_folder(self) -> None:
+        """Make the output folder this run's own."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+        except filelock.Timeout:
+            remedy = "Wait until it has ended, or give another --output_dir"
+            raise InputError(self.folder, "is being written to by another run", remedy) from None
+        except NotImplementedError:
+            logger.warning("%s cannot be locked: see that no other run writes to it.", self.folder)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> InputError:
+        return InputError(self.folder, f"cannot be written to ({error})", "Free space, or give another --output_dir")
+
+    @cached_property
+    def _record(self) -> RunRecord:
+        checkpoint = self.context.get("checkpoint")
+        settings = {
+            **self.made_with,
+            "class_names": self.class_names,
+            "checkpoint_sha256": self._checkpoint_sha256 if checkpoint else None,
+            "calibration": None if self.calibration is None else self.calibration.to_dict(),
+            "output_format": self.masks.output_format,
+            "overlays": self.overlays,
+            "report": self.report,
+        }
+        return RunRecord.of(settings, self.data)
+
+    @cached_property
+    def _checkpoint_sha256(self) -> str | None:
+        checkpoint = self.context.get("checkpoint")
+        return sha256_of(checkpoint) if checkpoint and Path(checkpoint).is_file() else None
+
+    def _kept(self) -> dict[int, dict[str, Any]]:
+        """Return the rows of an earlier run that need not be made again, by their indices."""
+        if not self.table.path.is_file():
+            return {}
+        earlier = RunRecord.read(self.folder / RECORD)
+        self._record.check_settings(earlier, self.folder)
+        unchanged = self._record.unchanged(earlier)
+        there = {(row["file"], row["slice"]): row for row in self.table.read() if self._is_done(row)}
+        keys = [(csv_cell(item["name"]), item.get(SLICE)) for item in self.data]
+        uses = Counter(keys)  # two names may look the same in the table: neither is kept
+        kept = {
+            index: {**there[key], "file": self.data[index]["name"]}
+            for index, key in enumerate(keys)
+            if key in there and uses[key] == 1 and self.data[index]["name"] in unchanged
+        }
+        return self._without_parts(kept)
+
+    def _is_done(self, row: Mapping[str, Any]) -> bool:
+        wanted = [row["mask"], row["overlay"]] if self.overlays else [row["mask"]]
+        return not row["error"] and all(path and (self.folder / path).is_file() for path in wanted)
+
+    def _without_parts(self, kept: dict[int, dict[str, Any]]) -> dict[int, dict[str, Any]]:
+        """Leave out the rows of masks that other slices, which are to be predicted yet, will be part of."""
+        missing = [item for index, item in enumerate(self.data) if index not in kept]
+        whole = {item["name"] for item in missing if SLICE in item and self.masks.output_format != PNG_FORMAT}
+        return {
+            index: row
+            for index, row in kept.items()
+            # Which series a slice belongs to is not known before it is read.
+            if row["file"] not in whole and not (missing and str(row["mask"]).endswith(".dcm"))
+        }
+
+    def _keep_pictures(self) -> None:
+        """Take the kept rows' pictures out of the report of a run that had ended."""
+        try:
+            pictures = read_pictures(self.folder / REPORT)
+        except (OSError, ValueError):  # it was killed: they lie where it has put them
+            return
+        there = self.table.read()
+        if len(there) != len(pictures):
+            return
+        positions = {(row["file"], row["slice"]): position for position, row in enumerate(there)}
+        for index in self.rows:
+            item = self.data[index]
+            picture = pictures[positions[csv_cell(item["name"]), item.get(SLICE)]]
+            if picture is not None:
+                self.pictures.save(numbered_stem(item), picture)
+
+    # --- batch by batch
 
     def __call__(self, engine: Workflow) -> None:
-        """Write the slices of one batch."""
+        """Take the slices of one batch."""
+        assert self._pool is not None
         batch, output = engine.state.batch, engine.state.output["pred"]
         for position, (index, error) in enumerate(zip(batch["index"].tolist(), batch["error"], strict=True)):
-            item = self.data[index]
-            row = self.rows[index] = self._empty_row(item)
+            self._settle(MOST_AWAITED - 1)
             if error:
-                row["error"] = error
-                logger.warning("%s: %s", item["name"], error)
+                failed: Future[_Answered] = Future()
+                failed.set_result(_Answered({**self.table.empty_row(self.data[index]), "error": error}))
+                self._awaited.append((index, failed))
                 continue
-            meta = batch_meta(batch[IMAGE].meta, position)
+            meta, grey = batch_meta(batch[IMAGE].meta, position), batch[GREY][position] if GREY in batch else None
+            self._awaited.append((index, self._pool.submit(self._answer, index, output, position, meta, grey)))
+        self._settle(MOST_AWAITED)
+
+    def _answer(
+        self, index: int, output: Mapping[str, Any], position: int, meta: Mapping[str, Any], grey: Tensor | None
+    ) -> _Answered:
+        """Make a slice's row, and write what it has for itself alone; this runs in a thread."""
+        item = self.data[index]
+        row, answered = self.table.empty_row(item), None
+        with told_in(row, item["name"]):
             prediction = self.decode(output, position, meta)
             self._describe(row, meta, prediction)
-            assert prediction.mask is not None
-            with _told_in(row):
-                self.masks.add(row, item, prediction.mask, meta)
+            answered = prediction
+        mask = None
+        if answered is not None:
+            assert answered.mask is not None
+            with told_in(row, item["name"]):
+                row["mask"] = self.masks.write(item, answered.mask, meta)
+                mask = answered.mask if row["mask"] is None else None
             if self.overlays or self.report:
-                with _told_in(row):
-                    self._draw(index, row, prediction, batch[GREY][position] if GREY in batch else None)
-
-    def _empty_row(self, item: Mapping[str, Any]) -> dict[str, Any]:
-        known = {"file": item["name"], "slice": item.get(SLICE), "flags": "", "error": ""}
-        return {**dict.fromkeys(self.columns), **known}
+                with told_in(row, item["name"]):
+                    self._draw(index, row, answered, grey)
+        return _Answered(row, mask, meta)
 
     def _describe(self, row: dict[str, Any], meta: Mapping[str, Any], prediction: Prediction) -> None:
         """Fill in what is known of a slice before anything is written."""
@@ -155,41 +309,78 @@ class PredictionWriter:
             title = item["name"] + (f", slice {item[SLICE]}" if SLICE in item else "")
             replace(prediction, source=title, image=image).save_overlay(path)
             row["overlay"] = path.relative_to(self.folder).as_posix()
-        if self.report and len(self.pictures) < REPORT_PICTURES:
+        if self.report and index < REPORT_PICTURES:
             assert prediction.mask is not None
-            self.pictures[index] = render_thumbnail(image, prediction.mask, prediction.heat_map)
+            picture = render_thumbnail(image, prediction.mask, prediction.heat_map)
+            self.pictures.save(numbered_stem(item), picture)
+
+    def _settle(self, most: int) -> None:
+        """Take the answers that are there, in the order of the inputs; wait until no more than ``most`` are awaited.
+
+        Raises:
+            InputError: the table cannot be written to.
+        """
+        while self._awaited and (len(self._awaited) > most or self._awaited[0][1].done()):
+            index, future = self._awaited.popleft()
+            row, mask, meta = future.result()
+            self.rows[index] = row
+            item = self.data[index]
+            self.masks.begin(item)
+            if mask is not None:
+                with told_in(row, item["name"]):
+                    self.masks.add(row, item, mask, meta)
+            if row["error"]:
+                logger.warning("%s: %s", printable(item["name"]), row["error"])
+            self._held.append(row)
+        ready = []
+        while self._held and not self.masks.awaits(self._held[0]):
+            ready.append(self._held.popleft())
+        try:
+            self.table.append(ready)
+        except OSError as error:
+            problem = f"cannot be added to ({error.strerror}); the rows so far are kept"
+            raise InputError(self.table.path, problem, "Free space, then go on with --resume true") from error
+
+    # --- the end
 
     def write_tables(self, engine: Workflow | None = None) -> None:
         """Write the tables and the report, and log a summary."""
-        self.masks.close()
-        indices = sorted(self.rows)
-        rows = [self.rows[index] for index in indices]
-        with (
-            replacing(self.folder / "predictions.csv") as partial,
-            open(partial, "w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.DictWriter(file, fieldnames=self.columns)
-            writer.writeheader()
-            writer.writerows(rows)
-        with replacing(self.folder / "predictions.json") as partial:
-            calibration = str(self.calibration or NOT_CALIBRATED)
-            content = {"class_names": self.class_names, "calibration": calibration, "predictions": rows}
-            partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        if self.report:
-            pictures = {indices.index(index): picture for index, picture in self.pictures.items()}
-            facts = self._facts(len(rows))
-            write_html_report(self.folder / "report.html", rows, pictures, self.class_names, "Predictions", facts)
+        try:
+            self._settle(0)
+            self.masks.close()
+            self._settle(0)
+            indices = sorted(self.rows)
+            rows = [self.rows[index] for index in indices]
+            self.table.write(rows)  # once more: in the order of the inputs, and with the masks that came late
+            with replacing(self.folder / JSON_TABLE) as partial:
+                calibration = str(self.calibration or NOT_CALIBRATED)
+                content = {"class_names": self.class_names, "calibration": calibration, "predictions": rows}
+                partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+            if self.report:
+                stems = {position: numbered_stem(self.data[index]) for position, index in enumerate(indices)}
+                facts, pictures = self._facts(len(rows)), self.pictures.of(stems)
+                write_html_report(self.folder / REPORT, rows, pictures, self.class_names, "Predictions", facts)
+            self.pictures.clear()
+        except OSError as error:
+            problem = f"cannot be written to ({error}); the rows so far are in {TABLE}"
+            raise InputError(self.folder, problem, "Free space, then go on with --resume true") from error
+        finally:
+            self.table.close()
+            if self._pool is not None:
+                self._pool.shutdown()
+            self._pool, self._finished = None, True
+            self._lock.release()
         counts = Counter("failed" if row["error"] else display_name(row["class"]) for row in rows)
         logger.info("%d slices: %s.", len(rows), ", ".join(f"{n} {name}" for name, n in counts.most_common()))
-        what = "report" if self.report else "table"
-        logger.info("The %s: %s; masks and overlays beside it.", what, self.folder / TABLES[2 if self.report else 0])
+        what, name = ("report", REPORT) if self.report else ("table", TABLE)
+        logger.info("The %s: %s; masks and overlays beside it.", what, self.folder / name)
 
     def _facts(self, count: int) -> dict[str, str]:
         """What the report says of the run as a whole."""
         facts = {name.replace("_", " "): str(value) for name, value in self.context.items() if value is not None}
-        checkpoint = self.context.get("checkpoint")
-        if checkpoint and Path(checkpoint).is_file():
-            facts["checkpoint"] = f"{Path(checkpoint).name}, SHA-256 {sha256_of(checkpoint)[:12]}…"
+        if self._checkpoint_sha256 is not None:
+            name = Path(self.context["checkpoint"]).name
+            facts["checkpoint"] = f"{name}, SHA-256 {self._checkpoint_sha256[:12]}…"
         facts["calibration"] = str(self.calibration or NOT_CALIBRATED)
         facts["date"] = time.strftime("%Y-%m-%d")
         if count > REPORT_PICTURES:
@@ -198,30 +389,37 @@ class PredictionWriter:
 
     def _interrupted(self, engine: Workflow, error: BaseException) -> None:
         """Keep what is done when a run breaks off; the engine leaves it to its handlers to raise the error."""
-        if error is not self._told:  # ignite tells of an error once for each of its loops
+        if error is not self._told and self._pool is not None:  # ignite tells of an error once for each of its loops
             self._told = error
+            try:
+                self.write_tables()
+            except Exception as second:
+                logger.warning("%s", second)
             logger.warning("The run broke off after %d of %d slices.", len(self.rows), len(self.data))
-            self.write_tables()
         raise error
 
     def finish(self) -> None:
         """Leave with exit code 1, and say which, when some inputs could not be predicted."""
+        if not self.remaining and not self._finished:  # nothing was left to predict, and so no engine has run
+            self._start()
+            self.write_tables()
         failed = [row for row in self.rows.values() if row["error"]]
         if failed:
-            lines = "".join(f"\n  {row['file']}: {row['error']}" for row in failed[:20])
+            lines = "".join(f"\n  {printable(row['file'])}: {row['error']}" for row in failed[:20])
             more = f"\n  ... and {len(failed) - 20} more" if len(failed) > 20 else ""
             raise SystemExit(f"{len(failed)} of {len(self.rows)} inputs could not be predicted:{lines}{more}")
 
 
-@contextmanager
-def _told_in(row: dict[str, Any]) -> Iterator[None]:
-    """Tell in a slice's row what could not be written of it; what else there is of it goes on."""
-    try:
-        yield
-    except OSError as problem:  # a full disk, or an unwritable folder
-        row["error"] = unwritable(problem)
-    except InputError as problem:  # the file has changed or gone since it was read, or lacks what its mask needs
-        row["error"] = describe(problem, row["file"])
+class _Answered(NamedTuple):
+    """A slice's row; its mask and metadata where the mask shares its file with those of other slices."""
+
+    row: dict[str, Any]
+    mask: np.ndarray | None = None
+    meta: Mapping[str, Any] = {}
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def batch_meta(meta: Mapping[str, Any], position: int) -> dict[str, Any]:

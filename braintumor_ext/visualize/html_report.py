@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from importlib import resources
 from os import PathLike
@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from braintumor_ext.data.classes import display_name
 from braintumor_ext.files import replacing
+from braintumor_ext.plain_text import printable
 
 FAILED = "failed"
 
@@ -58,8 +59,7 @@ def write_html_report(
         raise ValueError(f"pictures {strays} belong to no row: there are {len(rows)} rows")
     template = (resources.files(__package__) / "report_template.html").read_text(encoding="utf-8")
     flags = sorted({flag for row in rows for flag in _flags_of(row)})
-    encoded = [base64.b64encode(pictures[i]).decode() if i in pictures else None for i in range(len(rows))]
-    parts = {
+    parts: dict[str, str | Iterable[str]] = {
         "policy": _policy(template),
         "title": escape(title),
         "counts": _counts(rows, class_names),
@@ -70,17 +70,42 @@ def write_html_report(
         ),
         "count": f"{len(rows):,} of {len(rows):,} slices",
         "headers": _headers(class_names),
-        "rows": "\n".join(_row(i, row, class_names, flags, i in pictures) for i, row in enumerate(rows)),
-        "pictures": json.dumps(encoded),  # letters, digits, "+", "/" and "=": nothing that could end the element
+        "rows": (f"{_row(i, row, class_names, flags, i in pictures)}\n" for i, row in enumerate(rows)),
+        "pictures": _encoded(pictures, len(rows)),
     }
-    # In one pass: what stands in a row is never taken for a placeholder.
-    text = re.sub(r"\{\{ (\w+) \}\}", lambda match: parts[match[1]], template)
     # A file's name may hold bytes that are no text; they come as lone surrogates, which UTF-8 refuses.
     with (
         replacing(path) as partial,
         open(partial, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as file,
     ):
-        file.write(text)
+        # Piece by piece: with its pictures the page may have 100 MB. And what stands in a row is never taken for a
+        # placeholder. Of the pieces every second one is a placeholder's name.
+        for number, piece in enumerate(re.split(r"\{\{ (\w+) \}\}", template)):
+            file.writelines(parts[piece] if number % 2 else [piece])
+
+
+def read_pictures(path: str | PathLike[str]) -> list[bytes | None]:
+    """Return the pictures in a report that :func:`write_html_report` wrote, None for each row that has none.
+
+    Args:
+        path: the HTML file.
+
+    Raises:
+        ValueError: the file is no such report.
+    """
+    with open(path, encoding="utf-8") as file:
+        found = next(filter(None, (re.search(r'id="pictures">(\[.*\])</script>', line) for line in file)), None)
+    if found is None:
+        raise ValueError(f"{path} holds no pictures.")
+    return [None if picture is None else base64.b64decode(picture) for picture in json.loads(found[1])]
+
+
+def _encoded(pictures: Mapping[int, bytes], count: int) -> Iterator[str]:
+    """Yield a JSON list of Base64 or null: nothing in it could end the element that it stands in."""
+    for position in range(count):
+        encoded = f'"{base64.b64encode(pictures[position]).decode()}"' if position in pictures else "null"
+        yield f"{', ' if position else '['}{encoded}"
+    yield "]" if count else "[]"
 
 
 def _policy(template: str) -> str:
@@ -133,7 +158,7 @@ def _row(
     position: int, row: Mapping[str, Any], class_names: Sequence[str], flags: Sequence[str], has_picture: bool
 ) -> str:
     """Return a table row; each cell's ``data-sort`` is what it is sorted by, absent where the value is missing."""
-    name = row["file"] + ("" if row["slice"] is None else f", slice {row['slice']}")
+    name = printable(row["file"]) + ("" if row["slice"] is None else f", slice {row['slice']}")
     paths = "".join(
         # "./" and quoting keep a path a path: it can be no other address.
         f'<a href="./{quote(row[key], errors="surrogateescape")}" target="_blank">{key}</a>'

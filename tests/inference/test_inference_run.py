@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 from pathlib import Path
 
@@ -236,6 +237,24 @@ def test_a_second_run_keeps_the_earlier_table_and_reads_none_of_its_own_output(i
     kept = list((source / "out").glob("predictions.*.csv"))
     assert [path.read_bytes() for path in kept] == [before]
     assert first.exit_message is second.exit_message is None
+
+
+def test_a_second_run_goes_on_where_it_is_asked_to(inputs, ckpt_dir, tmp_path):
+    source = tmp_path / "in"
+    source.mkdir()
+    shutil.copyfile(inputs / "b.bmp", source / "b.bmp")
+    predict(source, tmp_path / "out", ckpt_dir)
+    mask = tmp_path / "out" / "masks" / "b.png"
+    os.utime(mask, ns=(0, 0))
+    shutil.copyfile(inputs / "b.jpg", source / "c.jpg")
+    second = predict(source, tmp_path / "out", ckpt_dir, resume="true")
+    assert [row["file"] for row in second.rows] == ["b.bmp", "c.jpg"]
+    assert mask.stat().st_mtime_ns == 0
+    third = predict(source, tmp_path / "out", ckpt_dir, resume=True)
+    assert third.rows == second.rows
+    assert third.exit_message is None
+    with told('was begun with explain "gradcam", and this run has "none"'):
+        predict(source, tmp_path / "out", ckpt_dir, resume=True, explain="none")
 
 
 @pytest.mark.parametrize("settings", [{"batch_size": 1}, {"batch_size": 7, "num_workers": 2}], ids=["one", "workers"])

@@ -1,100 +1,37 @@
-"""The writer behind a real engine; what the network would give is computed from the picture itself."""
+"""What the writer leaves behind."""
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Callable
-from pathlib import Path
+import os
+import resource
 from typing import Any
 
-import nibabel
 import numpy as np
 import pytest
 import torch
-from ignite.engine import Engine, Events
+from ignite.engine import Engine
 from monai.data import DataLoader
 from monai.transforms import Compose, Resized
 from PIL import Image
 
 from braintumor_ext.calibration import Calibration
-from braintumor_ext.inference import PredictionWriter, TolerantDataset, collate_slices, list_inputs
+from braintumor_ext.errors import InputError
+from braintumor_ext.inference import PredictionWriter, TolerantDataset, list_inputs, prediction_writer
 from braintumor_ext.inference.mask_files import MaskFiles
 from braintumor_ext.transforms import LoadImageSliced, ToUnitGreyd, read_slice
-
-SIZE = 32
-LOGITS = torch.tensor([3.0, 1.0, 0.0, -1.0])
-
-
-def bright(batch: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Outline what is brighter than a half; call it glioma, or no tumour where there is nothing."""
-    mask = (batch - 0.5) * 50
-    empty = (mask > 0).flatten(1).sum(dim=1, keepdim=True) == 0
-    return {"class": torch.where(empty, LOGITS.flip(0), LOGITS), "mask": mask}
-
-
-def with_heat(batch: torch.Tensor) -> dict[str, Any]:
-    """``bright``, with a heat map that rises from left to right, and a flag on it."""
-    ramp = torch.linspace(0, 1, SIZE).expand(len(batch), 1, SIZE, SIZE)
-    return {**bright(batch), "heat_map": ramp, "heat_map_flags": ["constant heat map"] * len(batch)}
-
-
-def run(
-    path: Path,
-    output: Path,
-    slices: Any = None,
-    batch_size: int = 3,
-    hook: Callable | None = None,
-    network: Callable[[torch.Tensor], dict[str, Any]] = bright,
-    keep_grey: bool = True,
-    **settings: Any,
-) -> PredictionWriter:
-    """Predict the slices of a file or folder with ``bright``."""
-    data = list_inputs(path, slices, exclude=output)
-    chain = [LoadImageSliced("image"), ToUnitGreyd("image"), Resized("image", spatial_size=(SIZE, SIZE))]
-    writer = PredictionWriter(output, data, image_size=SIZE, **settings)
-    engine = Engine(lambda _, batch: {"pred": network(batch["image"].as_tensor())})
-    writer.attach(engine)
-    if hook is not None:
-        engine.add_event_handler(Events.ITERATION_COMPLETED(once=2), hook)
-    dataset = TolerantDataset(data, Compose(chain), keep_grey)
-    engine.run(DataLoader(dataset, batch_size=batch_size, collate_fn=collate_slices))
-    return writer
-
-
-def table(output: Path) -> list[dict[str, str]]:
-    with open(output / "predictions.csv", newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def block(height: int = 40, width: int = 48) -> np.ndarray:
-    image = np.full((height, width), 30, dtype=np.uint8)
-    image[0, 0] = 40
-    image[8:20, 24:40] = 240
-    return image
-
-
-def write_volume(path: Path, slices: int = 4, bad: tuple[int, ...] = ()) -> np.ndarray:
-    """Write a volume with a bright block that moves from slice to slice; bad slices are NaN. Return the block."""
-    volume = np.full((40, 48, slices), 30, dtype=np.float32)
-    volume[0, 0] = 0
-    block = np.zeros(volume.shape, dtype=bool)
-    for index in range(slices):
-        block[8 : 20 + index, 4 + 6 * index : 20 + 6 * index, index] = True
-    volume[block] = 240
-    for index in bad:
-        volume[:, :, index] = np.nan
-        block[:, :, index] = False
-    nibabel.save(nibabel.Nifti1Image(volume, np.diag([-0.5, 2.0, 5.0, 1.0])), path)
-    return block
-
-
-def overlap(found: np.ndarray, wanted: np.ndarray) -> float:
-    return 2 * (found & wanted).sum() / max(found.sum() + wanted.sum(), 1)
-
-
-def volume_mask(path: Path) -> np.ndarray:
-    return np.asarray(nibabel.load(path).dataobj) > 0
+from tests.inference.writing import (
+    LOGITS,
+    SIZE,
+    block,
+    bright,
+    overlap,
+    run,
+    table,
+    volume_mask,
+    with_heat,
+    write_volume,
+)
 
 
 @pytest.mark.parametrize("bad", [(3,), (0,), (1, 2), ()], ids=["last", "first", "middle", "none"])
@@ -384,3 +321,102 @@ def test_overlays_are_the_same_from_the_kept_slice_and_from_the_file(tmp_path):
     for name in drawn:
         first, second = (np.asarray(Image.open(tmp_path / kept / "overlays" / name)) for kept in ("True", "False"))
         np.testing.assert_array_equal(first, second)
+
+
+ODD = [b"sc\xffan.png", b"two\nlines.png", b"=1+1.png", "ü脳.png".encode(), b"-minus.png"]
+"""Names that a Linux file may have."""
+
+
+def test_a_name_that_is_no_text_a_line_break_and_a_formula_cost_nothing(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ODD:
+        Image.fromarray(block()).save(folder / "a.png")
+        (folder / "a.png").rename(folder / os.fsdecode(name))
+    run(folder, tmp_path / "out", network=with_heat)
+    rows = table(tmp_path / "out")
+    shown = {row["file"] for row in rows}
+    assert shown == {r"sc\xffan.png", r"two\nlines.png", "'=1+1.png", "ü脳.png", "'-minus.png"}
+    assert len((tmp_path / "out" / "predictions.csv").read_bytes().splitlines()) == 1 + len(ODD)
+    for row in rows:
+        assert row["error"] == ""
+        for kind in ("mask", "overlay"):
+            assert row[kind].isprintable()
+            assert (tmp_path / "out" / row[kind]).is_file()
+    content = json.loads((tmp_path / "out" / "predictions.json").read_text(encoding="utf-8"))
+    assert {os.fsencode(row["file"]) for row in content["predictions"]} == set(ODD)
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert page.count("/9j/") == len(ODD)
+    assert r"two\nlines.png" in page
+
+
+def test_whatever_goes_wrong_with_an_answer_is_told_in_its_row(tmp_path, monkeypatch):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in "ab":
+        Image.fromarray(block()).save(folder / f"{name}.png")
+    draw = prediction_writer.render_thumbnail
+
+    def fail_once(image: np.ndarray, *rest: Any) -> bytes:
+        if image.max() > 0.99:
+            raise ZeroDivisionError("no picture\nof this")
+        return draw(image, *rest)
+
+    bright_picture = block()
+    bright_picture[0, 0] = 255
+    Image.fromarray(bright_picture).save(folder / "b.png")
+    monkeypatch.setattr(prediction_writer, "render_thumbnail", fail_once)
+    run(folder, tmp_path / "out")
+    first, second = table(tmp_path / "out")
+    assert first["error"] == ""
+    assert "ZeroDivisionError: no picture)" in second["error"]
+    assert second["class"] == "glioma"
+    assert second["mask"] == "masks/b.png"
+
+    def no_mask(batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"class": bright(batch)["class"], "mask": torch.zeros(0)}
+
+    run(folder, tmp_path / "none", network=no_mask)
+    assert [bool(row["error"]) for row in table(tmp_path / "none")] == [True, True]
+
+
+def test_threads_change_nothing(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(12):
+        Image.fromarray(block(40 + 37 * (number % 4), 48 + 11 * number)).save(folder / f"{number:02d}.png")
+    (folder / "05b.png").write_bytes(b"")
+    write_volume(folder / "07.nii.gz", 4, bad=(1,))
+    for threads in (1, 5):
+        run(folder, tmp_path / str(threads), "all", batch_size=5, network=with_heat, threads=threads)
+    written = []
+    for name in ("1", "5"):
+        files = (path for path in (tmp_path / name).rglob("*") if path.is_file() and path.suffix != ".gz")  # dated
+        written.append({path.relative_to(tmp_path / name): path.read_bytes() for path in files})
+    assert written[0].keys() == written[1].keys()
+    assert len(written[0]) > 2 * 12
+    for path, data in written[0].items():
+        assert data == written[1][path], path
+
+
+def test_a_full_disk_ends_the_run_with_the_rows_so_far_and_the_remedy(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(40):
+        Image.fromarray(block()).save(folder / f"{number:02d}.png")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill_up(engine: Engine) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2500, before[1]))  # no file can grow beyond
+
+    try:
+        with pytest.raises(InputError, match=r"predictions\.csv: cannot be added to .* --resume true"):
+            run(folder, tmp_path / "out", report=False, hook=fill_up)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    rows = table(tmp_path / "out")
+    assert 5 < len(rows) < 40
+    assert [row["file"] for row in rows] == [f"{number:02d}.png" for number in range(len(rows))]
+    assert all((tmp_path / "out" / row["mask"]).is_file() for row in rows)
+    assert "could not be written" in rows[-1]["error"]  # its overlay
+    assert (tmp_path / "out" / "predictions.csv").read_bytes().endswith(b"\r\n")
