@@ -1,6 +1,7 @@
 """What MONAI's engines need beside the network: batches, schedule, precision, and handlers."""
 
 from braintumor_ext.engines.checkpointing import TrainingFiles
+from braintumor_ext.engines.cuda_options import set_cuda_options
 from braintumor_ext.engines.early_stopping import EarlyStopping
 from braintumor_ext.engines.epoch_line import EpochLine
 from braintumor_ext.engines.evaluation import EvaluationReport
@@ -34,5 +35,6 @@ __all__ = [
     "mixed_precision_supported",
     "parameter_groups",
     "prepare_slices",
+    "set_cuda_options",
     "warmup_length",
 ]

@@ -6,6 +6,7 @@ from ignite.engine import Engine, Events
 from monai.data import set_rnd
 from monai.transforms import Randomizable
 from monai.utils import set_determinism
+from torch.backends import cudnn
 from torch.utils.data import Dataset
 
 
@@ -35,8 +36,10 @@ class SeedEachEpoch:
     def __call__(self, engine: Engine) -> None:
         """Seed this epoch."""
         seed = (self.seed + 1_000_003 * engine.state.epoch + 7_919 * self.rank) % 2**31
-        # no deterministic algorithms here: the initial set_determinism has switched them on if they are wanted
+        # The numbers alone: which algorithms compute was chosen when the training began.
+        chosen = cudnn.deterministic, cudnn.benchmark
         set_determinism(seed=seed, use_deterministic_algorithms=None)
+        cudnn.deterministic, cudnn.benchmark = chosen
         set_rnd(self.dataset, seed=seed)
         if self.augment is not None:
             self.augment.set_random_state(seed=seed)

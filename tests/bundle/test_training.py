@@ -222,6 +222,18 @@ def test_the_average_of_the_weights_is_what_is_validated_and_saved(phantom_datas
         assert workflow.evaluator.state.metrics[name] == pytest.approx(float(row[name]), rel=1e-6)
 
 
+def test_a_compiled_network_is_trained_and_saved_like_any_other(phantom_dataset, tmp_path):
+    plain, compiled = tmp_path / "plain", tmp_path / "compiled"
+    options = {"epochs": 2, "ema_decay": 0.5, **FLAT}
+    train(phantom_dataset, plain, **options)
+    # without code generation, which takes a minute: the graph is captured and run as it is
+    capture = {"compile": True, "train::trainer::compile_kwargs": {"backend": "eager"}}
+    workflow = train(phantom_dataset, compiled, **options, **capture)
+    assert workflow.trainer.network is not workflow.network_def
+    for key in ("network", "averaging"):
+        assert same(last(plain)[key], last(compiled)[key])
+
+
 def test_averaging_can_be_begun_and_ended_when_a_training_is_resumed(phantom_dataset, tmp_path):
     train(phantom_dataset, tmp_path, epochs=1, **FLAT)
     train(phantom_dataset, tmp_path, epochs=2, resume=True, ema_decay=0.9, **FLAT)

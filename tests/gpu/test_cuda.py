@@ -191,6 +191,59 @@ def test_under_mixed_precision_the_norm_never_passes_one(phantom_dataset, tmp_pa
         assert clipped == pytest.approx(min(unclipped, 1.0), rel=2e-2)
 
 
+# --- options
+
+
+def test_no_step_waits_for_the_gpu(phantom_dataset, big_folder):
+    options = {**places(phantom_dataset, big_folder), **AMP, "epochs": 1, "batch_size": 4, "ema_decay": 0.9}
+    workflow = make_workflow("train", **options)
+    workflow.initialize()
+
+    def forbid(engine):
+        if engine.state.iteration == 2:  # the first allocates
+            torch.cuda.set_sync_debug_mode("error")
+
+    def allow(engine):
+        torch.cuda.set_sync_debug_mode("default")
+
+    # from the prepared batch on: copies from memory that is not pinned do wait
+    workflow.trainer.add_event_handler(IterationEvents.FORWARD_COMPLETED, forbid)
+    workflow.trainer.add_event_handler(Events.GET_BATCH_STARTED, allow)
+    workflow.trainer.add_event_handler(Events.EPOCH_COMPLETED, allow)
+    try:
+        workflow.run()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert workflow.trainer.state.iteration > 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"amp_dtype": "bfloat16"},
+        {"amp": False, "tf32": True},
+        {"cudnn_benchmark": True},
+        {"compile": True},
+        {"compile": True, "compile_mode": "reduce-overhead"},
+        {"ema_decay": 0.9, "weight_decay_on": "matrices"},
+    ],
+)
+def test_each_option_trains_and_its_weights_load_on_the_cpu(phantom_dataset, big_folder, options):
+    train(phantom_dataset, big_folder, **{**AMP, "epochs": 2, **options})
+    rows = read_table(big_folder / "out" / "history.csv")
+    assert all(math.isfinite(float(row[name])) for row in rows for name in ("train_loss", "val_loss", "val_score"))
+    weights = torch.load(big_folder / "models" / "model.pt", weights_only=True)
+    assert all(value.device.type == "cpu" and value.isfinite().all() for value in weights.values())
+
+
+def test_the_average_of_the_weights_stays_on_the_gpu_and_is_saved_from_it(phantom_dataset, big_folder):
+    workflow = train(phantom_dataset, big_folder, epochs=1, ema_decay=0.9, **AMP)
+    average = workflow.evaluator.network
+    assert next(average.parameters()).is_cuda
+    saved = torch.load(big_folder / "models" / "model.pt", weights_only=True)
+    assert all(torch.equal(value.cpu(), saved[name]) for name, value in average.state_dict().items())
+
+
 # --- resuming
 
 
