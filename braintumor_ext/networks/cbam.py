@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from braintumor_ext.networks.fused_attention import fused_attention
+
 
 class ChannelAttention(nn.Module):
     """Weigh the channels by one two-layer MLP shared between average and maximum pooling.
@@ -33,8 +35,8 @@ class ChannelAttention(nn.Module):
 
     def gate(self, x: Tensor) -> Tensor:
         """Return the weights, (B, C, 1, 1) in (0, 1), of ``x`` (B, C, H, W)."""
-        average = x.mean(dim=(2, 3), keepdim=True)
-        maximum = x.amax(dim=(2, 3), keepdim=True)
+        average = _mean(x, [2, 3])
+        maximum = x.amax(dim=[2, 3], keepdim=True)
         return torch.sigmoid(self.mlp(average) + self.mlp(maximum))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -60,12 +62,20 @@ class SpatialAttention(nn.Module):
 
     def gate(self, x: Tensor) -> Tensor:
         """Return the weights, (B, 1, H, W) in (0, 1), of ``x`` (B, C, H, W)."""
-        pooled = torch.cat([x.mean(dim=1, keepdim=True), x.amax(dim=1, keepdim=True)], dim=1)
+        pooled = torch.cat([_mean(x, [1]), x.amax(dim=1, keepdim=True)], dim=1)
         return torch.sigmoid(self.conv(pooled))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x`` (B, C, H, W) with its pixels weighed."""
         return x * self.gate(x)
+
+
+def _mean(x: Tensor, dim: list[int]) -> Tensor:
+    """Return ``x.mean(dim, keepdim=True)``; in bfloat16 on the CPU without the copy in float32 that it makes there."""
+    if x.dtype != torch.bfloat16 or not x.is_cpu:
+        return x.mean(dim=dim, keepdim=True)
+    total = x.sum(dim=dim, keepdim=True)  # added up in float32, then rounded
+    return total / (x.numel() // total.numel())
 
 
 class CBAM(nn.Module):
@@ -106,4 +116,9 @@ class BlendedAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x`` (B, C, H, W) blended with its attended self."""
+        if not torch.jit.is_scripting():  # a training on a CPU takes a shorter way to the same numbers
+            attention, exported = self.attention, torch.compiler.is_compiling() or torch.jit.is_tracing()
+            if x.is_cpu and self.training and torch.is_grad_enabled() and isinstance(attention, CBAM) and not exported:
+                squeeze, expand = (attention.channel.mlp.get_parameter(f"{i}.weight") for i in (0, 2))
+                return fused_attention(x, self.blend, squeeze, expand, attention.spatial.conv.weight)
         return torch.lerp(x, self.attention(x), self.blend.to(x.dtype))
