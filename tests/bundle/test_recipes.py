@@ -10,6 +10,7 @@ import pytest
 import torch
 from monai.engines.utils import IterationEvents
 
+from braintumor_ext.errors import InputErrors
 from tests.bundle.workflows import ROOT, make_workflow, places, told, train
 
 RECIPES = sorted(path.stem for path in (ROOT / "configs" / "recipes").glob("*.json"))
@@ -58,5 +59,5 @@ def test_the_strong_recipe_trains_its_own_network_from_all_its_sections(phantom_
 
 
 def test_without_extra_slices_the_strong_recipe_says_what_to_do(phantom_dataset, tmp_path):
-    with told("'extra' has no items"):
+    with told(r"'extra' has no items. Prepare the data with --extra", InputErrors):
         train(phantom_dataset, tmp_path, "recipes/strong", epochs=1)
