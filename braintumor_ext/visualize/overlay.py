@@ -147,23 +147,27 @@ def _drawn(
     right = MARGIN + len(panels) * pitch + (0 if heat_map is None else SCALE_WIDTH)
     content = max(height, LEAST_HEIGHT)
     size = (max(right + (BARS_WIDTH if probabilities else 0), LEAST_WIDTH), HEADER + content + FOOTER)
-    canvas = Image.new("RGB", (size[0] * zoom, size[1] * zoom), BACKGROUND)
-    pen = _Pen(canvas, zoom)
-    pen.write(MARGIN, 8, title, 17, room=size[0] - 2 * MARGIN)
-    for position, caption in enumerate(("slice", "outline", "heat map")[: len(panels)]):
-        pen.write(MARGIN + position * pitch, HEADER - 20, caption, 13, MUTED)
-    scale = MARGIN + (len(panels) - 1) * pitch + width + 6, HEADER, 12, min(content, LEAST_SIDE)
-    if heat_map is not None:
-        _write_scale(pen, *scale)
-    if probabilities:
-        pen.write(right, HEADER - 20, probabilities_title, 13, MUTED, room=BARS_WIDTH - MARGIN)
-        _draw_bars(pen, right, HEADER, content, probabilities)
-    _draw_footer(pen, size, bool(mask.any()), true_mask, note)
-    pixels = np.array(canvas)
-    if heat_map is not None:
-        _paste(pixels, _scale(scale[2] * zoom, scale[3] * zoom), scale[0] * zoom, scale[1] * zoom)
+    pixels = np.full((size[1] * zoom, size[0] * zoom, 3), 255, dtype=np.uint8)
     for position, panel in enumerate(panels):
         _paste(pixels, panel, (MARGIN + position * pitch) * zoom, HEADER * zoom)
+    # Words are drawn on strips of their own: Pillow would copy all of a large canvas several times.
+    head = _Pen(0, 0, size[0], HEADER, zoom)
+    head.write(MARGIN, 8, title, 17, room=size[0] - 2 * MARGIN)
+    for position, caption in enumerate(("slice", "outline", "heat map")[: len(panels)]):
+        head.write(MARGIN + position * pitch, HEADER - 20, caption, 13, MUTED)
+    if probabilities:
+        head.write(right, HEADER - 20, probabilities_title, 13, MUTED, room=BARS_WIDTH - MARGIN)
+    head.paste(pixels)
+    foot = _Pen(0, size[1] - FOOTER, size[0], FOOTER, zoom)
+    _draw_footer(foot, size, bool(mask.any()), true_mask, note)
+    foot.paste(pixels)
+    scale = MARGIN + (len(panels) - 1) * pitch + width + 6
+    if heat_map is not None:
+        _draw_scale(pixels, scale, HEADER, min(content, LEAST_SIDE), zoom)
+    if probabilities:
+        bars = _Pen(right, HEADER, size[0] - right, content, zoom)
+        _draw_bars(bars, right, HEADER, content, probabilities)
+        bars.paste(pixels)
     return pixels
 
 
@@ -171,15 +175,14 @@ def _paste(pixels: np.ndarray, part: np.ndarray, left: int, top: int) -> None:
     pixels[top : top + part.shape[0], left : left + part.shape[1]] = part
 
 
-def _scale(width: int, height: int) -> np.ndarray:
+def _draw_scale(pixels: np.ndarray, left: int, top: int, height: int, zoom: int) -> None:
     """Draw which colour is which heat, as it looks over tissue of a middling grey."""
-    heat = np.repeat(np.linspace(255, 0, height).round().astype(np.uint8)[:, None], width, axis=1)
-    return heat_over(np.full_like(heat, 102), heat)
-
-
-def _write_scale(pen: _Pen, left: int, top: int, width: int, height: int) -> None:
+    heat = np.repeat(np.linspace(255, 0, height * zoom).round().astype(np.uint8)[:, None], 12 * zoom, axis=1)
+    _paste(pixels, heat_over(np.full_like(heat, 102), heat), left * zoom, top * zoom)
+    words = _Pen(left + 12, top, SCALE_WIDTH - 6, height, zoom)
     for value, anchor in ((1.0, "lt"), (0.5, "lm"), (0.0, "lb")):
-        pen.write(left + width + 4, top + round((1 - value) * (height - 1)), f"{value:g}", 12, anchor=anchor)
+        words.write(left + 16, top + round((1 - value) * (height - 1)), f"{value:g}", 12, anchor=anchor)
+    words.paste(pixels)
 
 
 def _draw_bars(pen: _Pen, left: int, top: int, height: int, probabilities: Mapping[str, float]) -> None:
@@ -215,10 +218,16 @@ def _draw_footer(pen: _Pen, size: tuple[int, int], found: bool, true_mask: np.nd
 
 
 class _Pen:
-    """Writes words and draws boxes on a canvas; places and sizes are in units of ``zoom`` pixels."""
+    """Writes words and draws boxes on a strip of a picture; places and sizes are in units of ``zoom`` pixels."""
 
-    def __init__(self, canvas: Image.Image, zoom: int) -> None:
-        self.draw, self.zoom = ImageDraw.Draw(canvas), zoom
+    def __init__(self, left: int, top: int, width: int, height: int, zoom: int) -> None:
+        self.left, self.top, self.zoom = left, top, zoom
+        self.canvas = Image.new("RGB", (width * zoom, height * zoom), BACKGROUND)
+        self.draw = ImageDraw.Draw(self.canvas)
+
+    def paste(self, pixels: np.ndarray) -> None:
+        """Put the strip in its place."""
+        _paste(pixels, np.asarray(self.canvas), self.left * self.zoom, self.top * self.zoom)
 
     def write(
         self,
@@ -236,7 +245,8 @@ class _Pen:
         if room is not None:
             shown = self._shortened(shown, size, room, bold)
         font = _font(size * self.zoom, bold, shown.isascii())
-        self.draw.text((left * self.zoom, top * self.zoom), shown, colour, font, anchor)
+        place = (left - self.left) * self.zoom, (top - self.top) * self.zoom
+        self.draw.text(place, shown, colour, font, anchor)
 
     def length(self, text: str, size: int, bold: bool = False) -> float:
         """Return how long a printable text is."""
@@ -244,7 +254,11 @@ class _Pen:
 
     def box(self, left: int, top: int, right: int, bottom: int, colour: str, outline: str | None = None) -> None:
         """Fill a box; its right and bottom lie outside of it."""
-        corners = (left * self.zoom, top * self.zoom, right * self.zoom - 1, bottom * self.zoom - 1)
+        across, down = (
+            [(x - self.left) * self.zoom for x in (left, right)],
+            [(y - self.top) * self.zoom for y in (top, bottom)],
+        )
+        corners = across[0], down[0], across[1] - 1, down[1] - 1
         self.draw.rectangle(corners, colour, outline, width=self.zoom)
 
     def _shortened(self, text: str, size: int, room: int, bold: bool) -> str:
