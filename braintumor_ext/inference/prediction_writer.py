@@ -32,6 +32,7 @@ from braintumor_ext.inference.prediction import Prediction
 from braintumor_ext.inference.prediction_table import PredictionTable
 from braintumor_ext.inference.report_pictures import ReportPictures
 from braintumor_ext.inference.run_record import RunRecord
+from braintumor_ext.inference.threads import side_threads
 from braintumor_ext.keys import GREY, IMAGE, SLICE
 from braintumor_ext.plain_text import csv_cell, printable
 from braintumor_ext.transforms import read_grey
@@ -151,7 +152,7 @@ class PredictionWriter:
         except BaseException:
             self._lock.release()
             raise
-        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="drawing")
+        self._pool = side_threads(self.threads, "drawing")
         self._finished = False
 
     def _begin_tables(self) -> None:

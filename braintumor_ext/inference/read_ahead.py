@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from monai.data import DataLoader
+
+from braintumor_ext.inference.threads import side_threads
 
 _END = object()
 
@@ -25,7 +26,7 @@ class ReadAheadLoader(DataLoader):
         if self.num_workers > 0:
             yield from batches
             return
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="reading") as reader:
+        with side_threads(1, "reading") as reader:
             coming = reader.submit(next, batches, _END)
             while (batch := coming.result()) is not _END:
                 coming = reader.submit(next, batches, _END)
