@@ -71,10 +71,17 @@ def test_evaluation_deals_every_slice_exactly_once(length, processes):
 def torchrun(*arguments: str, module: Sequence[str] = ("monai.bundle", "run"), restarts: int = 0) -> None:
     command = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     command.append(f"--max_restarts={restarts}")
+    own = {
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+        "PYTHONWARNINGS": "ignore",
+        # else processes that are started again may read the addresses of those before them out of the shared store
+        "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
+    }
     result = subprocess.run(
         [*command, "-m", *module, *arguments],
         cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONWARNINGS": "ignore"},
+        env={**os.environ, **own},
         capture_output=True,
         text=True,
         timeout=300,
