@@ -174,7 +174,8 @@ def test_two_processes_validate_as_one(trained_by_two, odd_dataset):
 
 def test_two_processes_that_die_are_started_again_and_go_on_exactly(odd_dataset, tmp_path):
     places = (str(odd_dataset.parent), str(tmp_path), str(odd_dataset))
-    torchrun(*places, module=["tests.bundle.restarted"], restarts=1)
+    # as often as the docs advise: torch itself may abort a process that ends, which costs one more start and no result
+    torchrun(*places, module=["tests.bundle.restarted"], restarts=3)
     through, parts = (
         torch.load(tmp_path / name / "models" / "last.pt", weights_only=True) for name in ("through", "parts")
     )
