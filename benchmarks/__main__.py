@@ -23,15 +23,16 @@ from benchmarks.markdown import one_table, picture, rewrite
 from benchmarks.record import Result, read_result, write_result
 
 BENCHMARKS = {
-    "network": 40,
-    "time_spent": 50,
-    "scaling": 160,
-    "processes": 70,
-    "explain": 60,
-    "backends": 100,
-    "training": 70,
+    "network": 35,
+    "time_spent": 45,
+    "scaling": 120,
+    "processes": 60,
+    "explain": 55,
+    "backends": 95,
+    "training": 80,
+    "trainer": 110,
     "pipeline": 90,
-    "inference": 170,
+    "inference": 150,
 }
 """Each benchmark's budget in seconds; together at most 14 minutes."""
 

@@ -120,7 +120,7 @@ def run(quick: bool) -> list[Table]:
         for threads in sorted({1, cores}):
             torch.set_num_threads(threads)
             calls = pipelines(count, size, workers=0 if threads == 1 else threads)
-            seconds = in_turns(calls, rounds=3 if quick else 5, budget=25)
+            seconds = in_turns(calls, rounds=3 if quick else 5, budget=12)
             fast = seconds["fast"]
             for name, times in seconds.items():
                 rate = [count / time for time in times]

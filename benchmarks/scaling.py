@@ -54,7 +54,7 @@ def cost_of_the_network(quick: bool) -> list[Table]:
     calls = passes(list(settings))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     names = {str(key): key for key in calls}
-    timed = in_turns(dict(zip(names, calls.values(), strict=True)), 3 if quick else 5, budget=75, device=device)
+    timed = in_turns(dict(zip(names, calls.values(), strict=True)), 3 if quick else 5, budget=50, device=device)
     each = {key: [1000 * s / key[2] for s in timed[name]] for name, key in names.items()}
     precision = "bfloat16" if TrainingStep().amp else "float32"
     how = (

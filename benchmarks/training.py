@@ -1,4 +1,4 @@
-"""What mixed precision and the fused AdamW gain: time of a training step over that without them."""
+"""What mixed precision and the fused AdamW gain in a training step, and what attention costs there."""
 
 from __future__ import annotations
 
@@ -20,18 +20,38 @@ VARIANTS = {
 """The first is what the others are measured by."""
 
 
-def run(quick: bool) -> list[Table]:
+def attention(quick: bool, device: torch.device) -> Table:
+    """Time a training step with attention and without."""
+    size, batch = (64, 2) if quick else (128, 32)
+    with_it, without = "with attention", "without"
+    steps = {}
+    for name in (with_it, without):
+        step = TrainingStep(settings={"network_def::attention": name == with_it})
+        steps[name] = partial(step, step.batch(batch, size))
+    seconds = in_turns(steps, rounds=3 if quick else 9, budget=30, device=device)
+    share = [100 * (1 - ratio) for ratio in over(seconds[without], seconds[with_it])]
+    method = (
+        f"Attention's share of a training step: 1 - time without / time with, in the same round. Batches of {batch}, "
+        f"{size} x {size}, {torch.get_num_threads()} threads, "
+        f"{'mixed precision' if step.amp else 'float32'}, `configs/train.json`."
+    )
+    rows = [
+        Row([with_it], {"share of the step, %": share, "s": seconds[with_it]}, "at most 8.00"),
+        Row([without], {"share of the step, %": [], "s": seconds[without]}),
+    ]
+    return Table("attention", "Attention in a training step", method, ["step"], rows)
+
+
+def precision(quick: bool, device: torch.device) -> Table:
     """Time training steps over the plain one."""
     models, size, batch = (["ours"], 64, 2) if quick else (["ours", "resnet50", "efficientnet_b0"], 128, 16)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.manual_seed(0)
     rows = []
     for model in models:
         steps = {}
         for name, settings in VARIANTS.items():
             step = TrainingStep(model, settings)
             steps[name] = partial(step, step.batch(batch, size))
-        seconds = in_turns(steps, rounds=3 if quick else 5, budget=25, device=device)
+        seconds = in_turns(steps, rounds=3 if quick else 5, budget=15, device=device)
         plain = next(iter(seconds.values()))
         rows += [
             Row([model, name], {f"over {next(iter(VARIANTS))}": over(times, plain), "s": times})
@@ -43,7 +63,14 @@ def run(quick: bool) -> list[Table]:
         f"the same round. Batches of {batch}, {size} x {size}, {torch.get_num_threads()} threads; network, loss and "
         f"optimizer of `configs/train.json` and its overlays; mixed precision is {kind}."
     )
-    return [Table("step", "Precision and update of a training step", method, ["model", "step"], rows)]
+    return Table("step", "Precision and update of a training step", method, ["model", "step"], rows)
+
+
+def run(quick: bool) -> list[Table]:
+    """Time a training step in its variants."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(0)
+    return [precision(quick, device), attention(quick, device)]
 
 
 if __name__ == "__main__":
