@@ -19,7 +19,7 @@ from braintumor_ext.data.floors import file_property_floor, floor_table, nearest
 from braintumor_ext.data.inspection import InspectedSlice
 from braintumor_ext.data.split import SECTIONS
 from braintumor_ext.errors import InputError
-from braintumor_ext.transforms import ToBinaryMask, read_grey, read_slice
+from braintumor_ext.transforms import read_grey, read_mask
 
 SMALL_SIDE = 224
 """Slices with a shorter side are enlarged for the network."""
@@ -343,7 +343,7 @@ def contact_sheet(slices: Sequence[InspectedSlice], class_names: Sequence[str]) 
         for axis, slice_ in zip(row, chosen, strict=False):
             axis.imshow(read_grey(slice_.found.path), cmap="gray", vmin=0, vmax=1)
             if slice_.mask is not None and slice_.mask_area:
-                mask = ToBinaryMask()(read_slice(slice_.mask)).numpy()[0]
+                mask = read_mask(slice_.mask)
                 axis.contour(mask, levels=[0.5], colors=[_OUTLINE], linewidths=1.2)
         row[0].set_title(f"{display_name(name)}", loc="left", fontsize=11)
     return figure

@@ -174,34 +174,77 @@ def read_groups(path: Path, keys: Sequence[str]) -> tuple[dict[str, str], list[s
         The group by key where it is told, and notes on rows that belong to no image.
 
     Raises:
-        InputError: if the file or one of the columns is absent, or an image stands in two groups.
+        InputError: if the file or one of the columns is absent, it is not UTF-8, no row belongs to an image, a name
+            fits several images, or an image stands in two groups.
     """
     if not path.is_file():
         raise InputError(path, "there is no such file", "Give a CSV with the columns image,group")
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        if not {"image", "group"} <= set(reader.fieldnames or ()):
-            problem = f"has the columns {reader.fieldnames}, not image and group"
-            raise InputError(path, problem, "Write the header image,group and one row for each image")
-        rows = [(canonical((row["image"] or "").strip()), (row["group"] or "").strip()) for row in reader]
-    named_alike: dict[str, list[str]] = defaultdict(list)
-    for key in keys:
-        named_alike[key.removeprefix(f"{_TESTING}/")].append(key)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            if not {"image", "group"} <= set(reader.fieldnames or ()):
+                problem = f"has the columns {reader.fieldnames}, not image and group"
+                raise InputError(path, problem, "Write the header image,group and one row for each image")
+            rows = [((row["image"] or "").strip(), (row["group"] or "").strip()) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(path, f"is no CSV in UTF-8 ({error})", "Save it as CSV UTF-8") from error
+    named = _Names(keys)
     groups: dict[str, str] = {}
     spare = []
-    known = set(keys)
     for image, group in rows:
-        key = image.removeprefix("Training/")
-        if key not in known:
-            key = named_alike.get(key, [""])[0]
-        if key not in known:
+        found = named.keys_of(image)
+        if len(found) > 1:
+            told = f"{image} may be {' or '.join(found[:2])}"
+            raise InputError(path, told, "Write the path from the class folder on")
+        key = found[0] if found else None
+        if key is None:
             spare.append(image)
         elif group and groups.setdefault(key, group) != group:
             raise InputError(
                 path, f"{image} stands in two groups, {groups[key]!r} and {group!r}", "Keep one row for it"
             )
+    if spare and len(spare) == len(rows):
+        raise InputError(
+            path,
+            f"none of its {len(spare)} row(s) belongs to an image: {spare[0]!r}, but images are called {keys[0]!r}",
+            "Write the path from the class folder on",
+        )
     notes = [f"{len(spare)} row(s) of {path} belong to no image, e.g. {spare[0]!r}"] if spare else []
     return groups, notes
+
+
+class _Names:
+    """What images may be called in a table: by key, by a longer path that ends with it, without suffix, by file name.
+
+    Args:
+        keys: the images' keys.
+    """
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self._keys: dict[str, list[str]] = defaultdict(list)
+        for key in keys:
+            plain = key.removeprefix(f"{_TESTING}/")
+            for name in dict.fromkeys((key, plain, _stem(key), _stem(plain))):
+                self._keys[name].append(key)
+        self._files: dict[str, list[str]] = defaultdict(list)
+        for key in keys:
+            file = PurePosixPath(key).name
+            for name in dict.fromkeys((file, _stem(file))):
+                self._files[name].append(key)
+
+    def keys_of(self, image: str) -> list[str]:
+        """Return the keys of the images that a name may mean; the longest end of a path that is known counts."""
+        parts = PurePosixPath(canonical(image.replace("\\", "/"))).parts
+        for begin in range(len(parts)):
+            name = "/".join(parts[begin:])
+            if found := self._keys.get(name):
+                return [name] if name in found else _own(found)
+        return _own(self._files.get(parts[0], [])) if len(parts) == 1 else []
+
+
+def _own(keys: list[str]) -> list[str]:
+    """Return the keys outside the published test part if there are any: a name without ``Testing/`` means those."""
+    return [key for key in keys if not key.startswith(f"{_TESTING}/")] or keys
 
 
 def _folders(root: Path) -> list[Path]:

@@ -17,7 +17,7 @@ from braintumor_ext.data.folder_scan import FoundSlice
 from braintumor_ext.data.modality import suspicions
 from braintumor_ext.data.thumbnails import thumbnail
 from braintumor_ext.errors import InputError
-from braintumor_ext.transforms import ToBinaryMask, ToUnitGrey, read_slice
+from braintumor_ext.transforms import ToUnitGrey, read_mask, read_slice
 
 
 @dataclass
@@ -115,7 +115,7 @@ def _inspect(found: FoundSlice, empty_class: str | None) -> tuple[InspectedSlice
 def _mask_area(found: FoundSlice, shape: tuple[int, ...], empty_class: str | None) -> int:
     if found.mask is None:
         raise ValueError(f"{found.key} has no mask")
-    mask = ToBinaryMask()(read_slice(found.mask)).numpy()[0]
+    mask = read_mask(found.mask)
     if mask.shape != shape:
         raise InputError(
             found.mask,

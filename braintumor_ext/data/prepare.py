@@ -33,7 +33,7 @@ from braintumor_ext.data.split import (
 )
 from braintumor_ext.errors import InputError
 from braintumor_ext.keys import CLASS, GROUP, IMAGE, LABEL
-from braintumor_ext.transforms import ToBinaryMask, read_grey, read_slice
+from braintumor_ext.transforms import read_grey, read_mask
 
 PROTOCOLS: tuple[str, ...] = ("grouped", "random", "external", "given")
 """How images are divided; see ``braintumor_ext.data.split``."""
@@ -302,7 +302,7 @@ def _write_files(
             shape = (slice_.properties.height, slice_.properties.width)
             write_bit_mask(np.zeros(shape, dtype=bool), output / item[LABEL], size)
         elif size is not None and slice_.mask is not None:
-            write_bit_mask(ToBinaryMask()(read_slice(slice_.mask)).numpy()[0], output / item[LABEL], size)
+            write_bit_mask(read_mask(slice_.mask), output / item[LABEL], size)
         return write_compact_image(read_grey(slice_.found.path), output / item[IMAGE], size) if size else None
 
     pairs = list(zip(slices, items, strict=True))

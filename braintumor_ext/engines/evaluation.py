@@ -22,7 +22,7 @@ from braintumor_ext.inference import class_probabilities, mask_on_grid
 from braintumor_ext.inference.prediction_writer import batch_meta
 from braintumor_ext.keys import CLASS, FEATURES, GROUP, IMAGE, LABEL, MASK, SLICE, UNKNOWN
 from braintumor_ext.metrics import SliceRecord, score_mask, write_evaluation
-from braintumor_ext.transforms import LoadImageSlice, ToBinaryMask
+from braintumor_ext.transforms import read_mask
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ class EvaluationReport:
         scores: dict[str, Any] = {}
         true_area = 0
         if LABEL in item and predicted is not None:
-            true = ToBinaryMask()(LoadImageSlice()(item[LABEL], item.get(SLICE)))[0].bool().numpy()
+            true = read_mask(item[LABEL], item.get(SLICE)) > 0
             result = score_mask(predicted, true, known_spacing)
             true_area = int(true.sum())
             scores = {"dice": result.dice, "iou": result.iou, "hd95": result.hd95, "hd95_unit": result.unit}

@@ -16,6 +16,7 @@ from braintumor_ext.errors import InputError
 from braintumor_ext.keys import SLICE
 from braintumor_ext.transforms import write_mask, write_volume_mask
 from braintumor_ext.transforms.formats import DICOM, NIFTI, PICTURE
+from braintumor_ext.transforms.grid import scanner_placement
 
 if TYPE_CHECKING:
     from braintumor_ext.inference.series_masks import SeriesMasks
@@ -135,7 +136,7 @@ class MaskFiles:
         if path is not None:
             row["mask"] = path
         elif self._series is not None and meta["container"] == DICOM:
-            self._series.add(row, item, mask)
+            self._series.add(row, item, mask, int(meta["native_frame"]))
         else:
             if self._open is None:
                 self._open = _OpenVolume(item, self._in_format(meta))
@@ -192,6 +193,7 @@ class MaskFiles:
             "native_ndim": 3,
             "native_affine": _PICTURE_AFFINE,
             "native_ornt": _PICTURE_ORNT,
+            **scanner_placement(_PICTURE_AFFINE).metadata(),
         }
 
     def _told(self, path: Path) -> str:

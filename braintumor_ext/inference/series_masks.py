@@ -57,13 +57,14 @@ class SeriesMasks:
         self._series: dict[str, list[_Volume]] = {}
         self._names: dict[str, str] = {}
 
-    def add(self, row: dict[str, Any], item: Mapping[str, Any], mask: np.ndarray) -> None:
+    def add(self, row: dict[str, Any], item: Mapping[str, Any], mask: np.ndarray, native_frame: int = 0) -> None:
         """Take the mask of one file, or of one frame of it.
 
         Args:
             row: as for :meth:`~braintumor_ext.inference.mask_files.MaskFiles.add`; changed by :meth:`close`.
             item: as there.
             mask: (rows, columns) bool, as the file is stored.
+            native_frame: 0-based index of the frame as the file stores it, of a file with several.
 
         Raises:
             InputError: the file lacks what a segmentation needs to refer to it, or has the UID of another one.
@@ -72,7 +73,7 @@ class SeriesMasks:
         name = self._names.setdefault(str(source.SOPInstanceUID), str(item["name"]))
         if name != item["name"]:
             raise InputError(item["name"], f"has the SOPInstanceUID of {name}", "Leave one of them out")
-        frame = int(item[SLICE]) if SLICE in item else None
+        frame = native_frame if SLICE in item else None
         volume = self._volume_for(source)
         volume.masks.append(_SourceMask(str(item[IMAGE]), frame, zlib.compress(np.packbits(mask).tobytes()), row))
 

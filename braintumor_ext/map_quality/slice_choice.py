@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from braintumor_ext.keys import CLASS, GROUP, LABEL, SLICE, UNKNOWN
-from braintumor_ext.transforms import LoadImageSlice, ToBinaryMask
+from braintumor_ext.transforms import read_mask
 
 Item = Mapping[str, Any]
 
@@ -74,7 +74,7 @@ def own_mask(item: Item) -> np.ndarray:
     Raises:
         InputError: the mask can't be read.
     """
-    return ToBinaryMask()(LoadImageSlice()(item[LABEL], item.get(SLICE)))[0].numpy() > 0
+    return read_mask(item[LABEL], item.get(SLICE)) > 0
 
 
 def _in_turn(queues: Sequence[Sequence[int]]) -> Iterator[int]:

@@ -16,7 +16,7 @@ from braintumor_ext.inference.prediction import Prediction
 from braintumor_ext.keys import UNKNOWN
 from braintumor_ext.metrics import score_mask
 from braintumor_ext.release.evaluated_slices import EvaluatedSlice
-from braintumor_ext.transforms import ToBinaryMask, read_slice
+from braintumor_ext.transforms import read_mask
 
 EXPECTED = "expected.json"
 """The file's name, beside its checkpoint."""
@@ -79,7 +79,7 @@ def answer(prediction: Prediction, mask: Path | None) -> dict[str, Any]:
         raise InputError(prediction.source, str(prediction.error).rstrip("."), "Choose another slice")
     dice = None
     if mask is not None:
-        found = score_mask(prediction.mask, ToBinaryMask()(read_slice(mask)).numpy()[0] > 0).dice
+        found = score_mask(prediction.mask, read_mask(mask) > 0).dice
         dice = None if found != found else round(found, 6)
     return {
         "class": prediction.label,

@@ -19,7 +19,7 @@ from braintumor_ext.inference.prediction import Prediction
 from braintumor_ext.inference.tolerant_dataset import describe
 from braintumor_ext.keys import IMAGE, SLICE, UNKNOWN
 from braintumor_ext.metrics import SliceRecord, score_mask
-from braintumor_ext.transforms import SUPPORTED_SUFFIXES, LoadImageSlice, ToBinaryMask
+from braintumor_ext.transforms import SUPPORTED_SUFFIXES, LoadImageSlice, read_mask
 from braintumor_ext.visualize import render_overlay
 
 logger = logging.getLogger(__name__)
@@ -269,7 +269,7 @@ def _true_mask(
         return np.zeros(shape, dtype=bool)
     if mask is None:
         return None
-    true = ToBinaryMask()(LoadImageSlice()(mask, item.get(SLICE))).numpy()[0] > 0
+    true = read_mask(mask, item.get(SLICE)) > 0
     if true.shape != shape:
         problem = f"is {true.shape[1]}x{true.shape[0]}, but its image is {shape[1]}x{shape[0]}"
         raise InputError(mask, problem, "Give the mask that was drawn on that very image")

@@ -20,7 +20,7 @@ from braintumor_ext.keys import UNKNOWN
 from braintumor_ext.markdown import table, with_interval
 from braintumor_ext.metrics.bootstrap import GroupBootstrap
 from braintumor_ext.release.evaluated_slices import EvaluatedSlice
-from braintumor_ext.transforms import ToBinaryMask, read_grey, read_slice
+from braintumor_ext.transforms import read_grey, read_mask
 from braintumor_ext.visualize import render_overlay
 
 USUAL_SIDE = 512
@@ -165,7 +165,7 @@ def draw_errors(predictor: Predictor, slices: Sequence[EvaluatedSlice]) -> list[
     for slice_, answer in zip(slices, predictor([s.path for s in slices]), strict=True):
         if answer.image is None or answer.mask is None:
             continue
-        true = None if slice_.mask is None else ToBinaryMask()(read_slice(slice_.mask)).numpy()[0] > 0
+        true = None if slice_.mask is None else read_mask(slice_.mask) > 0
         note = f"true class: {display_name(predictor.class_names[slice_.record.true_class])}"
         shown = render_overlay(
             answer.image, answer.mask, slice_.source, answer.probabilities, true_mask=true, note=note

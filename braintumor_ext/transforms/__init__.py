@@ -11,7 +11,7 @@ from braintumor_ext.transforms.formats import SUPPORTED_SUFFIXES, find_images, i
 from braintumor_ext.transforms.grid import SliceGrid
 from braintumor_ext.transforms.intensity import ToUnitGrey, ToUnitGreyd, read_grey
 from braintumor_ext.transforms.load import LoadImageSlice, LoadImageSliced
-from braintumor_ext.transforms.mask import CheckSameSized, ToBinaryMask, ToBinaryMaskd
+from braintumor_ext.transforms.mask import CheckSameSized, ToBinaryMask, ToBinaryMaskd, read_mask
 from braintumor_ext.transforms.native_grid import to_native, to_native_volume, write_mask, write_volume_mask
 from braintumor_ext.transforms.reader import SliceReader, count_slices, read_slice
 from braintumor_ext.transforms.unknown import FillUnknownd
@@ -38,6 +38,7 @@ __all__ = [
     "find_images",
     "is_supported",
     "read_grey",
+    "read_mask",
     "read_slice",
     "to_native",
     "to_native_volume",

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import logging
 import warnings
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pydicom
 from monai.data import ITKReader, PydicomReader
+from pydicom.encaps import parse_basic_offsets, parse_fragments
 from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.pixels.utils import get_expected_length
+from pydicom.uid import SegmentationStorage
 
 from braintumor_ext.errors import InputError
 from braintumor_ext.transforms.formats import DICOM
+from braintumor_ext.transforms.frame_order import spatial_order
 from braintumor_ext.transforms.grid import SliceGrid
 
 DICOM_READERS = ("itk", "pydicom")
@@ -31,7 +36,10 @@ _BROKEN = (
     InvalidDicomError,
     BytesLengthException,
 )
-_COLOURS = ("MONOCHROME1", "MONOCHROME2", "RGB")
+_COLOURS = {"MONOCHROME1": 1, "MONOCHROME2": 1, "RGB": 3}
+"""Colour spaces, and the samples of a pixel in each."""
+
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # (row, column, slice) <-> (column, row, slice): ITK's and NIfTI's index order for a DICOM image. It is its own inverse.
 _SWAP_ORNT = np.array([[1.0, 1.0], [0.0, 1.0], [2.0, 1.0]])
@@ -40,32 +48,46 @@ _SWAP_ORNT = np.array([[1.0, 1.0], [0.0, 1.0], [2.0, 1.0]])
 def dicom_grid(path: Path) -> SliceGrid:
     """Return a DICOM file's grid from its header; rows and columns are shown as they are stored.
 
-    The file's own index order is ITK's: (column, row, frame).
+    The file's own index order is ITK's: (column, row, frame). Frames that are stored out of their spatial order are
+    put in it, along the normal of their planes: frame k is then the k-th place.
 
     Args:
         path: a DICOM image with one frame or more.
 
     Raises:
-        InputError: if it is no DICOM image or of a colour space that is not supported.
+        InputError: if it is no DICOM image, of a colour space that is not supported, or has frames whose places repeat,
+            are uneven or differ in orientation: no affine can tell where they are.
     """
     header = _header(path)
     try:
-        return _grid(header)
+        return _grid(path, header)
+    except InputError:
+        raise
     except _BROKEN as error:  # pydicom parses an element when it is asked for
         raise _damaged(path, error) from error
 
 
 def dicom_pixels(path: Path, reader: str = "itk") -> np.ndarray:
-    """Return the frames of a DICOM file, (frames, C, H, W), rescaled, MONOCHROME1 inverted.
+    """Return the frames of a DICOM file, (frames, C, H, W), rescaled, MONOCHROME1 inverted, in the order of its grid.
+
+    Padding (PixelPaddingValue, up to PixelPaddingRangeLimit) becomes the darkest value of what is not padding.
 
     Args:
         path: as for `dicom_grid`.
         reader: ``itk`` or ``pydicom``; the other one is tried if it fails.
 
     Raises:
-        InputError: as for `dicom_grid`, and if neither reader can decode the pixels.
+        InputError: as for `dicom_grid`, if the file holds fewer bytes of pixels than its header needs, and if neither
+            reader can decode them.
     """
     header = _header(path)
+    try:
+        order = _frame_order(path, header)
+        _check_bytes(path, header)
+    except InputError:
+        raise
+    except _BROKEN as error:
+        raise _damaged(path, error) from error
     first = DICOM_READERS.index(reader)
     reasons = []
     for name in (DICOM_READERS[first], DICOM_READERS[1 - first]):
@@ -75,7 +97,8 @@ def dicom_pixels(path: Path, reader: str = "itk") -> np.ndarray:
             reasons.append(f"{name}: {str(error).strip().splitlines()[-1] if str(error).strip() else error!r}")
             logging.getLogger(__name__).debug("%s: %s could not decode it", path, name, exc_info=True)
             continue
-        return np.moveaxis(frames, -1, 1)
+        frames = frames if order is None else frames[order]
+        return _without_padding(np.moveaxis(frames, -1, 1), header)
     raise InputError(
         path, f"has pixels that cannot be decoded ({'; '.join(reasons)})", "Copy it again or decompress it"
     )
@@ -88,13 +111,61 @@ def _header(path: Path) -> pydicom.Dataset:
         colour = header.get("PhotometricInterpretation")
     except _BROKEN as error:
         raise _damaged(path, error) from error
+    if header.get("SOPClassUID") == SegmentationStorage:
+        raise InputError(path, "is a DICOM segmentation, not an image", "Leave it out")
     if missing:
         raise InputError(
             path, f"holds no DICOM image (it lacks {', '.join(missing)})", "Give an image file of the series"
         )
     if colour not in _COLOURS:
         raise InputError(path, f"has the colour space {colour}", f"Convert it to one of {', '.join(_COLOURS)}")
+    samples = int(header.get("SamplesPerPixel", _COLOURS[colour]) or 0)
+    if samples != _COLOURS[colour]:
+        raise InputError(
+            path, f"has {samples} sample(s) a pixel where {colour} has {_COLOURS[colour]}", "Export it again"
+        )
     return header
+
+
+def _check_bytes(path: Path, header: pydicom.Dataset) -> None:
+    """Refuse a file that holds fewer pixels than its header tells: ITK fills up from stale memory."""
+    whole = pydicom.dcmread(path, force=True)
+    keyword = next((name for name in _PIXELS if name in whole), None)
+    if keyword is None:
+        raise InputError(path, "holds no DICOM image (it lacks PixelData)", "Give an image file of the series")
+    frames, data = _frame_count(header), whole[keyword].value or b""
+    syntax = getattr(whole.file_meta, "TransferSyntaxUID", None) if "TransferSyntaxUID" in whole.file_meta else None
+    if syntax is not None and syntax.is_compressed and not syntax.is_deflated:
+        items = BytesIO(data)
+        parse_basic_offsets(items)
+        found, needed, unit = parse_fragments(items)[0], frames, "fragment(s)"
+    else:
+        whole.setdefault("SamplesPerPixel", _COLOURS[header.PhotometricInterpretation])
+        found, needed, unit = len(data), get_expected_length(whole), "bytes"
+    if found < needed:
+        raise InputError(
+            path,
+            f"holds {found:,} {unit} of pixels where its header needs {needed:,} "
+            f"({frames} frame(s) of {header.Rows} x {header.Columns})",
+            "Copy it again from its source",
+        )
+
+
+def _without_padding(frames: np.ndarray, header: pydicom.Dataset) -> np.ndarray:
+    """Return frames whose padding has become the darkest value of what is none (DICOM PS3.3, C.7.5.1.1.2)."""
+    first = header.get("PixelPaddingValue")
+    if first is None or frames.shape[1] != 1:
+        return frames
+    stored = sorted((int(first), int(header.get("PixelPaddingRangeLimit", first))))
+    slope, intercept = _rescale(header)
+    ends = np.array([slope * value + intercept for value in stored])
+    if header.PhotometricInterpretation == "MONOCHROME1":
+        ends = _inverted(ends, header)
+    margin = abs(slope) / 2
+    padding = (frames >= ends.min() - margin) & (frames <= ends.max() + margin)
+    if not padding.any() or padding.all():
+        return frames
+    return np.where(padding, frames[~padding].min(), frames)
 
 
 def _damaged(path: Path, error: Exception) -> InputError:
@@ -143,12 +214,13 @@ def _numbers(value: Any, count: int) -> np.ndarray | None:
     return numbers if numbers.shape == (count,) and np.isfinite(numbers).all() else None
 
 
-def _grid(header: pydicom.Dataset) -> SliceGrid:
+def _grid(path: Path, header: pydicom.Dataset) -> SliceGrid:
     frames, rows, columns = _frame_count(header), int(header.Rows), int(header.Columns)
     spacing = _numbers(_value(header, "PixelSpacing", "PixelMeasuresSequence"), 2)
     if spacing is not None and (spacing <= 0).any():
         spacing = None
-    affine = _affine(header, frames, np.ones(2) if spacing is None else spacing)
+    order = _frame_order(path, header)
+    affine = _affine(header, np.arange(frames) if order is None else order, np.ones(2) if spacing is None else spacing)
     return SliceGrid(
         container=DICOM,
         bits=_bits(header),
@@ -159,13 +231,41 @@ def _grid(header: pydicom.Dataset) -> SliceGrid:
         native_ndim=3,
         native_affine=affine[:, [1, 0, 2, 3]],
         native_ornt=_SWAP_ORNT.copy(),
+        frames=None if order is None else tuple(int(frame) for frame in order),
     )
 
 
-def _affine(header: pydicom.Dataset, frames: int, spacing: np.ndarray) -> np.ndarray:
-    """Return what takes (row, column, frame, 1) to RAS mm (DICOM PS3.3, C.7.6.2.1.1)."""
-    orientation = _numbers(_value(header, "ImageOrientationPatient", "PlaneOrientationSequence"), 6)
-    position = _numbers(_value(header, "ImagePositionPatient", "PlanePositionSequence"), 3)
+def _frame_order(path: Path, header: pydicom.Dataset) -> np.ndarray | None:
+    """Return which stored frame is at each place if frames are out of their spatial order, else None."""
+    frames = _frame_count(header)
+    places = [_numbers(_value_of_frame(header, k, "PlanePosition", "ImagePositionPatient"), 3) for k in range(frames)]
+    if frames < 2 or any(place is None for place in places):
+        return None
+    turns = [
+        _numbers(_value_of_frame(header, k, "PlaneOrientation", "ImageOrientationPatient"), 6) for k in range(frames)
+    ]
+    own = [turn for turn in turns if turn is not None]
+    if own and (len(own) < frames or not np.allclose(own, own[0], atol=1e-3)):
+        raise InputError(path, "has frames of several orientations", "Save each orientation as a file of its own")
+    turn = own[0] if own else _numbers(_value(header, "ImageOrientationPatient", "PlaneOrientationSequence"), 6)
+    directions = np.array([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]) if turn is None else turn
+    along = np.array(places) @ np.cross(directions[:3], directions[3:])
+    order = spatial_order(path, along)
+    steps = np.diff(order)
+    return None if (steps == 1).all() or (steps == -1).all() else order  # up or down, as stored
+
+
+def _affine(header: pydicom.Dataset, order: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+    """Return what takes (row, column, place, 1) to RAS mm (DICOM PS3.3, C.7.6.2.1.1).
+
+    Args:
+        header: of the file.
+        order: the stored frame at each place.
+        spacing: mm between rows and between columns.
+    """
+    first, last = int(order[0]), int(order[-1])
+    orientation = _numbers(_value(header, "ImageOrientationPatient", "PlaneOrientationSequence", first), 6)
+    position = _numbers(_value(header, "ImagePositionPatient", "PlanePositionSequence", first), 3)
     if orientation is None or np.linalg.norm(np.cross(orientation[:3], orientation[3:])) < 1e-3:
         orientation = np.array([1.0, 0.0, 0.0, 0.0, 1.0, 0.0])
     along_row, along_column = orientation[:3], orientation[3:]
@@ -175,16 +275,16 @@ def _affine(header: pydicom.Dataset, frames: int, spacing: np.ndarray) -> np.nda
     affine[:3, 2] = np.cross(along_row, along_column) * _slice_distance(header)
     if position is not None:
         affine[:3, 3] = position
-        last = _numbers(_value_of_frame(header, frames - 1), 3)
-        if frames > 1 and last is not None and not np.allclose(last, position):
-            affine[:3, 2] = (last - position) / (frames - 1)
+        end = _numbers(_value_of_frame(header, last, "PlanePosition", "ImagePositionPatient"), 3)
+        if first != last and end is not None and not np.allclose(end, position):
+            affine[:3, 2] = (end - position) / (len(order) - 1)
     return _LPS_TO_RAS @ affine
 
 
-def _value_of_frame(header: pydicom.Dataset, frame: int) -> Any:
+def _value_of_frame(header: pydicom.Dataset, frame: int, group: str, keyword: str) -> Any:
     own = list(header.get("PerFrameFunctionalGroupsSequence") or [])[frame : frame + 1]
-    plane = list(own[0].get("PlanePositionSequence") or []) if own else []
-    return plane[0].get("ImagePositionPatient") if plane else None
+    found = list(own[0].get(f"{group}Sequence") or []) if own else []
+    return found[0].get(keyword) if found else None
 
 
 def _slice_distance(header: pydicom.Dataset) -> float:

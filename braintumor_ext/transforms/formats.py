@@ -8,7 +8,7 @@ from pathlib import Path
 
 from braintumor_ext.errors import InputError
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif")
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".tif", ".tiff", ".gif", ".webp")
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 NIFTI_SUFFIXES = (".nii", ".nii.gz", ".hdr")
 SUPPORTED_SUFFIXES = PICTURE_SUFFIXES + DICOM_SUFFIXES + NIFTI_SUFFIXES
@@ -20,7 +20,9 @@ NIFTI = "nifti"
 ARRAY = "array"
 """The containers that a slice can come from; ``ARRAY`` is one that was handed over in memory."""
 
-_PICTURE_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"GIF8")
+_PICTURE_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"GIF8", b"RIFF")
+_VALUE_KINDS = (b"UL", b"UI", b"CS", b"DA", b"TM", b"OB", b"SH", b"LO", b"PN")  # of the first elements
+_LONGEST_FIRST_VALUE = 64  # bytes, where the kind is not written
 _HEAD = 352  # a NIfTI-1 header; longer than DICOM's preamble (132)
 
 
@@ -35,7 +37,7 @@ def has_suffix(path: str | Path, suffixes: tuple[str, ...]) -> bool:
 
 
 def is_supported(path: str | Path) -> bool:
-    """Return whether a file is one to read, by its suffix; one without a suffix is looked into for DICOM's signature.
+    """Return whether a file is one to read, by its suffix; one without a suffix is looked into for DICOM.
 
     Args:
         path: a file's path; it need not exist.
@@ -47,7 +49,8 @@ def is_supported(path: str | Path) -> bool:
     if (path.suffix and not path.suffix[1:].isdigit()) or path.name.upper() == "DICOMDIR" or not path.is_file():
         return False
     with path.open("rb") as stream:
-        return stream.read(132)[128:] == b"DICM"
+        head = stream.read(132)
+    return head[128:] == b"DICM" or _is_bare_dicom(head)
 
 
 def find_images(root: str | Path) -> list[Path]:
@@ -94,7 +97,7 @@ def container_of(path: str | Path) -> str:
         raise InputError(path, f"cannot be read ({error})", "Check its permissions or copy it again") from error
     if not head:
         raise InputError(path, "is empty (0 bytes)", "Copy it again from its source, or remove it")
-    if head[128:132] == b"DICM":
+    if head[128:132] == b"DICM" or _is_bare_dicom(head):
         return DICOM
     if head[344:348] in (b"n+1\0", b"ni1\0") or head[4:8] in (b"n+2\0", b"ni2\0"):
         return NIFTI
@@ -108,6 +111,13 @@ def container_of(path: str | Path) -> str:
     if has_suffix(path, PICTURE_SUFFIXES):
         raise InputError(path, f"is no picture (it begins with {head[:8]!r})", "Replace it by the real image file")
     raise InputError(path, f"has an unsupported format (suffix {path.suffix!r})", f"Give one of {known}")
+
+
+def _is_bare_dicom(head: bytes) -> bool:
+    """Return whether a file begins with a DICOM element of group 2 or 8, as those from before the preamble do."""
+    if len(head) < 8 or head[0] not in (2, 8) or head[1] != 0 or head[3] != 0:
+        return False
+    return head[4:6] in _VALUE_KINDS or int.from_bytes(head[4:8], "little") <= _LONGEST_FIRST_VALUE
 
 
 def _head(path: Path) -> bytes:

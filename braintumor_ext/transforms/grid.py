@@ -22,6 +22,41 @@ _THICK = 1.2
 
 
 @dataclass(frozen=True)
+class NiftiPlacement:
+    """How a NIfTI header says where its voxels are; programs differ in which of it they read.
+
+    Args:
+        qform: (4, 4) the affine of the quaternion.
+        sform: (4, 4) the affine of the rows.
+        codes: of qform and sform: 0 unknown, 1 scanner, 2 aligned, 3 Talairach, 4 MNI.
+        zooms: (3,) mm between voxels along each axis, which counts where both codes are 0.
+    """
+
+    qform: np.ndarray
+    sform: np.ndarray
+    codes: tuple[int, int]
+    zooms: np.ndarray
+
+    def metadata(self) -> dict[str, Any]:
+        """Return it as a slice's metadata tell it."""
+        return {
+            "native_qform": np.asarray(self.qform, dtype=np.float64),
+            "native_sform": np.asarray(self.sform, dtype=np.float64),
+            "native_codes": np.array(self.codes, dtype=np.int64),
+            "native_zooms": np.asarray(self.zooms, dtype=np.float64),
+        }
+
+
+def scanner_placement(affine: np.ndarray) -> NiftiPlacement:
+    """Return the placement of a file whose one affine is in the scanner's coordinates: both codes are 1.
+
+    Args:
+        affine: (4, 4), takes indices to RAS mm.
+    """
+    return NiftiPlacement(affine, affine, (1, 1), voxel_sizes(affine))
+
+
+@dataclass(frozen=True)
 class SliceGrid:
     """The geometry of a file's slices, the same for every format.
 
@@ -35,6 +70,8 @@ class SliceGrid:
         native_ndim: the number of axes of the file's array.
         native_affine: (4, 4), takes the file's own indices to RAS mm.
         native_ornt: (3, 2) nibabel orientation array that takes (row, column, slice) to the file's own axes.
+        frames: the stored frame at each slice, where that is not its index; its own index order has them sorted, too.
+        placement: how a NIfTI file says where it is; None where there is one affine only.
     """
 
     container: str
@@ -46,6 +83,8 @@ class SliceGrid:
     native_ndim: int
     native_affine: np.ndarray
     native_ornt: np.ndarray
+    frames: tuple[int, ...] | None = None
+    placement: NiftiPlacement | None = None
 
     @property
     def slice_count(self) -> int:
@@ -79,6 +118,8 @@ class SliceGrid:
             "native_ndim": int(self.native_ndim),
             "native_affine": np.asarray(self.native_affine, dtype=np.float64),
             "native_ornt": np.asarray(self.native_ornt, dtype=np.float64),
+            "native_frame": index if self.frames is None else self.frames[index],
+            **(self.placement or scanner_placement(self.native_affine)).metadata(),
             "container": self.container,
             "bits": int(self.bits),
         }
@@ -127,7 +168,12 @@ def slice_axis(shape: tuple[int, int, int], affine: np.ndarray) -> int:
 
 
 def patient_grid(
-    container: str, bits: int, native_shape: tuple[int, int, int], native_ndim: int, native_affine: np.ndarray
+    container: str,
+    bits: int,
+    native_shape: tuple[int, int, int],
+    native_ndim: int,
+    native_affine: np.ndarray,
+    placement: NiftiPlacement | None = None,
 ) -> SliceGrid:
     """Return the grid of a volume shown as radiologists see it, from its affine.
 
@@ -141,6 +187,7 @@ def patient_grid(
         native_shape: (3,) in the file's own index order.
         native_ndim: the number of axes of the file's array.
         native_affine: (4, 4), takes the file's own indices to RAS mm; invertible.
+        placement: as in `SliceGrid`.
     """
     native = io_orientation(native_affine)
     through = slice_axis(native_shape, native_affine)
@@ -159,4 +206,5 @@ def patient_grid(
         native_ndim=native_ndim,
         native_affine=native_affine,
         native_ornt=ornt_transform(display, native),
+        placement=placement,
     )

@@ -21,6 +21,7 @@ from braintumor_ext.transforms.reader import read_slice
 # ITU-R BT.601 luma in the 16-bit fixed point of Pillow's convert("L"), so that 8 bit comes out the same to the bit.
 _LUMA = torch.tensor([19595.0, 38470.0, 7471.0])
 _LUMA_ONE = 65536.0
+_LEAST_BACKGROUND = 0.01  # of a slice
 
 
 class ToUnitGrey(Transform):
@@ -28,7 +29,9 @@ class ToUnitGrey(Transform):
 
     Colours become ITU-R BT.601 luma as in Pillow's mode L, alpha is dropped. 1-bit and 8-bit values are ready for
     display whatever their container and are divided by 1 and 255; others (16 bit, float, DICOM, NIfTI) are scaled by
-    robust percentiles of the slice and clipped. Arrays in memory that lie in [0, 1] already stay as they are.
+    robust percentiles of the slice and clipped. A constant background far from all else, as scanners and exports pad
+    with, becomes black and counts as the darkest of the rest. Arrays in memory that lie in [0, 1] already stay as they
+    are.
 
     Args:
         lower: percentile that becomes 0.
@@ -67,10 +70,35 @@ class ToUnitGrey(Transform):
             return values.clone()
         if low == high:
             return torch.zeros_like(values)
+        values = without_far_background(values)
+        low, high = values.min().item(), values.max().item()
         bounds: Any = percentile(values, (self.lower, self.upper))  # one sort for both, which is most of the time
         if bounds[0] == bounds[1]:  # nearly all of the slice has one value: what stands out would be divided by zero
             return torch.as_tensor(ScaleIntensity(0.0, 1.0)(values))
         return torch.as_tensor(ScaleIntensityRange(bounds[0], bounds[1], b_min=0.0, b_max=1.0, clip=True)(values))
+
+
+def without_far_background(values: torch.Tensor) -> torch.Tensor:
+    """Return a slice whose far background, if it has one, is as dark as the darkest of the rest.
+
+    That is the lowest or the highest value if it fills a corner and at least 1% of the slice, and lies farther from the
+    next value than the whole range of the rest is wide: -32,768 around a picture of 0 to 3,000, or -2,000 around one of
+    0 to 1,500, but not the 0 around a head of 300 to 1,500.
+
+    Args:
+        values: (1, H, W), finite.
+    """
+    for end in (values.min(), values.max()):
+        background = values == end
+        rest = values[~background]
+        corners = background[..., [0, 0, -1, -1], [0, -1, 0, -1]]
+        if rest.numel() == 0 or not corners.any() or background.float().mean() < _LEAST_BACKGROUND:
+            continue
+        darkest, brightest = rest.min(), rest.max()
+        gap = darkest - end if end < darkest else end - brightest
+        if darkest < brightest and gap > brightest - darkest:
+            return torch.where(background, darkest, values)
+    return values
 
 
 class ToUnitGreyd(MapTransform):

@@ -12,9 +12,9 @@ import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, Transform
-from monai.utils import look_up_option
+from monai.utils import ensure_tuple, look_up_option
 
-from braintumor_ext.keys import SLICE
+from braintumor_ext.keys import LABEL, SLICE
 from braintumor_ext.transforms.dicom_file import DICOM_READERS
 from braintumor_ext.transforms.grid import flat_grid
 from braintumor_ext.transforms.reader import read_slice
@@ -27,9 +27,11 @@ class LoadImageSlice(Transform):
 
     Args:
         dicom_reader: ``itk`` or ``pydicom``: which one decodes DICOM pixels first.
+        labels: whether the files are masks: a picture with a palette then gives its indices, not their colours.
     """
 
-    def __init__(self, dicom_reader: str = "itk") -> None:
+    def __init__(self, dicom_reader: str = "itk", labels: bool = False) -> None:
+        self.labels = labels
         self.dicom_reader = look_up_option(dicom_reader, DICOM_READERS)
 
     def __call__(
@@ -46,7 +48,7 @@ class LoadImageSlice(Transform):
             ValueError: if an array has another shape.
         """
         if isinstance(data, str | PathLike):
-            return read_slice(Path(data), slice_index, self.dicom_reader)
+            return read_slice(Path(data), slice_index, self.dicom_reader, self.labels)
         return slice_from_memory(data)
 
 
@@ -58,6 +60,7 @@ class LoadImageSliced(MapTransform):
         slice_key: where the item tells the 0-based index of its slice; absent or None for single-slice files.
         allow_missing_keys: whether an item may lack one of the keys.
         dicom_reader: as in `LoadImageSlice`.
+        label_keys: which of the keys are masks (``labels`` of `LoadImageSlice`).
     """
 
     def __init__(
@@ -66,17 +69,21 @@ class LoadImageSliced(MapTransform):
         slice_key: str = SLICE,
         allow_missing_keys: bool = False,
         dicom_reader: str = "itk",
+        label_keys: KeysCollection = LABEL,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.slice_key = slice_key
+        self.label_keys = ensure_tuple(label_keys)
         self.loader = LoadImageSlice(dicom_reader)
+        self.label_loader = LoadImageSlice(dicom_reader, labels=True)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the item with the slices in the place of their paths."""
         item = dict(data)
         index = item.get(self.slice_key)
         for key in self.key_iterator(item):
-            item[key] = self.loader(item[key], None if index is None else int(index))
+            loader = self.label_loader if key in self.label_keys else self.loader
+            item[key] = loader(item[key], None if index is None else int(index))
         return item
 
 

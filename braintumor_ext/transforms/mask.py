@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from braintumor_ext.errors import InputError
 from braintumor_ext.keys import IMAGE, LABEL, UNKNOWN
 from braintumor_ext.transforms.formats import has_suffix
 from braintumor_ext.transforms.load import slice_from_memory
+from braintumor_ext.transforms.reader import read_slice
 
 _ALPHA_CHANNELS = (2, 4)
 
@@ -23,7 +25,8 @@ class ToBinaryMask(Transform):
     """Turn a mask image of any kind into (1, H, W) float32 of 0 and 1; its metadata stay.
 
     Every label is tumour: a pixel is 1 where any channel but alpha is at least 0.5 (1 bit, 0 and 1, 0 and 255, label
-    values, probabilities). JPEG blurs the edge of a mask of 0 and 255, so there the limit is 128. A mask with any
+    values, probabilities). JPEG and WebP blur the edge of a mask of 0 and 255, so
+    there the limit is 128. A mask with any
     negative value is an unknown one and becomes -1 everywhere, also after a rotation has padded it with zeros.
     """
 
@@ -49,11 +52,24 @@ class ToBinaryMask(Transform):
         strongest = values.amax(dim=0, keepdim=True)
         if (values < 0).any():
             binary = torch.full_like(strongest, float(UNKNOWN))
-        elif has_suffix(name, (".jpg", ".jpeg")) and strongest.max() > 1:
+        elif has_suffix(name, (".jpg", ".jpeg", ".jpe", ".jfif", ".webp")) and strongest.max() > 1:
             binary = torch.as_tensor(self.jpeg_threshold(strongest))
         else:
             binary = torch.as_tensor(self.threshold(strongest))
         return MetaTensor(binary.float(), meta=loaded.meta, applied_operations=loaded.applied_operations)
+
+
+def read_mask(path: str | Path, slice_index: int | None = None) -> np.ndarray:
+    """Return the tumour mask of a file, (H, W) float32 of 0 and 1, or -1 everywhere if it is an unknown one.
+
+    Args:
+        path: a picture, a DICOM or a NIfTI file; of a palette the indices count, not their colours.
+        slice_index: 0-based index of the slice in a volume.
+
+    Raises:
+        InputError: if it cannot be read, has values that are not finite, or is a volume and no slice of it was chosen.
+    """
+    return ToBinaryMask()(read_slice(path, slice_index, labels=True)).numpy()[0]
 
 
 class ToBinaryMaskd(MapTransform):

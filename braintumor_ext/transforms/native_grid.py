@@ -77,7 +77,7 @@ def write_mask(mask: Mask, meta: Mapping[str, Any], stem: str | Path) -> Path:
         ValueError: if the mask has another size than the slice.
     """
     if meta["container"] in (NIFTI, DICOM):
-        return _write_nifti(*to_native(mask, meta), Path(stem))
+        return _write_nifti(to_native(mask, meta)[0], meta, Path(stem))
     height, width = (int(n) for n in meta["slice_size"])
     target = _with_suffix(Path(stem), ".png")
     write_png(target, _shown(_plane(mask, (height, width), str(meta["filename_or_obj"]))))
@@ -98,9 +98,9 @@ def write_volume_mask(masks: Mapping[int, Mask], meta: Mapping[str, Any], stem: 
     Raises:
         ValueError: as for `to_native_volume`.
     """
-    volume, affine = to_native_volume(masks, meta)
+    volume, _ = to_native_volume(masks, meta)
     if meta["container"] in (NIFTI, DICOM):
-        return _write_nifti(volume, affine, Path(stem))
+        return _write_nifti(volume, meta, Path(stem))
     target = _with_suffix(Path(stem), ".tif")
     pages = [Image.fromarray(_shown(page)) for page in np.moveaxis(np.atleast_3d(volume), 2, 0)]
     pages[0].save(target, save_all=True, append_images=pages[1:], compression="tiff_lzw")
@@ -124,9 +124,28 @@ def _with_suffix(stem: Path, suffix: str) -> Path:
     return stem.with_name(stem.name + suffix)  # with_suffix() would cut names such as "1.2.840.1"
 
 
-def _write_nifti(array: np.ndarray, affine: np.ndarray, stem: Path) -> Path:
-    image = nib.Nifti1Image(array, affine)
-    image.header.set_xyzt_units("mm")
+def nifti_image(array: np.ndarray, meta: Mapping[str, Any]) -> nib.Nifti1Image:
+    """Return an array in a file's own grid as an image that says where it is in every way in which the file does.
+
+    Args:
+        array: in the file's own index order.
+        meta: a slice's metadata, of which ``native_qform``, ``native_sform``, ``native_codes`` and ``native_zooms``
+            count (see `NiftiPlacement`).
+    """
+    header = nib.Nifti1Header()
+    header.set_data_dtype(array.dtype)
+    header.set_data_shape(array.shape)
+    header.set_zooms((*meta["native_zooms"], *(1.0,) * array.ndim)[: array.ndim])
+    q_code, s_code = (int(code) for code in meta["native_codes"])
+    if q_code > 0:
+        header.set_qform(np.asarray(meta["native_qform"]), q_code, strip_shears=True)
+    if s_code > 0:
+        header.set_sform(np.asarray(meta["native_sform"]), s_code)
+    header.set_xyzt_units("mm")
+    return nib.Nifti1Image(array, None, header)
+
+
+def _write_nifti(array: np.ndarray, meta: Mapping[str, Any], stem: Path) -> Path:
     target = _with_suffix(stem, ".nii.gz")
-    nib.save(image, target)
+    nib.save(nifti_image(array, meta), target)
     return target

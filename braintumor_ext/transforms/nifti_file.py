@@ -14,7 +14,13 @@ from nibabel.spatialimages import HeaderDataError
 
 from braintumor_ext.errors import InputError
 from braintumor_ext.transforms.formats import NIFTI
-from braintumor_ext.transforms.grid import IDENTITY_ORNT, SliceGrid, patient_grid
+from braintumor_ext.transforms.grid import (
+    IDENTITY_ORNT,
+    NiftiPlacement,
+    SliceGrid,
+    patient_grid,
+    scanner_placement,
+)
 
 # What nibabel and gzip raise on broken files.
 _BROKEN = (OSError, EOFError, ValueError, OverflowError, zlib.error, ImageFileError, HeaderDataError)
@@ -81,7 +87,24 @@ def _grid(path: Path, image: Any) -> SliceGrid:
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
         raise InputError(path, f"has an affine that cannot be inverted: {affine.tolist()}", "Repair its header")
     padded = (*shape[:3], 1)[:3]
-    return patient_grid(NIFTI, _bits(image), (padded[0], padded[1], padded[2]), len(shape), affine)
+    return patient_grid(
+        NIFTI, _bits(image), (padded[0], padded[1], padded[2]), len(shape), affine, _placement(path, image, affine)
+    )
+
+
+def _placement(path: Path, image: Any, affine: np.ndarray) -> NiftiPlacement:
+    """Return what the header says of the place, whichever of it nibabel has taken the affine from."""
+    header = image.header
+    if "qform_code" not in header:  # an Analyze file
+        return scanner_placement(affine)
+    codes = int(header["qform_code"]), int(header["sform_code"])
+    try:
+        qform = header.get_qform() if codes[0] > 0 else affine
+        sform = header.get_sform() if codes[1] > 0 else affine
+    except _BROKEN as error:
+        raise _damaged(path, error) from error
+    zooms = np.asarray(header["pixdim"][1:4], dtype=np.float64)
+    return NiftiPlacement(qform, sform, codes, np.where(zooms > 0, zooms, 1.0))
 
 
 def _bits(image: Any) -> int:

@@ -49,10 +49,12 @@ class SliceReader(ImageReader):
     Args:
         slice_index: 0-based index of the slice to read from a volume; may be absent for a file of one slice.
         dicom_reader: ``itk`` or ``pydicom``: which one decodes DICOM pixels first.
+        labels: whether the files are masks: a picture with a palette then gives its indices, not their colours.
     """
 
-    def __init__(self, slice_index: int | None = None, dicom_reader: str = "itk") -> None:
+    def __init__(self, slice_index: int | None = None, dicom_reader: str = "itk", labels: bool = False) -> None:
         super().__init__()
+        self.labels = labels
         self.slice_index = slice_index
         self.dicom_reader = look_up_option(dicom_reader, DICOM_READERS)
 
@@ -79,7 +81,7 @@ class SliceReader(ImageReader):
             raise ValueError(f"one file is read at a time, got {len(paths)}")
         path = Path(paths[0])
         container_of(path)  # tells what is wrong with a path that cannot be opened, before its time stamp is asked for
-        grid, pixels = _recent.read(path, self.dicom_reader)
+        grid, pixels = _recent.read(path, self.dicom_reader, self.labels)
         index = _checked_index(path, grid.slice_count, kwargs.get("slice_index", self.slice_index))
         # A copy: the volume behind it stays in the cache and must not change with the slice.
         return SourceSlice(path, index, grid, np.array(pixels[index], dtype=np.float32, order="C"))
@@ -93,18 +95,21 @@ class SliceReader(ImageReader):
         return img.pixels, img.grid.metadata(img.path, img.index)
 
 
-def read_slice(path: str | Path, slice_index: int | None = None, dicom_reader: str = "itk") -> MetaTensor:
+def read_slice(
+    path: str | Path, slice_index: int | None = None, dicom_reader: str = "itk", labels: bool = False
+) -> MetaTensor:
     """Return one slice of a file, (C, H, W) float32, values as stored, with the metadata of `SliceGrid.metadata`.
 
     Args:
         path: a picture, a DICOM or a NIfTI file.
         slice_index: 0-based index of the slice in a volume.
         dicom_reader: as in `SliceReader`.
+        labels: as in `SliceReader`.
 
     Raises:
         InputError: if the file cannot be read, or is a volume and no valid slice of it was chosen.
     """
-    reader = SliceReader(slice_index, dicom_reader)
+    reader = SliceReader(slice_index, dicom_reader, labels)
     array, meta = reader.get_data(reader.read(path))
     return MetaTensor.ensure_torch_and_prune_meta(array, meta)
 
@@ -139,12 +144,12 @@ class _RecentFiles:
         # Replaced as a whole: threads that read at once may decode a file twice, and never see half a change.
         self._files: tuple[tuple[Any, SliceGrid, np.ndarray], ...] = ()
 
-    def read(self, path: Path, dicom_reader: str) -> tuple[SliceGrid, np.ndarray]:
+    def read(self, path: Path, dicom_reader: str, labels: bool) -> tuple[SliceGrid, np.ndarray]:
         """Return a file's grid and its slices, (slices, C, H, W), which must not be changed."""
         status = path.stat()
-        key = (path, status.st_mtime_ns, status.st_size, dicom_reader)
+        key = (path, status.st_mtime_ns, status.st_size, dicom_reader, labels)
         known = self._files
-        found = next((file for file in known if file[0] == key), None) or (key, *_decoded(path, dicom_reader))
+        found = next((file for file in known if file[0] == key), None) or (key, *_decoded(path, dicom_reader, labels))
         last = (found, *(file for file in known if file is not found))[:2]
         self._files = last if sum(pixels.nbytes for _, _, pixels in last) <= self.most_bytes else (found,)
         return found[1:]
@@ -153,13 +158,13 @@ class _RecentFiles:
 _recent = _RecentFiles(most_bytes=2**29)
 
 
-def _decoded(path: Path, dicom_reader: str) -> tuple[SliceGrid, np.ndarray]:
+def _decoded(path: Path, dicom_reader: str, labels: bool) -> tuple[SliceGrid, np.ndarray]:
     container = container_of(path)
     if container == NIFTI:
         return nifti_grid(path), nifti_pixels(path)
     if container == DICOM:
         return dicom_grid(path), dicom_pixels(path, dicom_reader)
-    return picture_grid(path), picture_pixels(path)
+    return picture_grid(path), picture_pixels(path, labels)
 
 
 def _checked_index(path: Path, count: int, index: int | None) -> int:

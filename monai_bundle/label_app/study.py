@@ -17,6 +17,9 @@ from PIL import Image
 from braintumor_ext.errors import InputError
 from braintumor_ext.transforms import count_slices, find_images, read_slice
 from braintumor_ext.transforms.formats import DICOM, PICTURE
+from braintumor_ext.transforms.frame_order import spatial_order
+from braintumor_ext.transforms.grid import scanner_placement
+from braintumor_ext.transforms.native_grid import nifti_image
 
 _TOLERANCE = 1e-3
 
@@ -65,9 +68,8 @@ class Study:
         if self.suffix == ".png":
             Image.fromarray(planes[0]).save(target)
             return
-        image = nib.Nifti1Image(self.to_native(planes), self.affine)
-        image.header.set_xyzt_units("mm")
-        nib.save(image, target)
+        meta = scanner_placement(self.affine).metadata() if self.is_series else self.meta
+        nib.save(nifti_image(self.to_native(planes), meta), target)
 
 
 def read_study(path: str | PathLike[str]) -> Study:
@@ -96,11 +98,7 @@ def _read_series(folder: Path) -> Study:
             raise InputError(file, f"is no slice of the series of {files[0].name}", "Leave it out of the folder")
     normal = first[:3, 2] / np.linalg.norm(first[:3, 2])
     places = [float(np.asarray(slice_.meta["native_affine"])[:3, 3] @ normal) for slice_ in read]
-    order = np.argsort(places, kind="stable")
-    slices = tuple(read[index] for index in order)
-    steps = np.diff(np.sort(places))
-    if (steps < _TOLERANCE).any():
-        raise InputError(folder, "holds two slices at one place", "Give the folder of one series")
+    slices = tuple(read[index] for index in spatial_order(folder, np.array(places), "slice"))
     affine = np.asarray(slices[0].meta["native_affine"]).copy()
     if len(slices) > 1:
         last = np.asarray(slices[-1].meta["native_affine"])

@@ -126,3 +126,54 @@ def test_the_real_folder_is_found_whole(brain_tumor_mri):
     assert len(groups) == 2870
     assert len(set(groups.values())) == 638
     assert notes == []
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "{folder}/head (1).png",
+        "./{folder}/head (1).png",
+        "{folder}/head (1)",
+        "head (1).png",
+        "head (1)",
+        "/data/P/Training/{folder}/head (1).png",
+        "C:\\data\\P\\{folder}\\head (1).png",
+        "\ufeff{folder}/head (1).png",
+    ],
+)
+def test_a_table_may_name_images_by_stem_file_or_longer_path(tmp_path, written):
+    table = tmp_path / "groups.csv"
+    image = written.format(folder="glioma_tumor").removeprefix("\ufeff")
+    table.write_text(f"image,group\n{image},p1\n", encoding="utf-8-sig" if "\ufeff" in written else "utf-8")
+    groups, notes = read_groups(table, ["glioma_tumor/head (1).png", "glioma_tumor/head (2).png"])
+    assert (groups, notes) == ({"glioma_tumor/head (1).png": "p1"}, [])
+
+
+def test_a_name_without_the_test_part_means_the_image_outside_it(tmp_path):
+    table = tmp_path / "groups.csv"
+    table.write_text("image,group\ng/a,p1\nTesting/g/a,p2\n")
+    assert read_groups(table, ["Testing/g/a.png", "g/a.png"])[0] == {"g/a.png": "p1", "Testing/g/a.png": "p2"}
+
+
+@pytest.mark.parametrize("keys", [["g/a.png", "m/a.png"], ["g/a.png", "g/a.jpg"]])
+def test_a_name_that_fits_several_images_is_an_error(tmp_path, keys):
+    table = tmp_path / "groups.csv"
+    table.write_text("image,group\na,p1\n")
+    with pytest.raises(InputError, match=r"a may be \w/a\.\w+ or \w/a"):
+        read_groups(table, keys)
+
+
+def test_a_table_that_fits_no_image_is_an_error_not_a_division_of_all_patients(tmp_path):
+    table = tmp_path / "groups.csv"
+    table.write_text("image,group\nother/a.png,p1\nother/b.png,p1\n")
+    with pytest.raises(InputError, match=r"none of its 2 row\(s\) belongs to an image: 'other/a\.png'.*'g/a\.png'"):
+        read_groups(table, ["g/a.png"])
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
+def test_another_encoding_is_told_in_one_line(tmp_path, encoding):
+    table = tmp_path / "groups.csv"
+    table.write_text("image,group\ng/a.png,M\u00fcller\n", encoding=encoding)
+    with pytest.raises(InputError, match="UTF-8") as error:
+        read_groups(table, ["g/a.png"])
+    assert "\n" not in str(error.value)

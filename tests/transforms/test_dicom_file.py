@@ -104,8 +104,106 @@ def test_unknown_geometry_has_no_spacing(tmp_path: Path) -> None:
 def test_a_truncated_file_is_an_error(tmp_path: Path) -> None:
     path = write_dicom(tmp_path / "a.dcm", gradient(200, 200, np.uint16))
     path.write_bytes(path.read_bytes()[:-20000])
-    with pytest.raises(InputError, match="cannot be decoded"):
+    with pytest.raises(InputError, match=r"60,000 bytes.*needs 80,000|damaged"):
         read_slice(path)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_fewer_bytes_than_the_header_needs_are_an_error_though_their_length_is_told_right(tmp_path, reader):
+    path = write_dicom(tmp_path / "a.dcm", gradient(200, 200, np.uint16), PixelData=bytes(40000))
+    with pytest.raises(InputError, match=r"holds 40,000 bytes of pixels where its header needs 80,000 .*200 x 200"):
+        read_slice(path, dicom_reader=reader)
+
+
+def test_fewer_fragments_than_frames_are_an_error(tmp_path):
+    path = write_dicom(tmp_path / "a.dcm", np.stack([gradient(dtype=np.uint16)] * 2))
+    whole = pydicom.dcmread(path)
+    whole.compress(pydicom.uid.RLELossless)
+    whole.NumberOfFrames = 3
+    whole.save_as(path)
+    with pytest.raises(InputError, match=r"holds 2 fragment\(s\) of pixels where its header needs 3"):
+        read_slice(path, 0)
+
+
+def test_colours_of_one_sample_are_an_error(tmp_path):
+    path = write_dicom(tmp_path / "a.dcm", gradient(), PhotometricInterpretation="RGB")
+    with pytest.raises(InputError, match=r"1 sample\(s\) a pixel where RGB has 3"):
+        count_slices(path)
+
+
+def test_a_segmentation_is_no_image(tmp_path):
+    path = write_dicom(tmp_path / "a.dcm", gradient(), SOPClassUID=pydicom.uid.SegmentationStorage)
+    with pytest.raises(InputError, match="is a DICOM segmentation"):
+        read_slice(path)
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME2", "MONOCHROME1"])
+@pytest.mark.parametrize("reader", READERS)
+def test_padding_is_as_dark_as_the_darkest_of_the_rest(tmp_path, reader, photometric):
+    pixels = gradient(dtype=np.int16) + 100
+    padded = pixels.copy()
+    padded[:5], padded[5:8] = -2000, -1998
+    tags = {"RescaleSlope": "2", "RescaleIntercept": "10", "PhotometricInterpretation": photometric}
+    plain = read_slice(write_dicom(tmp_path / "a.dcm", pixels, **tags), dicom_reader=reader)[0].numpy()
+    padding = {"PixelPaddingValue": -2000, "PixelPaddingRangeLimit": -1998}
+    found = read_slice(write_dicom(tmp_path / "b.dcm", padded, **tags, **padding), dicom_reader=reader)[0].numpy()
+    np.testing.assert_allclose(found[8:], plain[8:])
+    np.testing.assert_allclose(found[:8], plain[8:].min())
+
+
+def enhanced(path, positions, orientations=None):
+    """Write a file whose frame k holds the values k and lies at ``positions[k]``."""
+    frames = []
+    for k, place in enumerate(positions):
+        position, frame = Dataset(), Dataset()
+        position.ImagePositionPatient = list(place)
+        frame.PlanePositionSequence = [position]
+        if orientations is not None:
+            turn = Dataset()
+            turn.ImageOrientationPatient = orientations[k]
+            frame.PlaneOrientationSequence = [turn]
+        frames.append(frame)
+    pixels = np.stack([gradient(dtype=np.uint16) + 1000 * k for k in range(len(positions))])
+    return write_dicom(path, pixels, ImagePositionPatient=None, PerFrameFunctionalGroupsSequence=frames)
+
+
+def test_frames_are_read_in_their_spatial_order_wherever_they_are_stored(tmp_path):
+    stored = [3, 0, 2, 1]  # the place of each stored frame
+    path = enhanced(tmp_path / "a.dcm", [(1, 2, 5.0 * place) for place in stored])
+    for place in range(4):
+        read = read_slice(path, place)
+        frame = stored.index(place)
+        np.testing.assert_array_equal(read[0].numpy(), gradient(dtype=np.uint16) + 1000 * frame)
+        assert read.meta["native_frame"] == frame
+        np.testing.assert_allclose(np.asarray(read.meta["affine"])[:3, 3], [-1, -2, 5 * place])  # LPS to RAS
+    np.testing.assert_allclose(np.asarray(read.meta["native_affine"])[:3, 2], [0, 0, 5])
+
+
+def test_frames_from_top_to_bottom_stay_as_they_are_stored(tmp_path):
+    path = enhanced(tmp_path / "a.dcm", [(0, 0, -5.0 * k) for k in range(3)])
+    read = read_slice(path, 2)
+    assert (read.meta["native_frame"], read[0, 0, 0]) == (2, 2000)
+    np.testing.assert_allclose(np.asarray(read.meta["affine"])[:3, 3], [0, 0, -10])
+
+
+@pytest.mark.parametrize(
+    ("places", "told"),
+    [
+        ([0, 5, 5, 10], r"several frames at one place \(2 and 3"),
+        ([0, 5, 10, 20], r"unevenly spaced frames \(5 to 10 mm"),
+    ],
+)
+def test_frames_that_one_affine_cannot_place_are_an_error(tmp_path, places, told):
+    path = enhanced(tmp_path / "a.dcm", [(0, 0, place) for place in places])
+    with pytest.raises(InputError, match=told):
+        count_slices(path)
+
+
+def test_frames_of_several_orientations_are_an_error(tmp_path):
+    axial, coronal = [1, 0, 0, 0, 1, 0], [1, 0, 0, 0, 0, -1]
+    path = enhanced(tmp_path / "a.dcm", [(0, 0, 0), (0, 5, 0)], [axial, coronal])
+    with pytest.raises(InputError, match="several orientations"):
+        count_slices(path)
 
 
 def test_a_file_without_pixels_is_an_error(tmp_path: Path) -> None:

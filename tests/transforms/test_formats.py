@@ -2,11 +2,12 @@ import gzip
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 
 from braintumor_ext.errors import InputError
-from braintumor_ext.transforms import SUPPORTED_SUFFIXES, find_images, is_supported
+from braintumor_ext.transforms import SUPPORTED_SUFFIXES, find_images, is_supported, read_slice
 from braintumor_ext.transforms.formats import container_of
 from tests.transforms.files import gradient, write_dicom
 
@@ -86,3 +87,15 @@ def test_a_missing_file_and_a_folder_are_errors(tmp_path: Path) -> None:
 def test_every_supported_suffix_is_lower_case_with_its_dot() -> None:
     assert all(suffix.startswith(".") and suffix == suffix.lower() for suffix in SUPPORTED_SUFFIXES)
     assert np.unique(SUPPORTED_SUFFIXES).size == len(SUPPORTED_SUFFIXES)
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+def test_a_dicom_file_from_before_the_preamble_is_known(tmp_path: Path, implicit: bool) -> None:
+    whole = pydicom.dcmread(write_dicom(tmp_path / "a.dcm", gradient(dtype=np.int16)))
+    whole.preamble, whole.file_meta = None, pydicom.dataset.FileMetaDataset()
+    old = tmp_path / "IM1"
+    pydicom.dcmwrite(old, whole, implicit_vr=implicit, little_endian=True, enforce_file_format=False)
+    assert old.read_bytes()[128:132] != b"DICM"
+    assert is_supported(old)
+    assert container_of(old) == "dicom"
+    np.testing.assert_array_equal(read_slice(old)[0].numpy(), gradient(dtype=np.int16))

@@ -118,3 +118,19 @@ def test_real_slices_of_every_container_fill_the_unit_range(
         assert grey.ndim == 2
         assert grey.min() >= 0
         assert 0.5 < grey.max() <= 1
+
+
+@pytest.mark.parametrize("far", [-32768, 32767])
+def test_a_constant_far_background_is_black_and_does_not_spoil_the_range(far: int) -> None:
+    plain = gradient(60, 60, np.int16)
+    plain[:, :20] = 0  # darkest of the rest
+    padded = plain.copy()
+    padded[:, :15] = far
+    np.testing.assert_array_equal(ToUnitGrey()(padded).numpy(), ToUnitGrey()(plain).numpy())
+
+
+def test_the_black_around_a_head_is_no_far_background() -> None:
+    head = np.zeros((60, 60), dtype=np.int16)
+    head[10:50, 10:50] = 300 + 6 * gradient(40, 40, np.int16)
+    expected = head / np.percentile(head, 99.5)
+    np.testing.assert_allclose(ToUnitGrey()(head)[0].numpy(), expected.clip(0, 1), atol=1e-5)

@@ -8,7 +8,14 @@ from monai.transforms import Rotate
 from PIL import Image
 
 from braintumor_ext.errors import InputError
-from braintumor_ext.transforms import CheckSameSized, LoadImageSlice, ToBinaryMask, ToBinaryMaskd
+from braintumor_ext.transforms import (
+    CheckSameSized,
+    LoadImageSlice,
+    LoadImageSliced,
+    ToBinaryMask,
+    ToBinaryMaskd,
+    read_mask,
+)
 from tests.transforms.files import gradient
 
 
@@ -91,3 +98,14 @@ def test_real_masks_lie_on_their_image(brain_tumor_mri: Path) -> None:
         item = {"image": LoadImageSlice()(image), "label": ToBinaryMask()(LoadImageSlice()(path))}
         share = CheckSameSized()(item)["label"].mean().item()
         assert 0 < share < 0.3
+
+
+@pytest.mark.parametrize("colours", [[0, 0, 0, 255, 255, 255], [255, 255, 255, 0, 0, 0], [68, 1, 84, 33, 145, 140]])
+def test_of_a_palette_the_indices_count_whatever_their_colours(tmp_path: Path, truth: np.ndarray, colours) -> None:
+    image = Image.fromarray(truth.astype(np.uint8), mode="P")
+    image.putpalette(colours)
+    image.save(tmp_path / "m.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "m.png"), truth)
+    item = LoadImageSliced(["image", "label"])({"image": str(tmp_path / "m.png"), "label": str(tmp_path / "m.png")})
+    np.testing.assert_array_equal(ToBinaryMaskd()(item)["label"][0].numpy(), truth)
+    assert item["image"].shape[0] == 3  # an image shows its colours

@@ -155,3 +155,25 @@ def test_real_masks_come_back_to_their_own_voxels(nifti_glioblastoma: Path, dico
     written = nib.load(write_mask(random_mask(384, 274), meta, tmp_path / "m"))
     assert written.shape == (274, 384, 1)
     np.testing.assert_allclose(written.header.get_zooms()[:2], (0.7, 2 / 3), atol=1e-4)
+
+
+@pytest.mark.parametrize("codes", [(1, 1), (1, 2), (0, 4), (3, 0), (0, 0)], ids=str)
+def test_a_nifti_mask_says_where_it_is_in_every_way_that_its_image_does(tmp_path: Path, codes: tuple[int, int]) -> None:
+    """qform and sform disagree: programs that read one or the other must place mask and image alike."""
+    turned = nib.affines.from_matvec(np.diag([-0.9, -0.7, 5.0]), [20, 30, -40])
+    image = nib.Nifti1Image(np.stack([gradient(40, 30, np.int16).T] * 6, axis=2), None)
+    image.header.set_zooms((0.9, 0.7, 5.0))
+    image.header.set_qform(turned if codes[0] else None, codes[0])
+    image.header.set_sform(np.diag([0.9, 0.7, 5.0, 1.0]) if codes[1] else None, codes[1])
+    nib.save(image, tmp_path / "a.nii.gz")
+    image = nib.load(tmp_path / "a.nii.gz")
+    read = read_slice(tmp_path / "a.nii.gz", 2)
+    found = nib.load(write_mask(np.ones(read.shape[1:]), read.meta, tmp_path / "m"))
+    for name in ("qform_code", "sform_code"):
+        assert found.header[name] == image.header[name]
+    np.testing.assert_allclose(found.affine, image.affine, atol=1e-6)
+    np.testing.assert_allclose(found.header.get_qform(), image.header.get_qform(), atol=1e-6)
+    np.testing.assert_allclose(found.header.get_sform(), image.header.get_sform(), atol=1e-6)
+    itk_image, itk_mask = (itk.imread(str(path)) for path in (tmp_path / "a.nii.gz", tmp_path / "m.nii.gz"))
+    np.testing.assert_allclose(np.asarray(itk_mask.GetOrigin()), np.asarray(itk_image.GetOrigin()), atol=1e-4)
+    np.testing.assert_allclose(np.asarray(itk_mask.GetDirection()), np.asarray(itk_image.GetDirection()), atol=1e-5)

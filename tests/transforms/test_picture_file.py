@@ -1,3 +1,5 @@
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +7,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from braintumor_ext.errors import InputError
-from braintumor_ext.transforms import count_slices, read_grey, read_slice
+from braintumor_ext.transforms import count_slices, find_images, read_grey, read_slice
 from tests.transforms.files import gradient
 
 
@@ -106,3 +108,45 @@ def test_real_slices_match_pillow(brain_tumor_mri: Path) -> None:
             with Image.open(path) as image:
                 expected = np.asarray(image.convert("L"), dtype=np.float32) / 255
             np.testing.assert_array_equal(read_grey(path), expected)
+
+
+@pytest.mark.parametrize("kind", [2, 4, 6], ids=["RGB", "grey and alpha", "RGBA"])
+def test_a_16_bit_png_with_colours_or_alpha_keeps_its_values(tmp_path: Path, kind: int) -> None:
+    """Written by hand, as Pillow can't: a chunk each for header, pixels and end."""
+    grey = gradient(dtype=np.uint16) * 3 + 7  # below 256 the upper byte alone would be 0
+    colours, alpha = {2: (3, 0), 4: (1, 1), 6: (3, 1)}[kind]
+    opaque = np.full_like(grey, 65535)
+    pixels = np.stack([grey] * colours + [opaque] * alpha, axis=-1)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    header = struct.pack(">IIBBBBB", grey.shape[1], grey.shape[0], 16, kind, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    path = tmp_path / "a.png"
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
+    )
+    read = read_slice(path)
+    np.testing.assert_array_equal(read.numpy(), np.moveaxis(pixels, -1, 0))
+    assert read.meta["bits"] == 16
+    path.write_bytes(path.read_bytes()[:-60])
+    with pytest.raises(InputError, match="truncated or damaged"):
+        read_slice(path)
+
+
+def test_signed_bytes_of_a_tiff_keep_their_sign(tmp_path: Path) -> None:
+    values = np.arange(-100, 100, dtype=np.int8).reshape(20, 10)
+    Image.fromarray(values.view(np.uint8)).save(tmp_path / "a.tif", tiffinfo={339: (2,)})
+    np.testing.assert_array_equal(read_slice(tmp_path / "a.tif")[0].numpy(), values)
+
+
+def test_a_deep_tiff_in_which_0_is_white_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(gradient(dtype=np.uint16)).save(tmp_path / "a.tif", tiffinfo={262: 0})
+    with pytest.raises(InputError, match="0 is white"):
+        read_slice(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".jpe", ".webp"])
+def test_rarer_suffixes_of_known_formats_are_read(tmp_path: Path, suffix: str) -> None:
+    Image.fromarray(gradient()).save(tmp_path / f"a{suffix}", quality=95)
+    assert find_images(tmp_path) == [tmp_path / f"a{suffix}"]
+    assert np.abs(read_slice(tmp_path / f"a{suffix}").mean(0).numpy() - gradient()).mean() < 4

@@ -36,6 +36,11 @@ KEYS = {
     "native_ndim",
     "native_affine",
     "native_ornt",
+    "native_frame",
+    "native_qform",
+    "native_sform",
+    "native_codes",
+    "native_zooms",
     "container",
     "bits",
 }
