@@ -33,7 +33,16 @@ NAME = "brain_tumor_mri_segmentation_classification"
 """The bundle's folder. MONAI Label takes a bundle's type from its name: segmentation comes before classification."""
 
 ROOT = Path(__file__).resolve().parent.parent
-CONFIGS = ("calibrate", "evaluate", "explain", "inference", "metadata", "multi_gpu_train", "train")
+CONFIGS = (
+    "calibrate",
+    "evaluate",
+    "explain",
+    "inference",
+    "metadata",
+    "multi_gpu_inference",
+    "multi_gpu_train",
+    "train",
+)
 SCRIPTS = ("__init__", "prepare_data", "export")
 
 

@@ -6,6 +6,7 @@ from braintumor_ext.inference.inputs import list_inputs, parse_slices
 from braintumor_ext.inference.prediction import Prediction
 from braintumor_ext.inference.prediction_writer import PredictionWriter
 from braintumor_ext.inference.predictor import Predictor
+from braintumor_ext.inference.processes import Processes, torchrun_processes
 from braintumor_ext.inference.read_ahead import ReadAheadLoader
 from braintumor_ext.inference.series_answer import SeriesAnswer, series_answer
 from braintumor_ext.inference.tolerant_dataset import TolerantDataset, collate_slices
@@ -16,6 +17,7 @@ __all__ = [
     "Prediction",
     "PredictionWriter",
     "Predictor",
+    "Processes",
     "ReadAheadLoader",
     "SeriesAnswer",
     "TolerantDataset",
@@ -26,4 +28,5 @@ __all__ = [
     "mask_on_grid",
     "parse_slices",
     "series_answer",
+    "torchrun_processes",
 ]

@@ -6,9 +6,10 @@ import json
 import logging
 import math
 import os
+import re
 import time
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
@@ -27,11 +28,13 @@ from braintumor_ext.errors import InputError
 from braintumor_ext.files import replacing, set_aside, sha256_of
 from braintumor_ext.flags import as_bool
 from braintumor_ext.inference.decode import AnswerDecoder
-from braintumor_ext.inference.mask_files import PNG_FORMAT, MaskFiles, numbered_stem, told_in
+from braintumor_ext.inference.mask_files import PNG_FORMAT, SEG_FORMAT, MaskFiles, numbered_stem, told_in
 from braintumor_ext.inference.prediction import Prediction
 from braintumor_ext.inference.prediction_table import PredictionTable
+from braintumor_ext.inference.processes import Processes
 from braintumor_ext.inference.report_pictures import ReportPictures
 from braintumor_ext.inference.run_record import RunRecord
+from braintumor_ext.inference.shares import digest_of, share_slices
 from braintumor_ext.inference.threads import side_threads
 from braintumor_ext.keys import GREY, IMAGE, SLICE
 from braintumor_ext.plain_text import csv_cell, printable
@@ -42,6 +45,10 @@ from braintumor_ext.visualize.html_report import read_pictures
 logger = logging.getLogger(__name__)
 
 TABLE, JSON_TABLE, REPORT, RECORD = "predictions.csv", "predictions.json", "report.html", "run.json"
+LOCK = ".lock"
+PART_TABLE = "predictions.part{}.csv"
+"""The rows of each process but the first, until the table holds them: by its number."""
+
 REPORT_PICTURES = 2000
 """The report holds its pictures in the one file: of more slices than this, the later ones have a row without one."""
 
@@ -63,6 +70,10 @@ class PredictionWriter:
     its files are there, so that a run that breaks off, even by a kill, leaves the rows so far; ``run.json`` tells what
     they were made with and of, for a run that goes on with them.
 
+    Several processes may share the work, each with a writer of its own. Process 0 leads: it alone locks and prepares the
+    folder, and writes the tables and the report. The others add their rows to a table of their own each, and hand them
+    over in the end. A run that goes on, with however many processes, finds the rows of all.
+
     Args:
         output_dir: where to write; tables and the report of an earlier run there are renamed.
         data: the items of the dataset, as :func:`~braintumor_ext.inference.list_inputs` gives them.
@@ -81,10 +92,11 @@ class PredictionWriter:
             gone, are made anew; so is a volume of which not all slices are there.
         made_with: what rows depend on beside the other arguments, name to value: a resumed run must have the same.
         threads: how many threads draw and write; None for one less than there are cores, 4 at most.
+        processes: those that share the work; None for this one alone. All must have the same other arguments.
 
     Raises:
         InputError: there is no such format; or DICOM segmentations are wanted, and highdicom is not installed or the
-            metadata cannot be read; or the earlier run was made otherwise.
+            metadata cannot be read; or the earlier run was made otherwise; or process 0 is gone, or sees other inputs.
     """
 
     def __init__(
@@ -103,6 +115,7 @@ class PredictionWriter:
         resume: bool | str = False,
         made_with: Mapping[str, Any] | None = None,
         threads: int | None = None,
+        processes: Processes | None = None,
     ) -> None:
         self.folder = Path(output_dir)
         self.data = data
@@ -112,22 +125,27 @@ class PredictionWriter:
         self.context = dict(context or {})
         self.made_with = {**(made_with or {}), "image_size": image_size, "empty_class": empty_class}
         self.threads = threads or max(1, min(_cores() - 1, 4))
-        self.table = PredictionTable(self.folder / TABLE, class_names)
+        self.processes = processes
+        rank = 0 if processes is None else processes.rank
+        self._leads = rank == 0
+        self.table = PredictionTable(self.folder / (PART_TABLE.format(rank) if rank else TABLE), class_names)
         self.pictures = ReportPictures(self.folder / ".pictures")
         self.masks = MaskFiles(self.folder / "masks", output_format, metadata, self.context.get("checkpoint"))
         self.resume = as_bool(resume)
-        self.rows: dict[int, dict[str, Any]] = self._kept() if self.resume else {}
+        self.rows: dict[int, dict[str, Any]] = self._kept() if self.resume and self._leads else {}
+        self._shares: list[list[int]] = []
+        self._own = self._share()
         self._awaited: deque[tuple[int, Future[_Answered]]] = deque()
         self._held: deque[dict[str, Any]] = deque()
         self._pool: ThreadPoolExecutor | None = None
-        self._lock = filelock.FileLock(self.folder / ".lock", timeout=LOCK_SECONDS)
+        self._lock = filelock.FileLock(self.folder / (f"{LOCK}.{rank}" if rank else LOCK), timeout=LOCK_SECONDS)
         self._finished = False
         self._told: BaseException | None = None
 
     @property
     def remaining(self) -> list[int]:
-        """The indices into ``data`` of the slices that are still to be predicted."""
-        return [index for index in range(len(self.data)) if index not in self.rows]
+        """The indices into ``data`` of the slices that this process has still to predict."""
+        return [index for index in self._own if index not in self.rows]
 
     def attach(self, engine: Workflow) -> None:
         """Attach to an evaluator made with ``decollate=False``."""
@@ -136,24 +154,47 @@ class PredictionWriter:
         engine.add_event_handler(Events.COMPLETED, self.write_tables)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._interrupted)
 
+    def _share(self) -> list[int]:
+        """Return the slices of this process; process 0 deals them out."""
+        if self.processes is None:
+            return list(range(len(self.data)))
+        if not self._leads:
+            return self.processes.share(digest_of(self.data))
+        missing = [index for index in range(len(self.data)) if index not in self.rows]
+        by_series = self.masks.output_format == SEG_FORMAT
+        self._shares = share_slices(self.data, missing, self.processes.size, by_series)
+        self.processes.deal(self._shares, digest_of(self.data))
+        return self._shares[0]
+
     # --- the beginning
 
     def _start(self, engine: Workflow | None = None) -> None:
+        if self.processes is not None and not self._leads:
+            self.processes.await_beginning()
         self._take_folder()
         try:
-            kept = self._kept() if self.resume else {}
-            if kept != self.rows and not self._finished:
-                raise InputError(self.folder, "was changed while this run was starting", "Start it again")
-            self.rows = kept
-            self._begin_tables()
+            self._prepare_folder()
         except OSError as error:
             self._lock.release()
             raise self._unwritable(error) from error
         except BaseException:
             self._lock.release()
             raise
+        if self.processes is not None and self._leads:
+            self.processes.begin()
         self._pool = side_threads(self.threads, "drawing")
         self._finished = False
+
+    def _prepare_folder(self) -> None:
+        """Bring the rows that there are, and the files that hold them, to the state that the run goes on from."""
+        if self._leads:
+            kept = self._kept() if self.resume else {}
+            if kept != self.rows and not self._finished:
+                raise InputError(self.folder, "was changed while this run was starting", "Start it again")
+            self.rows = kept
+            self._begin_tables()
+        else:
+            self.table.begin()
 
     def _begin_tables(self) -> None:
         if self.rows:
@@ -163,10 +204,11 @@ class PredictionWriter:
             logger.info("Going on: %d of %d slices are there already.", len(self.rows), len(self.data))
         else:
             self.pictures.clear()
-            for name in (TABLE, JSON_TABLE, REPORT):
-                set_aside(self.folder / name)
+            for path in (*(self.folder / name for name in (TABLE, JSON_TABLE, REPORT)), *self._parts()):
+                set_aside(path)
         # The table first: a record of changed inputs must never stand beside rows of what they were.
-        self.table.begin(self.rows[index] for index in sorted(self.rows))
+        self.table.begin(self._rows_in_order())
+        self._clear_parts()
         self._record.write(self.folder / RECORD)
 
     def _take_folder(self) -> None:
@@ -174,13 +216,38 @@ class PredictionWriter:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
+            if self._leads:
+                self._await_others()
         except filelock.Timeout:
+            self._lock.release()
             remedy = "Wait until it has ended, or give another --output_dir"
             raise InputError(self.folder, "is being written to by another run", remedy) from None
         except NotImplementedError:
             logger.warning("%s cannot be locked: see that no other run writes to it.", self.folder)
         except OSError as error:
+            self._lock.release()
             raise self._unwritable(error) from error
+
+    def _await_others(self) -> None:
+        """See that no process is left of a run whose process 0 was killed."""
+        for path in self.folder.glob(f"{LOCK}.*"):
+            with filelock.FileLock(path, timeout=LOCK_SECONDS):
+                pass
+            path.unlink(missing_ok=True)
+
+    def _parts(self) -> Iterator[Path]:
+        """Yield the tables that the other processes of a run have left."""
+        pattern = re.compile(re.escape(PART_TABLE).replace(r"\{\}", r"\d+"))
+        if self.folder.is_dir():
+            yield from sorted(path for path in self.folder.iterdir() if pattern.fullmatch(path.name))
+
+    def _clear_parts(self) -> None:
+        """Remove the other processes' tables and locks once the table holds their rows."""
+        for path in (*self._parts(), *self.folder.glob(f"{LOCK}.*")):
+            path.unlink(missing_ok=True)
+
+    def _rows_in_order(self) -> list[dict[str, Any]]:
+        return [self.rows[index] for index in sorted(self.rows)]
 
     def _unwritable(self, error: OSError) -> InputError:
         return InputError(self.folder, f"cannot be written to ({error})", "Free space, or give another --output_dir")
@@ -211,7 +278,9 @@ class PredictionWriter:
         earlier = RunRecord.read(self.folder / RECORD)
         self._record.check_settings(earlier, self.folder)
         unchanged = self._record.unchanged(earlier)
-        there = {(row["file"], row["slice"]): row for row in self.table.read() if self._is_done(row)}
+        tables = [self.table, *(PredictionTable(path, self.class_names) for path in self._parts())]
+        rows = [row for table in tables for row in table.read()]
+        there = {(row["file"], row["slice"]): row for row in rows if self._is_done(row)}
         keys = [(csv_cell(item["name"]), item.get(SLICE)) for item in self.data]
         uses = Counter(keys)  # two names may look the same in the table: neither is kept
         kept = {
@@ -257,6 +326,8 @@ class PredictionWriter:
     def __call__(self, engine: Workflow) -> None:
         """Take the slices of one batch."""
         assert self._pool is not None
+        if self.processes is not None:
+            self.processes.tell_progress(len(self.rows))
         batch, output = engine.state.batch, engine.state.output["pred"]
         for position, (index, error) in enumerate(zip(batch["index"].tolist(), batch["error"], strict=True)):
             self._settle(MOST_AWAITED - 1)
@@ -345,25 +416,27 @@ class PredictionWriter:
     # --- the end
 
     def write_tables(self, engine: Workflow | None = None) -> None:
-        """Write the tables and the report, and log a summary."""
+        """Write the tables and the report, and log a summary; a process that does not lead hands its rows over.
+
+        Raises:
+            InputError: they cannot be written, or another process broke off or is gone.
+        """
+        self._end(complete=True)
+
+    def _end(self, complete: bool) -> None:
+        """Write what there is to write in the end, which may be one before all is done."""
         try:
             self._settle(0)
             self.masks.close()
             self._settle(0)
-            indices = sorted(self.rows)
-            rows = [self.rows[index] for index in indices]
-            self.table.write(rows)  # once more: in the order of the inputs, and with the masks that came late
-            with replacing(self.folder / JSON_TABLE) as partial:
-                calibration = str(self.calibration or NOT_CALIBRATED)
-                content = {"class_names": self.class_names, "calibration": calibration, "predictions": rows}
-                partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-            if self.report:
-                stems = {position: numbered_stem(self.data[index]) for position, index in enumerate(indices)}
-                facts, pictures = self._facts(len(rows)), self.pictures.of(stems)
-                write_html_report(self.folder / REPORT, rows, pictures, self.class_names, "Predictions", facts)
-            self.pictures.clear()
+            self.table.write(self._rows_in_order())  # once more: in their order, and with the masks that came late
+            if self.processes is not None and complete:
+                self._meet(self.processes)
+            results = self._leads and (complete or self.processes is None)
+            if results:
+                self._write_results()
         except OSError as error:
-            problem = f"cannot be written to ({error}); the rows so far are in {TABLE}"
+            problem = f"cannot be written to ({error}); the rows so far are in {self.table.path.name}"
             raise InputError(self.folder, problem, "Free space, then go on with --resume true") from error
         finally:
             self.table.close()
@@ -371,10 +444,40 @@ class PredictionWriter:
                 self._pool.shutdown()
             self._pool, self._finished = None, True
             self._lock.release()
+        if not results:
+            return
+        rows = self.rows.values()
         counts = Counter("failed" if row["error"] else display_name(row["class"]) for row in rows)
         logger.info("%d slices: %s.", len(rows), ", ".join(f"{n} {name}" for name, n in counts.most_common()))
         what, name = ("report", REPORT) if self.report else ("table", TABLE)
         logger.info("The %s: %s; masks and overlays beside it.", what, self.folder / name)
+
+    def _meet(self, processes: Processes) -> None:
+        """Hand this process's rows over, or as process 0 take those of all others."""
+        if not self._leads:
+            self._lock.release()  # nothing more is written, and process 0 removes the lock
+            processes.hand_over(self.rows)
+            return
+        for rank, share in enumerate(self._shares[1:], start=1):
+            rows = processes.take_over(rank)
+            if sorted(rows) != share:
+                problem = f"has answered {len(rows)} slices, and not the {len(share)} that were its share"
+                raise InputError(f"process {rank}", problem, "Go on with --resume true")
+            self.rows.update(rows)
+        self.table.write(self._rows_in_order())
+        self._clear_parts()
+
+    def _write_results(self) -> None:
+        indices, rows = sorted(self.rows), self._rows_in_order()
+        with replacing(self.folder / JSON_TABLE) as partial:
+            calibration = str(self.calibration or NOT_CALIBRATED)
+            content = {"class_names": self.class_names, "calibration": calibration, "predictions": rows}
+            partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        if self.report:
+            stems = {position: numbered_stem(self.data[index]) for position, index in enumerate(indices)}
+            facts, pictures = self._facts(len(rows)), self.pictures.of(stems)
+            write_html_report(self.folder / REPORT, rows, pictures, self.class_names, "Predictions", facts)
+        self.pictures.clear()
 
     def _facts(self, count: int) -> dict[str, str]:
         """What the report says of the run as a whole."""
@@ -393,19 +496,21 @@ class PredictionWriter:
         if error is not self._told and self._pool is not None:  # ignite tells of an error once for each of its loops
             self._told = error
             try:
-                self.write_tables()
+                self._end(complete=False)
             except Exception as second:
                 logger.warning("%s", second)
             logger.warning("The run broke off after %d of %d slices.", len(self.rows), len(self.data))
+        if self.processes is not None:
+            self.processes.break_off(error)
         raise error
 
     def finish(self) -> None:
-        """Leave with exit code 1, and say which, when some inputs could not be predicted."""
-        if not self.remaining and not self._finished:  # nothing was left to predict, and so no engine has run
+        """Leave with exit code 1, and say which, when some inputs could not be predicted; process 0 tells of all."""
+        if not self.remaining and not self._finished:  # nothing was left to predict here, and so no engine has run
             self._start()
             self.write_tables()
         failed = [row for row in self.rows.values() if row["error"]]
-        if failed:
+        if failed and self._leads:
             lines = "".join(f"\n  {printable(row['file'])}: {row['error']}" for row in failed[:20])
             more = f"\n  ... and {len(failed) - 20} more" if len(failed) > 20 else ""
             raise SystemExit(f"{len(failed)} of {len(self.rows)} inputs could not be predicted:{lines}{more}")

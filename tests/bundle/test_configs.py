@@ -26,6 +26,7 @@ CONFIGS = {
     "multi_gpu_train": ("train", ["train", "multi_gpu_train"]),
     "multi_gpu_evaluate": ("train", ["train", "evaluate", "multi_gpu_train"]),
     "inference": ("infer", ["inference"]),
+    "multi_gpu_inference": ("infer", ["inference", "multi_gpu_inference"]),
 }
 
 
@@ -54,7 +55,7 @@ def one_process(monkeypatch):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_all_properties_of_a_bundle_are_there(name, phantom_dataset, tmp_path, one_process):
     kind, files = CONFIGS[name]
-    data = phantom_dataset.parent / "images" if name == "inference" else phantom_dataset
+    data = phantom_dataset.parent / "images" if kind == "infer" else phantom_dataset
     workflow = make_workflow(
         *files, workflow_type=kind, **{**places(data, tmp_path), "network_def": TINY_NET, "device": "cpu"}
     )

@@ -68,7 +68,10 @@ def test_evaluation_deals_every_slice_exactly_once(length, processes):
 # --- two real processes
 
 
-def torchrun(*arguments: str, module: Sequence[str] = ("monai.bundle", "run"), restarts: int = 0) -> None:
+def torchrun(
+    *arguments: str, module: Sequence[str] = ("monai.bundle", "run"), restarts: int = 0, fails: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run a module in two processes; return what they have told."""
     command = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     command.append(f"--max_restarts={restarts}")
     own = {
@@ -87,7 +90,8 @@ def torchrun(*arguments: str, module: Sequence[str] = ("monai.bundle", "run"), r
         timeout=300,
         check=False,
     )
-    assert result.returncode == 0, result.stderr[-4000:]
+    assert (result.returncode != 0) == fails, result.stderr[-4000:]
+    return result
 
 
 def options(**values: object) -> list[str]:

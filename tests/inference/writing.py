@@ -58,8 +58,8 @@ def run(
     return writer
 
 
-def table(output: Path) -> list[dict[str, str]]:
-    with open(output / "predictions.csv", newline="", encoding="utf-8") as file:
+def table(output: Path, name: str = "predictions.csv") -> list[dict[str, str]]:
+    with open(output / name, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 

@@ -74,7 +74,8 @@ def evaluation(example_models: Path, tmp_path_factory: pytest.TempPathFactory) -
 def test_it_has_what_the_model_zoo_asks_for(packed_bundle):
     files = {path.relative_to(packed_bundle).as_posix() for path in packed_bundle.rglob("*") if path.is_file()}
     wanted = {"LICENSE", "docs/README.md", "models/model.pt", "models/training.json", "models/calibration.json"}
-    wanted |= {f"configs/{name}.json" for name in ("metadata", "train", "evaluate", "inference", "multi_gpu_train")}
+    wanted |= {f"configs/{name}.json" for name in ("metadata", "train", "evaluate", "inference")}
+    wanted |= {f"configs/multi_gpu_{name}.json" for name in ("train", "inference")}
     wanted |= {"configs/logging.conf", "configs/baselines/unet.json", "scripts/prepare_data.py", "scripts/export.py"}
     assert wanted <= files
     own = {path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "braintumor_ext").rglob("*.py")}

@@ -1,0 +1,196 @@
+"""The processes that share one inference: who predicts what, how far each has come, and what it has found."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import zlib
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import torch.distributed
+
+from braintumor_ext.errors import InputError
+
+TIMEOUT = 1800.0
+"""After how many seconds without any word from a process the others give up."""
+
+ROWS_AT_ONCE = 1000
+"""How many rows go through the store in one value: it takes no more than 8 MiB."""
+
+_POLL_SECONDS = 0.1
+_REMEDY = "See what it told above, then go on with --resume true"
+
+
+class Processes:
+    """What the processes of one inference tell each other, through torch's key-value store.
+
+    Process 0 leads: it deals the slices out, and takes the others' rows in the end. No process waits for another while
+    it predicts, and none but process 0 in the end: they need not be equally fast, and a dead one holds nobody up. Hence
+    no collective operations, in which all have to take part within one time limit.
+
+    Args:
+        store: a store that all processes reach, of this inference alone.
+        rank: this process's number.
+        size: how many there are.
+        timeout: seconds after which a process that tells nothing (no batch is predicted) counts as gone.
+    """
+
+    def __init__(self, store: torch.distributed.Store, rank: int, size: int, timeout: float = TIMEOUT) -> None:
+        self.store, self.rank, self.size, self.timeout = store, rank, size, timeout
+
+    def deal(self, shares: Sequence[Sequence[int]], digest: str) -> None:
+        """Tell the others which slices are theirs; for process 0.
+
+        Args:
+            shares: each process's slices.
+            digest: of the inputs that they are numbers of.
+        """
+        for rank, share in enumerate(shares):
+            self._set(f"share {rank}", {"digest": digest, "share": list(share)})
+
+    def share(self, digest: str) -> list[int]:
+        """Wait for this process's slices, and return them.
+
+        Args:
+            digest: of the inputs as this process sees them.
+
+        Raises:
+            InputError: process 0 sees other inputs, or is gone.
+        """
+        told = self._await("share", self.rank, of=0)
+        if told["digest"] != digest:
+            problem = f"process {self.rank} sees other files than process 0"
+            raise InputError(
+                "--dataset_dir", problem, "Give a folder that they share and that stays as it is meanwhile"
+            )
+        return told["share"]
+
+    def begin(self) -> None:
+        """Tell the others that the output folder is theirs to write to; for process 0."""
+        self._set("begun 0", True)
+
+    def await_beginning(self) -> None:
+        """Wait until process 0 has made the output folder ready.
+
+        Raises:
+            InputError: it is gone.
+        """
+        self._await("begun", 0, of=0)
+
+    def tell_progress(self, slices: int) -> None:
+        """Tell process 0 that this one goes on.
+
+        Args:
+            slices: how many it has predicted.
+
+        Raises:
+            InputError: process 0 is gone, and with it the store; so must this one, lest it writes to a folder that is
+                nobody's.
+        """
+        self._set(f"progress {self.rank}", slices)
+
+    def hand_over(self, rows: Mapping[int, Mapping[str, Any]]) -> None:
+        """Give this process's rows to process 0; nothing more comes of it.
+
+        Args:
+            rows: by their slices.
+
+        Raises:
+            InputError: process 0 is gone.
+        """
+        pairs = list(rows.items())
+        chunks = [pairs[start : start + ROWS_AT_ONCE] for start in range(0, len(pairs), ROWS_AT_ONCE)]
+        for number, chunk in enumerate(chunks):
+            self._set(f"rows {self.rank} {number}", chunk)
+        self._set(f"done {self.rank}", len(chunks))
+
+    def take_over(self, rank: int) -> dict[int, dict[str, Any]]:
+        """Wait until another process is done, and return its rows; for process 0.
+
+        Args:
+            rank: the other's number.
+
+        Raises:
+            InputError: it broke off, or is gone.
+        """
+        rows: dict[int, dict[str, Any]] = {}
+        for number in range(self._await("done", rank, of=rank)):
+            key = f"rows {rank} {number}"
+            rows.update((index, row) for index, row in self._get(key))
+            self.store.delete_key(key)
+        return rows
+
+    def break_off(self, error: BaseException) -> None:
+        """Tell the others that this process ends here, if they can still be told.
+
+        Args:
+            error: why.
+        """
+        try:
+            self._set(f"broken {self.rank}", f"{type(error).__name__}: {error}")
+        except InputError:
+            return
+
+    def _await(self, word: str, number: int, of: int) -> Any:
+        """Return what a process tells, once it does; as long as it goes on, there is time."""
+        last, seen = time.monotonic(), None
+        while not self._has(key := f"{word} {number}"):
+            if self._has(f"broken {of}"):
+                problem = f"broke off ({self._get(f'broken {of}')}); the rows so far are kept"
+                raise InputError(f"process {of}", problem, _REMEDY)
+            progress = self._get(f"progress {of}") if self._has(f"progress {of}") else None
+            if progress != seen:
+                last, seen = time.monotonic(), progress
+            if time.monotonic() - last > self.timeout:
+                problem = f"has told nothing for {self.timeout:g} seconds; the rows so far are kept"
+                raise InputError(f"process {of}", problem, _REMEDY)
+            time.sleep(_POLL_SECONDS)
+        return self._get(key)
+
+    def _set(self, key: str, value: Any) -> None:
+        try:
+            self.store.set(key, zlib.compress(json.dumps(value).encode()))
+        except RuntimeError as error:
+            raise _unreachable(error) from error
+
+    def _has(self, key: str) -> bool:
+        try:
+            return self.store.check([key])
+        except RuntimeError as error:
+            raise _unreachable(error) from error
+
+    def _get(self, key: str) -> Any:
+        try:
+            return json.loads(zlib.decompress(self.store.get(key)))
+        except RuntimeError as error:
+            raise _unreachable(error) from error
+
+
+def torchrun_processes(timeout: float = TIMEOUT) -> Processes:
+    """Return the processes that ``torchrun`` has started this one with.
+
+    Args:
+        timeout: as in :class:`Processes`.
+
+    Raises:
+        InputError: this process was not started by ``torchrun``, or does not find the others.
+    """
+    needed = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    if missing := [name for name in needed if name not in os.environ]:
+        remedy = "Start it by torchrun, or leave this config out for one process"
+        raise InputError("multi_gpu_inference.json", f"is for several processes ({missing[0]} is not set)", remedy)
+    try:
+        store, rank, size = next(torch.distributed.rendezvous("env://", timeout=timedelta(seconds=timeout)))
+    except RuntimeError as error:
+        raise _unreachable(error) from error
+    # torchrun may keep one store over all starts: what processes before these told must not be heard.
+    start = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    return Processes(torch.distributed.PrefixStore(f"inference {start}", store), rank, size, timeout)
+
+
+def _unreachable(error: RuntimeError) -> InputError:
+    reason = (str(error).splitlines() or [""])[0]
+    return InputError("process 0", f"cannot be reached ({reason}); the rows so far are kept", _REMEDY)
