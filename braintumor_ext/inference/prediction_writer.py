@@ -70,9 +70,9 @@ class PredictionWriter:
     its files are there, so that a run that breaks off, even by a kill, leaves the rows so far; ``run.json`` tells what
     they were made with and of, for a run that goes on with them.
 
-    Several processes may share the work, each with a writer of its own. Process 0 leads: it alone locks and prepares the
-    folder, and writes the tables and the report. The others add their rows to a table of their own each, and hand them
-    over in the end. A run that goes on, with however many processes, finds the rows of all.
+    Several processes may share the work, each with a writer of its own. Process 0 leads: it alone locks and prepares
+    the folder, and writes the tables and the report. The others add their rows to a table of their own each, and hand
+    them over in the end. A run that goes on, with however many processes, finds the rows of all.
 
     Args:
         output_dir: where to write; tables and the report of an earlier run there are renamed.

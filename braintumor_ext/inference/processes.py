@@ -152,7 +152,8 @@ class Processes:
 
     def _set(self, key: str, value: Any) -> None:
         try:
-            self.store.set(key, zlib.compress(json.dumps(value).encode()))
+            # It takes bytes, too, whatever its annotation says.
+            self.store.set(key, zlib.compress(json.dumps(value).encode()))  # type: ignore[arg-type]
         except RuntimeError as error:
             raise _unreachable(error) from error
 

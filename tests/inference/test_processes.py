@@ -180,7 +180,7 @@ def test_many_rows_go_through_a_store():
     server = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     other = torch.distributed.TCPStore("127.0.0.1", server.port, is_master=False)
     first, second = Processes(server, 0, 2), Processes(other, 1, 2)
-    rows = {index: {"file": f"{index}.png", "p_glioma": index / 7, "mask": None} for index in range(30_001)}
+    rows = {index: {"file": f"{index}.png", "p_glioma": index / 7, "mask": None} for index in range(3_001)}
     shares = [[], list(range(1_000_000))]
     first.deal(shares, "of these")
     assert second.share("of these") == shares[1]
@@ -196,9 +196,7 @@ def test_a_process_ends_when_the_store_is_gone():
     second.tell_progress(1)
     del server
     with pytest.raises(InputError, match="process 0: cannot be reached"):
-        for _ in range(3):  # the first may still go into the connection's buffer
-            second.tell_progress(2)
-            second.share("")
+        second.share("")
 
 
 def test_a_process_that_torchrun_has_not_started_is_told_so(monkeypatch):
