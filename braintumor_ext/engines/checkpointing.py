@@ -83,6 +83,13 @@ def read_state(path: Path) -> Any:
         raise ValueError("it holds more than tensors and plain values") from None
 
 
+def _has_settings(path: Path) -> bool:
+    try:
+        return bool(read_settings(path))
+    except InputError:  # those of the file that was there before
+        return False
+
+
 class TrainingFiles:
     """Start or resume a training, and keep its files: a handler of the trainer.
 
@@ -247,7 +254,7 @@ class TrainingFiles:
         self._replaced_sha256 = best.get("replaced_sha256")
         with self._telling(path):
             if path.is_file() and sha256_of(path) == best["sha256"]:
-                if not read_settings(path):
+                if not _has_settings(path):
                     write_settings(path, {**self.settings, "epoch": best["epoch"]})
             elif best["epoch"] == state["epoch"]:
                 with ExitStack() as files:

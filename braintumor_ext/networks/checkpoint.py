@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -104,7 +105,14 @@ def read_state_dict(path: str | PathLike[str]) -> dict[str, Tensor]:
     if not Path(path).is_file():
         raise InputError(path, "no such checkpoint", "Train first, or give the path of a model.pt")
     try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:  # torch itself does not look at the checksums that it writes
+                broken = archive.testzip()
+            if broken:
+                raise InputError(path, f"is damaged: its part {broken} has changed", "Copy it again from its source")
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except InputError:
+        raise
     except Exception as error:  # torch raises many kinds for a broken file; all mean the same to the user
         problem = f"not a readable PyTorch checkpoint ({type(error).__name__})"
         raise InputError(path, problem, "Give a file written by torch.save(network.state_dict(), path)") from error

@@ -48,20 +48,27 @@ def read_settings(checkpoint: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the settings that a checkpoint was trained with; none where they are not known.
 
     Args:
-        checkpoint: ``model.pt``; ``training.json`` beside it is used if it is of that very file.
+        checkpoint: ``model.pt``; ``training.json`` beside it is used if it is of a file of that name.
 
     Raises:
-        InputError: when a value that would reach a config is not of its kind: settings are data, and MONAI evaluates
-            texts of a config that begin with ``$``, ``@`` or ``%``.
+        InputError: when the file is not the one that ``training.json`` was written for, by its SHA-256; when a value
+            that would reach a config is not of its kind: settings are data, and MONAI evaluates texts of a config that
+            begin with ``$``, ``@`` or ``%``.
     """
     path = Path(checkpoint).with_name(SETTINGS)
     try:
         trained = json.loads(path.read_text(encoding="utf-8"))
-        known = trained["sha256"] == sha256_of(checkpoint)
+        told, found = str(trained["sha256"]), sha256_of(checkpoint)
     except (OSError, ValueError, KeyError, TypeError):
         return {}  # a checkpoint that came without its settings
-    if not known:
-        return {}  # they are those of another checkpoint
+    if told != found:
+        if trained.get("checkpoint") != Path(checkpoint).name:
+            return {}  # they are those of another checkpoint
+        raise InputError(
+            checkpoint,
+            f"is damaged, or not the file that {SETTINGS} beside it is of (SHA-256 {found[:12]}…, not {told[:12]}…)",
+            f"Copy both again from their source; of another checkpoint, remove {SETTINGS}",
+        )
     for name, check in _CHECKS.items():
         try:
             if trained.get(name) is not None:

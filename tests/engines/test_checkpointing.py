@@ -134,9 +134,12 @@ def test_other_class_names_are_refused_and_another_image_size_is_told(tmp_path, 
     assert "trained with image_size 64, not 224: give --image_size 64" in caplog.text
 
 
-def test_settings_of_another_model_are_not_held_against_this_one(tmp_path):
+def test_settings_of_another_model_are_told_and_none_are_held_against_nothing(tmp_path):
     train(tmp_path, [0.5], 1)
     torch.save({"weight": torch.ones(2)}, tmp_path / "model.pt")
+    with pytest.raises(InputError, match=r"not the file that training\.json beside it is of.*remove training\.json"):
+        check_settings(tmp_path / "model.pt", {"class_names": ["a", "b"]})
+    (tmp_path / "training.json").unlink()
     check_settings(tmp_path / "model.pt", {"class_names": ["a", "b"]})
 
 

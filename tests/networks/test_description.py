@@ -178,7 +178,8 @@ def test_settings_are_data_and_what_a_config_would_evaluate_is_refused(tmp_path,
             use(path)
 
 
-def test_settings_of_another_file_are_not_read_at_all(tmp_path):
+def test_settings_of_another_file_are_told_before_they_are_read(tmp_path):
     path = written(tmp_path, torch.nn.Linear(1, 1), image_size="$1")
     path.write_bytes(b"changed")
-    assert read_settings(path) == {}
+    with pytest.raises(InputError, match=r"not the file that training\.json beside it is of"):
+        read_settings(path)
