@@ -12,11 +12,13 @@ from torch import Tensor
 
 from braintumor_ext.calibration.calibration import Calibration
 from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, empty_class_of
+from braintumor_ext.errors import InputError
 from braintumor_ext.inference.prediction import Prediction
 from braintumor_ext.keys import CLASS, FEATURES, HEAT_MAP, HEAT_MAP_FLAGS, MASK
 
 UPSCALED = "upscaled"
 DISAGREE = "class and mask disagree"
+_NOT_FINITE = "See that the weights and the slice's values are sound; if they are, predict it in float32"
 
 
 class AnswerDecoder:
@@ -48,7 +50,14 @@ class AnswerDecoder:
                 in [0, 1] with ``heat_map_flags``, and ``features`` (B, F).
             index: which slice of the batch.
             meta: the slice's metadata (see :class:`~braintumor_ext.transforms.SliceGrid`).
+
+        Raises:
+            InputError: the network's answer holds NaN or infinite values.
         """
+        for head in (CLASS, MASK):
+            if not torch.isfinite(output[head][index]).all():
+                problem = f"has an answer that is not finite ({head})"
+                raise InputError(str(meta["filename_or_obj"]) or "array in memory", problem, _NOT_FINITE)
         temperature = self.calibration.temperature if self.calibration is not None else 1.0
         shares = class_probabilities({CLASS: output[CLASS][index : index + 1]}, temperature)[0].numpy()
         height, width = (int(side) for side in meta["slice_size"])

@@ -176,7 +176,7 @@ class Predictor:
             and the others are predicted.
 
         Raises:
-            InputError: a single slice cannot be read.
+            InputError: a single slice cannot be read, or its answer is not finite.
             ValueError: an unknown method, layer, head or class; valid ones are listed.
         """
         many = isinstance(x, list | tuple)
@@ -191,11 +191,15 @@ class Predictor:
             entries = [dataset[index] for index in range(start, min(start + self.batch_size, len(items)))]
             if not many and entries[0]["error"]:
                 raise InputError(items[0]["name"], *_problem(entries[0]["error"]))
-            found += self._predict(entries, items, inferer)
+            found += self._predict(entries, items, inferer, many)
         return found if many else found[0]
 
     def _predict(
-        self, entries: Sequence[dict[str, Any]], items: Sequence[dict[str, Any]], inferer: ExplainingInferer
+        self,
+        entries: Sequence[dict[str, Any]],
+        items: Sequence[dict[str, Any]],
+        inferer: ExplainingInferer,
+        many: bool,
     ) -> list[Prediction]:
         """Predict one batch of the dataset's entries; what could not be read keeps its error."""
         good = [entry for entry in entries if not entry["error"]]
@@ -206,7 +210,13 @@ class Predictor:
                 output = inferer(images.to(self.device, memory_format=torch.channels_last), self.network)
             for position, entry in enumerate(good):
                 item = items[entry["index"]]
-                answer = self.decode(output, position, entry[IMAGE].meta)
+                try:
+                    answer = self.decode(output, position, entry[IMAGE].meta)
+                except InputError as problem:
+                    if not many:
+                        raise
+                    answers[entry["index"]] = Prediction(item["name"], error=f"{problem.problem}. {problem.remedy}.")
+                    continue
                 answers[entry["index"]] = replace(answer, source=item["name"], image=_grey(entry, item))
         return [
             answers.get(entry["index"]) or Prediction(items[entry["index"]]["name"], error=entry["error"])

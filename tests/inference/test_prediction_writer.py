@@ -420,3 +420,21 @@ def test_a_full_disk_ends_the_run_with_the_rows_so_far_and_the_remedy(tmp_path):
     assert all((tmp_path / "out" / row["mask"]).is_file() for row in rows)
     assert "could not be written" in rows[-1]["error"]  # its overlay
     assert (tmp_path / "out" / "predictions.csv").read_bytes().endswith(b"\r\n")
+
+
+@pytest.mark.parametrize("head", ["class", "mask"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_an_answer_that_is_not_finite_is_an_error_and_the_others_are_answered(tmp_path, head, value):
+    for name in ("a", "b", "c"):
+        Image.fromarray(block()).save(tmp_path / f"{name}.png")
+
+    def broken(batch):
+        output = bright(batch)
+        output[head][1].flatten()[0] = value  # the second slice of the batch
+        return output
+
+    run(tmp_path, tmp_path / "out", network=broken)
+    rows = table(tmp_path / "out")
+    assert [bool(row["error"]) for row in rows] == [False, True, False]
+    assert f"not finite ({head})" in rows[1]["error"]
+    assert rows[1]["class"] == rows[1]["mask"] == ""

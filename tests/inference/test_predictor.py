@@ -281,3 +281,16 @@ def test_a_calibration_of_another_checkpoint_is_refused(own_ckpt_dir: Path):
     finally:
         (own_ckpt_dir / "calibration.json").unlink()
     assert uncalibrated.decode.calibration is None
+
+
+def test_an_answer_that_is_not_finite_is_an_error_alone_and_in_a_list(ckpt_dir: Path, slices: Path):
+    predictor = Predictor.from_bundle(REPOSITORY, ckpt_dir / "model.pt", "cpu", image_size=SIZE)
+    with torch.no_grad():
+        for weights in predictor.network.parameters():
+            weights.fill_(float("nan"))
+    path = slices / "0.png"
+    with pytest.raises(InputError, match="not finite"):
+        predictor(path)
+    (answer,) = predictor([path])
+    assert "not finite" in str(answer.error)
+    assert answer.label is None
