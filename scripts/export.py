@@ -1,4 +1,4 @@
-"""Export a trained network to TorchScript, ONNX or OpenVINO, and check it against PyTorch on 32 slices."""
+"""Export a trained network to TorchScript, ONNX or OpenVINO, and check it: float32 against PyTorch, int8 on labels."""
 
 from __future__ import annotations
 
@@ -11,21 +11,34 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import braintumor_ext
 from braintumor_ext import Predictor
-from braintumor_ext.backends import BACKENDS, LIMIT, Description, export_network, preprocessing_constants
+from braintumor_ext.backends import (
+    BACKENDS,
+    LIMIT,
+    Description,
+    Quantisation,
+    export_int8,
+    export_network,
+    preprocessing_constants,
+)
+from braintumor_ext.backends.openvino import OpenVino
+from braintumor_ext.calibration import spread_over_groups
+from braintumor_ext.data.datalist import load_section
 from braintumor_ext.data.phantoms import make_phantoms
-from braintumor_ext.errors import InputError
+from braintumor_ext.errors import InputError, InputErrors
 from braintumor_ext.files import sha256_of
-from braintumor_ext.inference import TolerantDataset, list_inputs
+from braintumor_ext.inference import TolerantDataset, list_inputs, score_section
 from braintumor_ext.keys import IMAGE
+from braintumor_ext.metrics.section_scores import SectionScores
 from braintumor_ext.networks import BrainTumorNet, read_settings
 
 logger = logging.getLogger(__name__)
 
 ROOT = Path(__file__).resolve().parent.parent
+INT8 = "int8"
 COUNT = 32
 """Slices to compare on."""
 
@@ -42,25 +55,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     backend = BACKENDS[options.format]
-    path = options.output or options.checkpoint.with_suffix(backend.suffix)
+    stem = options.checkpoint.stem + ("_int8" if options.precision == INT8 else "")
+    path = options.output or options.checkpoint.with_name(stem + backend.suffix)
     try:
         if path.suffix != backend.suffix:
             raise InputError(path, f"not a name of a {backend.name} file", f"Let it end in {backend.suffix}")
         if options.checkpoint.is_file() and not read_settings(options.checkpoint):
             logger.warning("%s has no training.json of its own: the config's settings are used.", options.checkpoint)
+        if options.precision == INT8 and (backend.name != OpenVino.name or options.calibration_data is None):
+            problem = "needs --format openvino and --calibration_data"
+            raise InputError("--precision int8", problem, "Give --calibration_data a prepared data set")
         predictor = Predictor.from_bundle(ROOT, options.checkpoint, "cpu", calibration="none")
-        images, source = check_slices(predictor, options.slices)
         network = predictor.network
         if not isinstance(network, BrainTumorNet) or network.decoder is None:
             raise InputError(
                 options.checkpoint, "its network does not give both a class and a mask", "Give another one"
             )
-        agreement = export_network(network, backend, path, describe(predictor, options.checkpoint), images, source)
-    except InputError as error:
+        description = describe(predictor, options.checkpoint)
+        if options.precision == INT8:
+            quantisation = quantise(predictor, network, path, description, options)
+        else:
+            images, source = check_slices(predictor, options.slices)
+            agreement = export_network(network, backend, path, description, images, source)
+    except (InputError, InputErrors) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     files = [file for file in (path, path.with_suffix(".bin")) if file == path or backend.name == "openvino"]
     print("\n".join(f"{file}: {file.stat().st_size / 1e6:.1f} MB" for file in files))
+    if options.precision == INT8:
+        print(
+            f"Ranges of {quantisation.slices} training slices; float32 and int8 on {quantisation.n} validation slices:"
+        )
+        for name, pair in (("accuracy", quantisation.accuracy), ("Dice", quantisation.dice)):
+            print(f"  {name:9s} " + ("unknown" if pair is None else f"{pair[0]:.4f} {pair[1]:.4f}"))
+        print(f"Same class: {quantisation.same_class:.1%}")
+        return 0
     print(f"Largest difference from eager PyTorch over {agreement.slices} slices ({source}), over the largest value:")
     for name, value in agreement.differences.items():
         print(f"  {name:9s} {value:.1e} (limit {LIMIT:.0e})")
@@ -87,6 +116,36 @@ def describe(predictor: Predictor, checkpoint: Path) -> Description:
         sha256=sha256_of(checkpoint),
         bundle_version=braintumor_ext.__version__,
     )
+
+
+def quantise(
+    predictor: Predictor, network: BrainTumorNet, path: Path, description: Description, options: argparse.Namespace
+) -> Quantisation:
+    """Write an int8 export; ranges are taken from a data set's training section, scores from its validation section.
+
+    Args:
+        predictor: of the checkpoint, without a calibration.
+        network: its network.
+        path: the file to write.
+        description: what the file says of itself.
+        options: the command line's.
+
+    Raises:
+        InputError: too much is lost, or the data set cannot be used.
+    """
+    names, empty_class = predictor.class_names, predictor.decode.empty_class
+    training, validation = (
+        load_section(options.calibration_data, None, section, names, empty_class)
+        for section in ("training", "validation")
+    )
+    chosen = spread_over_groups(training, options.calibration_slices)
+    slices = [predictor.preprocessing(item)[IMAGE].as_tensor() for item in chosen]
+
+    def score(exported: nn.Module) -> SectionScores:
+        size = predictor.decode.image_size
+        return score_section(Predictor(exported, predictor.preprocessing, names, empty_class, size), validation)
+
+    return export_int8(network, path, description, slices, score)
 
 
 def check_slices(predictor: Predictor, slices: Path | None) -> tuple[Tensor, str]:
@@ -130,6 +189,24 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint", type=Path, required=True, metavar="PATH", help="model.pt")
     parser.add_argument("--format", choices=list(BACKENDS), required=True, help="what to export to")
     parser.add_argument("--output", type=Path, metavar="PATH", help="file to write (default: beside the checkpoint)")
+    parser.add_argument(
+        "--precision", choices=("float32", INT8), default="float32", help="int8: OpenVINO only (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--calibration_data",
+        "--calibration-data",
+        type=Path,
+        metavar="DIR",
+        help="int8: a prepared data set, to take ranges from and to be judged on",
+    )
+    parser.add_argument(
+        "--calibration_slices",
+        "--calibration-slices",
+        type=int,
+        default=300,
+        metavar="N",
+        help="int8: training slices that ranges are taken from, 0 for all (default: %(default)s)",
+    )
     parser.add_argument(
         "--slices",
         type=Path,

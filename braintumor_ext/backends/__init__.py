@@ -9,6 +9,7 @@ from braintumor_ext.backends.choice import (
     check_explanation,
     choose_network,
     load_exported,
+    usable_calibration,
     usable_explanation,
 )
 from braintumor_ext.backends.description import METADATA_KEY, Description, preprocessing_constants
@@ -16,6 +17,7 @@ from braintumor_ext.backends.export import export_network
 from braintumor_ext.backends.exported_network import ExportedNetwork
 from braintumor_ext.backends.freed_memory import keep_freed_memory
 from braintumor_ext.backends.heads_and_features import INPUT, OUTPUTS, HeadsAndFeatures
+from braintumor_ext.backends.int8 import Quantisation, export_int8
 
 __all__ = [
     "BACKENDS",
@@ -29,13 +31,16 @@ __all__ = [
     "Description",
     "ExportedNetwork",
     "HeadsAndFeatures",
+    "Quantisation",
     "backend_named",
     "check_explanation",
     "choose_network",
     "compare",
+    "export_int8",
     "export_network",
     "keep_freed_memory",
     "load_exported",
     "preprocessing_constants",
+    "usable_calibration",
     "usable_explanation",
 ]

@@ -62,12 +62,13 @@ class Backend(ABC):
         """
 
 
-def needed(package: str, backend: str) -> Any:
+def needed(package: str, backend: str, extra: str = "export") -> Any:
     """Import and return an optional package.
 
     Args:
         package: its name.
         backend: what needs it.
+        extra: the extra of this package that brings it.
 
     Raises:
         InputError: it is not installed.
@@ -77,5 +78,5 @@ def needed(package: str, backend: str) -> Any:
     except ImportError as error:
         problem = f"the package {package} is not installed ({error})"
         raise InputError(
-            backend, problem, f'Install it: pip install {package}, or pip install -e ".[export]"'
+            backend, problem, f'Install it: pip install {package}, or pip install -e ".[{extra}]"'
         ) from error

@@ -114,6 +114,25 @@ def choose_network(
     return found
 
 
+def usable_calibration(calibration: str | os.PathLike[str] | None, network: nn.Module) -> str | os.PathLike[str] | None:
+    """Return the calibration to use with a network: ``none``, with a word in the log, for an int8 export.
+
+    The temperature and thresholds belong to the float32 network: int8 moves logits and features.
+
+    Args:
+        calibration: ``calibration.json``; None or ``none`` for none.
+        network: the network to run.
+    """
+    if not isinstance(network, ExportedNetwork) or network.description.quantisation is None:
+        return calibration
+    logger.warning(
+        "%s is int8, and the calibration belongs to float32: probabilities are not calibrated, and neither unusual "
+        "inputs nor answers of low confidence are told.",
+        network.path,
+    )
+    return "none"
+
+
 def usable_explanation(explain: str | None, backend: str = EAGER) -> str | None:
     """Return the method of explanation to use with a backend: ``none``, with a word in the log, where it can't be used.
 

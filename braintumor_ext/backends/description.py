@@ -29,7 +29,8 @@ class Description:
         checkpoint: the name of the checkpoint's file.
         sha256: the checkpoint's SHA-256.
         bundle_version: the version of the bundle that exported it.
-        agreement: how far its outputs were from eager PyTorch's; None until it is measured.
+        agreement: how far its outputs were from eager PyTorch's; None until it is measured, and of int8.
+        quantisation: of int8, what it costs; None of float32.
     """
 
     class_names: tuple[str, ...]
@@ -41,10 +42,15 @@ class Description:
     sha256: str
     bundle_version: str
     agreement: Mapping[str, Any] | None = None
+    quantisation: Mapping[str, Any] | None = None
 
     def with_agreement(self, agreement: Mapping[str, Any]) -> Description:
         """Return the same description with a measured agreement."""
         return replace(self, agreement=agreement)
+
+    def with_quantisation(self, quantisation: Mapping[str, Any]) -> Description:
+        """Return the same description with a measured quantisation."""
+        return replace(self, quantisation=quantisation)
 
     def to_json(self) -> str:
         """Return the document, ASCII only."""

@@ -63,11 +63,11 @@ def export_network(
         if agreement.problem is not None:
             raise InputError(path, agreement.problem, "It is not kept. Report this with the versions of the packages")
         backend.save(model, final, description.with_agreement(agreement.to_dict()))
-        _put_in_place(final.parent, path)
+        put_in_place(final.parent, path)
     return agreement
 
 
-def _put_in_place(folder: Path, path: Path) -> None:
+def put_in_place(folder: Path, path: Path) -> None:
     """Move all files of a folder beside ``path``, the one of that name last."""
     for old in path.parent.glob(f"{path.stem}.*"):
         if old.suffix == ".bin" and path.suffix == ".xml" and path.exists():

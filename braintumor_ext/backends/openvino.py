@@ -25,19 +25,19 @@ class OpenVino(Backend):
     def convert(self, network: HeadsAndFeatures, images: Tensor) -> Any:
         """Return the ``openvino.Model``."""
         shape = [-1, images.shape[1], -1, -1]
-        openvino = self._openvino()
+        openvino = self.runtime()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it traces the network, and tracing is deprecated
             return openvino.convert_model(network, example_input=images, input=(INPUT, shape))
 
     def save(self, model: Any, path: Path, description: Description) -> None:
-        """Write graph and weights in float32, with the description in ``rt_info``."""
+        """Write graph and weights as they are, none rounded to float16, with the description in ``rt_info``."""
         model.set_rt_info(description.to_json(), [METADATA_KEY])
-        self._openvino().save_model(model, str(path), compress_to_fp16=False)
+        self.runtime().save_model(model, str(path), compress_to_fp16=False)
 
     def load(self, path: Path, device: torch.device) -> ExportedNetwork:
-        """Compile for the CPU, in float32 (it would take bfloat16 where the processor has it)."""
-        openvino = self._openvino()
+        """Compile for the CPU, in float32 (it would take bfloat16 where the processor has it); int8 stays int8."""
+        openvino = self.runtime()
         core = openvino.Core()
         model = core.read_model(str(path))
         if not model.has_rt_info([METADATA_KEY]):
@@ -57,7 +57,7 @@ class OpenVino(Backend):
 
         return ExportedNetwork(on_arrays(call), Description.from_json(text), path, self.name)
 
-    def _openvino(self) -> Any:
+    def runtime(self) -> Any:
         """Import OpenVINO without its telemetry, which reports each import to its maker unless one has opted out."""
         if "openvino" not in sys.modules:
             sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: cannot be imported

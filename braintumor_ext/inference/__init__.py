@@ -8,6 +8,7 @@ from braintumor_ext.inference.prediction_writer import PredictionWriter
 from braintumor_ext.inference.predictor import Predictor
 from braintumor_ext.inference.processes import Processes, torchrun_processes
 from braintumor_ext.inference.read_ahead import ReadAheadLoader
+from braintumor_ext.inference.section_scores import score_section
 from braintumor_ext.inference.series_answer import SeriesAnswer, series_answer
 from braintumor_ext.inference.tolerant_dataset import TolerantDataset, collate_slices
 
@@ -27,6 +28,7 @@ __all__ = [
     "list_inputs",
     "mask_on_grid",
     "parse_slices",
+    "score_section",
     "series_answer",
     "torchrun_processes",
 ]

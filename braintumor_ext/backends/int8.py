@@ -1,0 +1,134 @@
+"""A network in int8 for OpenVINO, by post-training static quantisation: kept only where it answers as well."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from braintumor_ext.backends.backend import needed
+from braintumor_ext.backends.description import Description
+from braintumor_ext.backends.export import put_in_place
+from braintumor_ext.backends.heads_and_features import HeadsAndFeatures
+from braintumor_ext.backends.openvino import OpenVino
+from braintumor_ext.errors import InputError
+from braintumor_ext.metrics.section_scores import SectionScores
+from braintumor_ext.networks import BrainTumorNet
+
+LARGEST_LOSS = 0.005
+"""What accuracy and Dice may lose: half a point of a hundred."""
+
+
+@dataclass(frozen=True)
+class Quantisation:
+    """What int8 costs on slices that it was not fitted to.
+
+    Args:
+        slices: training slices that the ranges of the activations were taken from.
+        n: slices that both are scored on.
+        accuracy: of float32 and of int8, in [0, 1]; None where no class is known.
+        dice: likewise, over the slices with a tumour; None where no mask is known.
+        same_class: share of the slices, in [0, 1], that get the same class from both.
+    """
+
+    slices: int
+    n: int
+    accuracy: tuple[float, float] | None
+    dice: tuple[float, float] | None
+    same_class: float
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with it; None if it is good."""
+        known = {name: pair for name, pair in (("accuracy", self.accuracy), ("Dice", self.dice)) if pair is not None}
+        if not known:
+            return "cannot be judged: of the validation section neither a class nor a tumour's mask is known"
+        lost = [
+            f"{name} {before:.4f} becomes {after:.4f}"
+            for name, (before, after) in known.items()
+            if not before - after <= LARGEST_LOSS + 1e-9  # NaN is lost too
+        ]
+        limit = f"at most {LARGEST_LOSS:.3f} may be lost"
+        return f"is worse than float32 on {self.n} validation slices: {', '.join(lost)} ({limit})" if lost else None
+
+    @classmethod
+    def of(cls, slices: int, before: SectionScores, after: SectionScores) -> Quantisation:
+        """Return what the scores of the same slices say.
+
+        Args:
+            slices: training slices that the ranges were taken from.
+            before: in float32.
+            after: in int8.
+        """
+        same = [one == other for one, other in zip(before.classes, after.classes, strict=True)]
+        return cls(
+            slices,
+            len(same),
+            _both(before.accuracy, after.accuracy),
+            _both(before.dice, after.dice),
+            sum(same) / len(same),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return asdict(self)
+
+
+def export_int8(
+    network: BrainTumorNet,
+    path: str | PathLike[str],
+    description: Description,
+    slices: Sequence[Tensor],
+    score: Callable[[nn.Module], SectionScores],
+) -> Quantisation:
+    """Write a network in int8 as OpenVINO's files, once it is known to answer as well as in float32.
+
+    Weights and activations of the layers that NNCF knows become int8, the activations' ranges being those of the slices
+    (https://arxiv.org/abs/1712.05877). An earlier file is renamed.
+
+    Args:
+        network: the network, loaded, on the CPU.
+        path: the ``.xml`` file to write.
+        description: what the file is to say of itself; the quantisation is added.
+        slices: preprocessed training slices, each (C, H, W).
+        score: of a network, on the slices of the validation section.
+
+    Returns:
+        The quantisation, which the file holds too.
+
+    Raises:
+        InputError: too much is lost (no file is left), or a package is not installed.
+    """
+    path, backend = Path(path), OpenVino()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    backend.runtime()  # before NNCF, which would load its telemetry
+    nncf = needed("nncf", "int8", extra="int8")
+    plain = HeadsAndFeatures(copy.deepcopy(network).to(memory_format=torch.contiguous_format).eval())  # type: ignore[call-overload]
+    example = torch.randn(2, slices[0].shape[0], 96, 128, generator=torch.Generator().manual_seed(0))
+    model = backend.convert(plain, example)
+    inputs = nncf.Dataset([image[None].contiguous().numpy() for image in slices])
+    quantised = nncf.quantize(model, inputs, subset_size=len(slices))
+    cpu = torch.device("cpu")
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as scratch:
+        exact, tried, final = (Path(scratch, name, path.name) for name in ("float32", "tried", "final"))
+        for target in (exact, tried, final):
+            target.parent.mkdir()
+        backend.save(model, exact, description)
+        backend.save(quantised, tried, description)
+        found = Quantisation.of(len(slices), *(score(backend.load(target, cpu)) for target in (exact, tried)))
+        if found.problem is not None:
+            raise InputError(path, found.problem, "It is not kept. Export it in float32, or give other data")
+        backend.save(quantised, final, description.with_quantisation(found.to_dict()))
+        put_in_place(final.parent, path)
+    return found
+
+
+def _both(before: float | None, after: float | None) -> tuple[float, float] | None:
+    return None if before is None or after is None else (before, after)
