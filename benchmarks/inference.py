@@ -72,7 +72,7 @@ def workflow(inputs: Path, output: Path, **settings: Any) -> ConfigWorkflow:
         dataset_dir=str(inputs),
         output_dir=str(output),
         slices="all",
-        **settings,
+        **{"amp": False, **settings},  # as the network alone is measured
     )
     if "handlers" in settings:
         made.parser["batches"] = "$list(@dataloader)"

@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
         checkpoint = checkpoint_of(options.checkpoint_dir)
-        predictor = Predictor.from_bundle(ROOT, checkpoint, options.device)
+        predictor = Predictor.from_bundle(ROOT, checkpoint, options.device, amp=False)
         probes = _probes(options, predictor)
         context = {
             "checkpoint": str(checkpoint),

@@ -63,7 +63,7 @@ def _draw(options: argparse.Namespace, measured: str, worst: Sequence) -> None:
     if sha256_of(checkpoint) != measured:
         problem = f"is another checkpoint than the one that {options.evaluation} is of"
         raise InputError(checkpoint, problem, "Give the evaluated checkpoint, or leave --checkpoint_dir out")
-    pictures = draw_errors(Predictor.from_bundle(ROOT, checkpoint, options.device), worst)
+    pictures = draw_errors(Predictor.from_bundle(ROOT, checkpoint, options.device, amp=False), worst)
     sheet = options.output / "known_failures.png"
     write_sheet(pictures, sheet)
     print(sheet)

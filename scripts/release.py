@@ -84,10 +84,12 @@ def _release(options: argparse.Namespace) -> Agreement:
     found = agreement(full, predictor(list(compared)))
 
     if options.calibration == "fit" and not _is_calibrated(released):
-        calibrate(released, options.dataset_dir, read_settings(released), options.report, options.datalist)
+        calibrate(
+            released, options.dataset_dir, read_settings(released), options.report, options.datalist, options.device
+        )
     constants = released.with_name(CALIBRATION)
     print(f"{constants}: " + ("fitted to it" if constants.is_file() else "there is none; fit one by `calibrating`"))
-    predictor = Predictor.from_bundle(ROOT, released, "cpu")  # where everyone can have the same answers
+    predictor = Predictor.from_bundle(ROOT, released, "cpu", amp=False)  # where everyone can have the same answers
     about = {"data": "brain-tumor-mri" if options.data is None else options.data, **facts}
     content = write_expected(released.with_name(EXPECTED), predictor, released, chosen, about)
     print(f"{released.with_name(EXPECTED)}: the answers about {len(content['answers'])} slices")
@@ -112,7 +114,12 @@ def _is_calibrated(checkpoint: Path) -> bool:
 
 
 def calibrate(
-    checkpoint: Path, dataset_dir: Path, settings: Mapping[str, Any], report: Path, datalist: Path | None = None
+    checkpoint: Path,
+    dataset_dir: Path,
+    settings: Mapping[str, Any],
+    report: Path,
+    datalist: Path | None = None,
+    device: str | None = None,
 ) -> None:
     """Fit a calibration to a checkpoint by the bundle's `calibrating`, and write it beside it.
 
@@ -122,6 +129,7 @@ def calibrate(
         settings: what its ``training.json`` holds.
         report: the folder of the calibration's report.
         datalist: another datalist than the data set's own.
+        device: where the network runs; None for a GPU if there is one.
 
     Raises:
         InputError: the data set cannot be used.
@@ -130,6 +138,8 @@ def calibrate(
     overrides = {name: settings[name] for name in known if settings.get(name) is not None}
     if settings.get("empty_class", "") is None:
         overrides["empty_class"] = "none"
+    if device is not None:
+        overrides["device"] = device
     workflow = ConfigWorkflow(
         config_file=[str(ROOT / "configs" / f"{name}.json") for name in ("train", "calibrate")],
         logging_file=False,

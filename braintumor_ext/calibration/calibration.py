@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from braintumor_ext.calibration.precision_agreement import PrecisionAgreement
 from braintumor_ext.calibration.unusual_input import FeatureDetector
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import replacing, set_aside, sha256_of
@@ -55,6 +56,8 @@ class Calibration:
         slices: its slices of known class.
         groups: their groups.
         date: day of the fit, YYYY-MM-DD.
+        bfloat16: how far the answers in bfloat16 are from those in float32, on the same slices; None where it was not
+            measured.
     """
 
     temperature: float
@@ -69,6 +72,7 @@ class Calibration:
     slices: int
     groups: int
     date: str
+    bfloat16: PrecisionAgreement | None = None
 
     def flags_for(self, probabilities: ArrayLike, features: ArrayLike | None = None) -> list[str]:
         """Return the warnings about one answer: ``LOW_CONFIDENCE``, ``UNUSUAL_INPUT``, both or none.
@@ -96,18 +100,20 @@ class Calibration:
     def to_dict(self) -> dict[str, Any]:
         """Return the calibration as plain values."""
         detector = self.detector.to_dict() if self.detector is not None else None
-        return {**vars(self), "class_names": list(self.class_names), "detector": detector}
+        bfloat16 = vars(self.bfloat16) if self.bfloat16 is not None else None
+        return {**vars(self), "class_names": list(self.class_names), "detector": detector, "bfloat16": bfloat16}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Calibration:
         """Return the calibration that ``to_dict`` gave.
 
         Args:
-            content: its entries; others are passed over.
+            content: its entries; others are passed over. ``bfloat16`` may be absent, as before 0.6.
 
         Raises:
             ValueError: an entry is absent or has a value that makes no sense; it is named.
         """
+        content = {"bfloat16": None, **content}
         missing = [name for name in cls.__dataclass_fields__ if name not in content]
         if missing:
             raise ValueError(f"lacks {', '.join(missing)}")
@@ -127,6 +133,10 @@ class Calibration:
             raise ValueError(f"class_names is {names!r}")
         detector = values["detector"]
         values["detector"] = None if detector is None else FeatureDetector.from_dict(detector)
+        if (bfloat16 := values["bfloat16"]) is not None:
+            if not isinstance(bfloat16, Mapping):
+                raise ValueError(f"bfloat16 is {bfloat16!r}")
+            values["bfloat16"] = PrecisionAgreement.from_dict(bfloat16)
         return cls(**{**values, "class_names": tuple(names)})
 
 

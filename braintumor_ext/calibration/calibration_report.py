@@ -55,6 +55,7 @@ def write_calibration_report(
         _probabilities(calibration, validation, own, crossed),
         _confidence(calibration, validation, own, crossed),
         _detector(calibration, validation, own, crossed, probes, kinds),
+        _bfloat16(calibration),
     ]
     known = validation.known
     shown = (crossed or own).probabilities[known]
@@ -159,6 +160,14 @@ def _detector(
         table(["pictures that are no brain MRI", "told"], found),
     ]
     return "\n\n".join([heading, text, *tables, f"![Scores]({SCORES})"])
+
+
+def _bfloat16(calibration: Calibration) -> str:
+    heading, found = "## bfloat16", calibration.bfloat16
+    if found is None:
+        return f"{heading}\n\nNot measured: inference with amp auto takes float32."
+    taken = "takes it on a CPU that has it" if found.holds else "takes float32: that is too far"
+    return f"{heading}\n\nAgainst float32: {found}. Inference with amp auto {taken}."
 
 
 def _share(count: int, n: int) -> str:

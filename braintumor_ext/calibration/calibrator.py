@@ -13,24 +13,29 @@ import numpy as np
 import torch
 from ignite.engine import Events
 from monai.engines.workflow import Workflow
+from monai.networks.utils import eval_mode
 
 from braintumor_ext.calibration.answers import Answers
 from braintumor_ext.calibration.calibration import CALIBRATION, Calibration, group_count, write_calibration
 from braintumor_ext.calibration.calibration_report import REPORT, write_calibration_report
 from braintumor_ext.calibration.items import PROBE, ROLE, TRAINING, VALIDATION
 from braintumor_ext.calibration.measures import cross_fit, fit_answers
+from braintumor_ext.calibration.precision_agreement import PrecisionAgreement, mask_overlaps
 from braintumor_ext.calibration.probes import KIND
 from braintumor_ext.calibration.unusual_input import FeatureDetector
 from braintumor_ext.data.classes import CLASS_NAMES
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import sha256_of
-from braintumor_ext.keys import CLASS, FEATURES, GROUP, UNKNOWN
+from braintumor_ext.keys import CLASS, FEATURES, GROUP, IMAGE, MASK, UNKNOWN
+from braintumor_ext.networks import bfloat16_stages, cpu_has_bfloat16, has_bfloat16_stages
 
 logger = logging.getLogger(__name__)
 
 
 class Calibrator:
     """Gather the answers about all items; then fit, write ``calibration.json`` and the report: an evaluator's handler.
+
+    On a CPU that multiplies in bfloat16, validation slices are answered in it as well, for the ``bfloat16`` entry.
 
     Args:
         items: the evaluated items in their order, as :func:`~braintumor_ext.calibration.calibration_items` gives them.
@@ -58,6 +63,7 @@ class Calibrator:
         self.calibration: Calibration | None = None
         self._logits: list[np.ndarray] = []
         self._features: list[np.ndarray] = []
+        self._bfloat16: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
 
     def attach(self, engine: Workflow) -> None:
         """Attach to an evaluator made with ``decollate=False`` that takes the items in their order, in one process."""
@@ -69,14 +75,28 @@ class Calibrator:
         if not any(i[ROLE] == VALIDATION and i.get(CLASS, UNKNOWN) != UNKNOWN for i in self.items):
             problem = "no slice of the validation section has a known class: there is nothing to calibrate on"
             raise InputError("datalist", problem, "Give a datalist whose validation items have a class")
-        self._logits, self._features = [], []
+        self._logits, self._features, self._bfloat16 = [], [], []
 
     def __call__(self, engine: Workflow) -> None:
         """Keep the answers about one batch."""
         output = engine.state.output["pred"]
+        self._compare(engine, output, sum(map(len, self._logits)))
         self._logits.append(_array(output[CLASS]))
         if FEATURES in output:
             self._features.append(_array(output[FEATURES]))
+
+    def _compare(self, engine: Workflow, output: Mapping[str, torch.Tensor], start: int) -> None:
+        """Answer a batch's validation slices in bfloat16 too, where this machine is one that would do so."""
+        images, network = engine.state.output[IMAGE], engine.network  # type: ignore[attr-defined]
+        items = self.items[start : start + len(images)]
+        chosen = torch.tensor([item[ROLE] == VALIDATION for item in items], dtype=torch.bool)
+        supported = images.is_cpu and cpu_has_bfloat16() and has_bfloat16_stages(network)
+        if not supported or len(chosen) != len(images) or not chosen.any():
+            return
+        with torch.no_grad(), eval_mode(network), bfloat16_stages(network):  # the engine has left evaluation mode
+            other = network(images[chosen])
+        dice = mask_overlaps(output[MASK][chosen], other[MASK]) if MASK in output else np.empty(0)
+        self._bfloat16.append((_array(output[CLASS][chosen]), _array(other[CLASS]), dice))
 
     def finish(self, engine: Workflow | None = None) -> None:
         """Fit, and write everything."""
@@ -101,6 +121,7 @@ class Calibrator:
             slices=len(known),
             groups=group_count(known.groups),
             date=time.strftime("%Y-%m-%d"),
+            bfloat16=self._agreement(temperature),
         )
         kinds = [item[KIND] for item in self.items if item[ROLE] == PROBE]
         crossed = cross_fit(validation, self.confidence_target, detector)
@@ -109,6 +130,12 @@ class Calibrator:
         write_calibration(path, self.calibration)
         logger.info("Temperature %.3g, confidence threshold %.3g: %s", temperature, threshold, path)
         logger.info("What it changes: %s", self.folder / REPORT)
+
+    def _agreement(self, temperature: float) -> PrecisionAgreement | None:
+        if not self._bfloat16:
+            return None
+        logits, others, dice = (np.concatenate(parts) for parts in zip(*self._bfloat16, strict=True))
+        return PrecisionAgreement.of(logits, others, dice, temperature)
 
     def _answers(self) -> Answers:
         logits = np.concatenate(self._logits)

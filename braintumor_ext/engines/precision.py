@@ -10,17 +10,15 @@ from monai.inferers import SimpleInferer
 from torch import Tensor
 
 from braintumor_ext.flags import as_bool
+from braintumor_ext.networks import cpu_has_bfloat16
 
 
 def mixed_precision_supported(device: str | torch.device) -> bool:
-    """Return whether mixed precision pays: on any CUDA device, and on a CPU that multiplies in bfloat16.
-
-    Those are CPUs with AMX or with AVX512_BF16 (Intel from Cooper Lake and Sapphire Rapids on, AMD from Zen 4 on).
-    """
+    """Return whether mixed precision pays: on any CUDA device, and on a CPU that multiplies in bfloat16."""
     kind = torch.device(device).type
     if kind == "cuda":
         return True
-    return kind == "cpu" and bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+    return kind == "cpu" and cpu_has_bfloat16()
 
 
 class MixedPrecisionInferer(SimpleInferer):

@@ -3,7 +3,7 @@
 from braintumor_ext.explain.activation_gradients import ActivationGradients
 from braintumor_ext.explain.attention_maps import attention_map
 from braintumor_ext.explain.explainer import METHODS, Explainer, Explanation
-from braintumor_ext.explain.inferer import ExplainingInferer
+from braintumor_ext.explain.inferer import ExplainingInferer, explained_in_float32
 from braintumor_ext.explain.layers import DEFAULT_LAYER, find_layer, layer_names
 from braintumor_ext.explain.scores import ClassScore, MaskScore
 from braintumor_ext.explain.unit_range import to_unit_range
@@ -18,6 +18,7 @@ __all__ = [
     "Explanation",
     "MaskScore",
     "attention_map",
+    "explained_in_float32",
     "find_layer",
     "layer_names",
     "to_unit_range",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from monai.inferers import SimpleInferer
@@ -13,7 +14,9 @@ from braintumor_ext.errors import InputError
 from braintumor_ext.explain.explainer import METHODS, Explainer, Explanation
 from braintumor_ext.explain.layers import DEFAULT_LAYER
 from braintumor_ext.explain.stage_features import joined, stage_features
+from braintumor_ext.flags import as_bool
 from braintumor_ext.keys import CLASS, FEATURES, HEAT_MAP, HEAT_MAP_FLAGS
+from braintumor_ext.networks import bfloat16_stages
 
 
 class ExplainingInferer(SimpleInferer):
@@ -26,6 +29,8 @@ class ExplainingInferer(SimpleInferer):
         class_names: the class names in the order of their indices.
         features: whether to add the features.
         classes: the class to explain, an index or a name; None for the predicted one.
+        bfloat16: whether a ``BrainTumorNet`` on a CPU computes in bfloat16 what
+            :func:`~braintumor_ext.networks.bfloat16_stages` says; of no effect where :func:`explained_in_float32`.
 
     Raises:
         InputError: there is no such method; valid ones are listed.
@@ -39,6 +44,7 @@ class ExplainingInferer(SimpleInferer):
         class_names: Sequence[str] = CLASS_NAMES,
         features: bool = True,
         classes: int | str | None = None,
+        bfloat16: bool | str = False,
     ) -> None:
         super().__init__()
         self.explain = "none" if explain is None or explain in (False, "") else str(explain).lower()
@@ -46,6 +52,7 @@ class ExplainingInferer(SimpleInferer):
             raise InputError("--explain", f"there is no method {explain!r}", f"Valid are none, {', '.join(METHODS)}")
         self.layer, self.head, self.class_names, self.features = layer, head, list(class_names), features
         self.classes = classes
+        self.bfloat16 = as_bool(bfloat16) and not explained_in_float32(self.explain, layer, head)
 
     def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         """Return the network's output of ``inputs`` (B, C, H, W).
@@ -56,7 +63,8 @@ class ExplainingInferer(SimpleInferer):
             InputError: there is no such layer, head or class, or the network lacks the head; valid ones are listed.
         """
         output: Any
-        with stage_features(network) as means:
+        rounded = bfloat16_stages(network) if self.bfloat16 and inputs.is_cpu else nullcontext()
+        with stage_features(network) as means, rounded:
             if self.explain == "none":
                 output = super().__call__(inputs, network, *args, **kwargs)
             else:
@@ -70,3 +78,18 @@ class ExplainingInferer(SimpleInferer):
             return Explainer(network, self.explain, self.layer, self.head, self.class_names)(inputs, self.classes)
         except ValueError as error:
             raise InputError(f"--explain {self.explain}", str(error).rstrip("."), "Or give --explain none") from error
+
+
+def explained_in_float32(explain: str | None, layer: str = DEFAULT_LAYER, head: str = CLASS) -> bool:
+    """Return whether an explanation needs the whole network in float32.
+
+    Grad-CAM and Grad-CAM++ of a class by the encoder's last layer do not: from there on all is float32 anyway.
+
+    Args:
+        explain: ``none`` or a method.
+        layer: the layer that is explained.
+        head: ``class`` or ``mask``.
+    """
+    method = str(explain).lower()
+    gradients_are_float32 = method in ("gradcam", "gradcam++") and layer == DEFAULT_LAYER and head == CLASS
+    return method in METHODS and not gradients_are_float32

@@ -3,6 +3,7 @@
 from braintumor_ext.inference.decode import AnswerDecoder, class_probabilities, heat_map_on_grid, mask_on_grid
 from braintumor_ext.inference.decode_transform import DecodeAnswerd
 from braintumor_ext.inference.inputs import list_inputs, parse_slices
+from braintumor_ext.inference.precision import inference_precision
 from braintumor_ext.inference.prediction import Prediction
 from braintumor_ext.inference.prediction_writer import PredictionWriter
 from braintumor_ext.inference.predictor import Predictor
@@ -25,6 +26,7 @@ __all__ = [
     "class_probabilities",
     "collate_slices",
     "heat_map_on_grid",
+    "inference_precision",
     "list_inputs",
     "mask_on_grid",
     "parse_slices",

@@ -20,6 +20,7 @@ from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS
 from braintumor_ext.errors import InputError, unwrapped
 from braintumor_ext.explain import DEFAULT_LAYER, ExplainingInferer
 from braintumor_ext.inference.decode import AnswerDecoder
+from braintumor_ext.inference.precision import BFLOAT16
 from braintumor_ext.inference.prediction import Prediction
 from braintumor_ext.inference.tolerant_dataset import TolerantDataset
 from braintumor_ext.keys import GREY, IMAGE, SLICE
@@ -47,6 +48,7 @@ class Predictor:
         calibration: temperature and thresholds; None leaves the probabilities as the network gives them.
         device: where the network runs.
         batch_size: how many slices are predicted at a time.
+        bfloat16: whether to compute in bfloat16 on a CPU; see :class:`~braintumor_ext.explain.ExplainingInferer`.
 
     Example::
 
@@ -66,6 +68,7 @@ class Predictor:
         calibration: Calibration | None = None,
         device: str | torch.device = "cpu",
         batch_size: int = 32,
+        bfloat16: bool = False,
     ) -> None:
         self.device = torch.device(device)
         self.network = network.to(self.device).eval()
@@ -73,6 +76,7 @@ class Predictor:
         self.class_names = list(class_names)
         self.decode = AnswerDecoder(class_names, empty_class, image_size, calibration)
         self.batch_size = batch_size
+        self.bfloat16 = bfloat16
 
     @classmethod
     def from_bundle(
@@ -129,6 +133,7 @@ class Predictor:
                 calibration=parser.get_parsed_content("calibration_constants"),
                 device=parser.get_parsed_content("device"),
                 batch_size=parser.get_parsed_content("batch_size"),
+                bfloat16=parser.get_parsed_content("precision") == BFLOAT16,
             )
 
     @overload
@@ -182,7 +187,9 @@ class Predictor:
         many = isinstance(x, list | tuple)
         sources: list[Any] = list(x) if isinstance(x, list | tuple) else [x]
         check_explanation(explain, self.network)
-        inferer = ExplainingInferer(explain, layer, head, self.class_names, classes=explain_class)
+        inferer = ExplainingInferer(
+            explain, layer, head, self.class_names, classes=explain_class, bfloat16=self.bfloat16
+        )
         extra = {} if slice_index is None else {SLICE: slice_index}
         items = [{IMAGE: source, "name": _name(source, n), **extra} for n, source in enumerate(sources)]
         dataset = TolerantDataset(items, self.preprocessing, keep_grey=True)

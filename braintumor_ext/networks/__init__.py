@@ -1,6 +1,7 @@
 """The network, its parts, its views and its weights."""
 
 from braintumor_ext.networks.baselines import ClassifierBaseline, UNetBaseline
+from braintumor_ext.networks.bfloat16 import bfloat16_stages, cpu_has_bfloat16, has_bfloat16_stages
 from braintumor_ext.networks.brain_tumor_net import MINIMUM_SIZE, BrainTumorNet
 from braintumor_ext.networks.cbam import CBAM, BlendedAttention, ChannelAttention, SpatialAttention
 from braintumor_ext.networks.checkpoint import (
@@ -33,9 +34,12 @@ __all__ = [
     "SegmentationDecoder",
     "SpatialAttention",
     "UNetBaseline",
+    "bfloat16_stages",
     "build_network",
     "check_settings",
+    "cpu_has_bfloat16",
     "describe_network",
+    "has_bfloat16_stages",
     "load_checkpoint",
     "load_encoder",
     "load_pretrained",

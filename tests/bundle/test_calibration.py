@@ -8,7 +8,10 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 
+from braintumor_ext.calibration import calibrator
+from braintumor_ext.networks import bfloat16_stages
 from tests.bundle.test_evaluation import evaluate
 from tests.bundle.workflows import FLAT, make_workflow, read_table, run_workflow, told, train
 
@@ -39,6 +42,39 @@ def test_the_file_belongs_to_its_model_and_says_what_it_was_fitted_on(calibrated
     assert content["class_names"] == ["glioma", "meningioma", "pituitary", "no_tumor"]
     assert content["detector"]["stages"] == [256, 512, 1024, 2048]
     assert 0.05 <= content["temperature"] <= 20
+
+
+def test_bfloat16_is_measured_on_the_validation_slices_and_changes_nothing_else(
+    calibrated, phantom_dataset, tmp_path, monkeypatch
+):
+    entries = []
+    for supported in (True, False):
+        monkeypatch.setattr(calibrator, "cpu_has_bfloat16", lambda supported=supported: supported)
+        models = tmp_path / str(supported)
+        models.mkdir()
+        for name in ("model.pt", "training.json"):
+            (models / name).symlink_to(calibrated / "models" / name)
+        workflow = calibrate(phantom_dataset, models, models / "out", batch_size=3)  # roles share batches
+        entries.append(json.loads((models / "calibration.json").read_text()))
+    measured, unmeasured = (entry.pop("bfloat16") for entry in entries)
+    assert unmeasured is None
+    assert entries[0] == entries[1]
+    network = workflow.parser.get_parsed_content("network_def").eval()
+    dataset = workflow.parser.get_parsed_content("validate::dataset")
+    images = torch.stack([dataset[i]["image"].as_tensor() for i in range(8)])  # the validation section comes first
+    with torch.no_grad():
+        exact = network(images)
+        with bfloat16_stages(network):
+            rounded = network(images)
+    one, other = (torch.softmax(out["class"].double() / entries[0]["temperature"], 1) for out in (exact, rounded))
+    assert measured["n"] == 8
+    assert measured["class_agreement"] == (one.argmax(1) == other.argmax(1)).double().mean()
+    # other batches round otherwise in the last bit
+    assert measured["probability_difference"] == pytest.approx(float((one - other).abs().max()), abs=2e-3)
+    masks = [(out["mask"] > 0).flatten(1) for out in (exact, rounded)]
+    dice = 2 * (masks[0] & masks[1]).sum(1) / (masks[0].sum(1) + masks[1].sum(1))
+    expected = None if dice.isnan().all() else pytest.approx(float(dice.nanmean()), abs=0.01)
+    assert measured["mask_dice"] == expected
 
 
 def test_the_report_and_its_pictures_are_written(calibrated):

@@ -12,6 +12,7 @@ from braintumor_ext.calibration import (
     UNUSUAL_INPUT,
     Calibration,
     FeatureDetector,
+    PrecisionAgreement,
     describe_calibration,
     read_calibration,
     set_stale_calibration_aside,
@@ -60,6 +61,17 @@ def test_it_is_read_as_it_was_written(model, detector):
     assert json.loads(path.read_text())["sha256"] == hashlib.sha256(b"weights").hexdigest()
 
 
+def test_the_agreement_of_bfloat16_is_kept_and_a_file_from_before_it_is_read(model):
+    path = model.with_name("calibration.json")
+    written = calibration(model, bfloat16=PrecisionAgreement(40, 1.0, 0.003, None))
+    write_calibration(path, written)
+    assert read_calibration(path, model).bfloat16 == written.bfloat16
+    content = written.to_dict()
+    del content["bfloat16"]
+    path.write_text(json.dumps(content))
+    assert read_calibration(path, model).bfloat16 is None
+
+
 def test_another_model_is_refused_with_the_remedy(model):
     path = model.with_name("calibration.json")
     write_calibration(path, calibration(model))
@@ -98,6 +110,13 @@ def test_a_broken_file_is_told(model, content):
         ("detector", {"mean": [1.0]}, "detector lacks"),
         ("detector", 5, "not a calibration"),
         ("sha256", None, "lacks sha256"),
+        ("bfloat16", 5, "bfloat16 is 5"),
+        ("bfloat16", {"n": 5}, "bfloat16 lacks class_agreement"),
+        (
+            "bfloat16",
+            {"n": 5, "class_agreement": "yes", "probability_difference": 0, "mask_dice": 1},
+            "bfloat16's class_agreement is 'yes'",
+        ),
     ],
 )
 def test_an_entry_that_is_absent_or_makes_no_sense_is_named(model, entry, value, told):

@@ -1,0 +1,105 @@
+"""How far a network's answers in bfloat16 are from those in float32, and whether that is near enough to use them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from monai.metrics import compute_dice
+from torch import Tensor
+
+from braintumor_ext.calibration.temperature import scaled_probabilities
+
+LEAST_SAME_CLASS, LARGEST_DIFFERENCE, LEAST_DICE = 0.995, 0.01, 0.99
+"""What another precision may change: the share of slices of the same class, any class probability, the masks' mean
+Dice."""
+
+
+@dataclass(frozen=True)
+class PrecisionAgreement:
+    """The difference that a precision makes over N slices.
+
+    Args:
+        n: slices compared.
+        class_agreement: share of them, in [0, 1], with the same class.
+        probability_difference: the largest absolute difference of a class probability, with the calibration's
+            temperature.
+        mask_dice: mean Dice of the two masks of a slice, in [0, 1], over the slices where one of them is not empty;
+            None where there is no such slice.
+    """
+
+    n: int
+    class_agreement: float
+    probability_difference: float
+    mask_dice: float | None
+
+    @property
+    def holds(self) -> bool:
+        """Whether the answers may be given in that precision."""
+        return (
+            self.n > 0
+            and self.class_agreement >= LEAST_SAME_CLASS
+            and self.probability_difference <= LARGEST_DIFFERENCE
+            and (self.mask_dice is None or self.mask_dice > LEAST_DICE)
+        )
+
+    def __str__(self) -> str:
+        dice = "no masks" if self.mask_dice is None else f"a mean Dice of the masks of {self.mask_dice:.4f}"
+        return (
+            f"{self.class_agreement:.1%} of {self.n} slices with the same class, probabilities at most "
+            f"{self.probability_difference:.4f} apart, {dice}"
+        )
+
+    @classmethod
+    def of(cls, logits: np.ndarray, others: np.ndarray, dice: np.ndarray, temperature: float) -> PrecisionAgreement:
+        """Return the agreement of two precisions.
+
+        Args:
+            logits: (N, K) class logits in float32; N > 0.
+            others: (N, K) in the other precision.
+            dice: (N,) of both masks of a slice, NaN where both are empty; (0,) of a network without masks.
+            temperature: what the logits are divided by.
+        """
+        ours, theirs = (scaled_probabilities(values, temperature) for values in (logits, others))
+        overlaps = dice[~np.isnan(dice)]
+        return cls(
+            n=len(logits),
+            class_agreement=float((ours.argmax(1) == theirs.argmax(1)).mean()),
+            probability_difference=float(np.abs(ours - theirs).max()),
+            mask_dice=float(overlaps.mean()) if len(overlaps) else None,
+        )
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> PrecisionAgreement:
+        """Return the agreement whose ``vars`` are given.
+
+        Args:
+            content: its entries.
+
+        Raises:
+            ValueError: an entry is absent or is no number.
+        """
+        values = {name: content[name] for name in cls.__dataclass_fields__ if name in content}
+        if len(values) < len(cls.__dataclass_fields__):
+            raise ValueError(f"bfloat16 lacks {', '.join(sorted(set(cls.__dataclass_fields__) - set(values)))}")
+        for name, value in values.items():
+            number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            if not number and not (name == "mask_dice" and value is None):
+                raise ValueError(f"bfloat16's {name} is {value!r}")
+        return cls(**values)
+
+
+def mask_overlaps(logits: Tensor, others: Tensor) -> np.ndarray:
+    """Return the Dice of each slice's masks in two precisions on the network's grid, (B,), NaN where both are empty.
+
+    Args:
+        logits: (B, 1, h, w) mask logits in one.
+        others: (B, 1, h, w) in the other.
+    """
+    one, other = (values > 0 for values in (logits, others))
+    dice = compute_dice(one.float(), other.float(), ignore_empty=False)[:, 0]
+    return dice.masked_fill(~(one | other).flatten(1).any(1), torch.nan).double().cpu().numpy()
