@@ -1,0 +1,108 @@
+"""Alignment of pairs of small pictures by an affine map, and how like they are then."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+_STAGES = ((32, 3, 0.4), (32, 5, 0.6), (64, 6, 1.0))
+"""Side in pixels, Gauss-Newton steps, and the correlation above which a pair is worth the next stage."""
+_LEAST_OVERLAP = 0.5  # of the picture
+_BATCH = 256
+
+
+def local_contrast(pictures: torch.Tensor, side: int = 13) -> torch.Tensor:
+    """Remove each pixel's surroundings and divide by their contrast, so that tone and shading are gone.
+
+    Args:
+        pictures: (N, H, W), any range.
+        side: of the square that is a pixel's surroundings, odd, in pixels.
+
+    Returns:
+        (N, H, W) float32.
+    """
+    values = pictures.float()[:, None]
+
+    def mean(x: torch.Tensor) -> torch.Tensor:
+        return functional.avg_pool2d(x, side, stride=1, padding=side // 2, count_include_pad=False)
+
+    detail = values - mean(values)
+    spread = mean(detail**2).sqrt()
+    # Without the second term noise in the background would count as much as the head.
+    scale = spread + 0.5 * spread.mean(dim=(1, 2, 3), keepdim=True)
+    return (detail / scale.clamp_min(1e-6))[:, 0]
+
+
+def aligned_likeness(moving: torch.Tensor, fixed: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
+    """Align each moving picture with its fixed one and return their correlation where they overlap.
+
+    The maps are affine, found by Gauss-Newton steps on normalised intensities (Lucas and Kanade 1981; Evangelidis and
+    Psarakis, "Parametric Image Alignment Using Enhanced Correlation Coefficient Maximization", 2008), first at half
+    the size, then, where that promises something, in full.
+
+    Args:
+        moving: (N, 64, 64) of ``local_contrast``.
+        fixed: likewise.
+        start: (N, 2, 3) first guesses of the maps from fixed to moving, in ``affine_grid``'s coordinates.
+
+    Returns:
+        (N,) in [-1, 1].
+    """
+    likeness = torch.full((len(moving),), -1.0)
+    for first in range(0, len(moving), _BATCH):
+        chosen = torch.arange(first, min(first + _BATCH, len(moving)))
+        maps = start[chosen]
+        for side, steps, promising in _STAGES:
+            pair = [_shrunk(pictures[chosen], side) for pictures in (moving, fixed)]
+            found, maps = _align(*pair, maps, steps)
+            likeness[chosen] = found
+            chosen, maps = chosen[found > promising], maps[found > promising]
+            if not len(chosen):
+                break
+    return likeness
+
+
+def _shrunk(pictures: torch.Tensor, side: int) -> torch.Tensor:
+    return functional.adaptive_avg_pool2d(pictures[:, None], side)
+
+
+def _align(
+    moving: torch.Tensor, fixed: torch.Tensor, maps: torch.Tensor, steps: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Improve the maps of (N, 1, S, S) pictures; return the best correlations met and their maps."""
+    side = moving.shape[-1]
+    best, best_maps = torch.full((len(moving),), -1.0), maps
+    along = (torch.arange(side) + 0.5) * 2 / side - 1
+    y, x = torch.meshgrid(along, along, indexing="ij")
+    for step in range(steps + 1):
+        grid = functional.affine_grid(maps, list(moving.shape), align_corners=False)
+        warped = functional.grid_sample(moving, grid, align_corners=False)[:, 0]
+        inside = (grid.abs().amax(dim=-1) <= 1).float()
+        overlap = inside.mean(dim=(1, 2))
+        a, b = _standardised(warped, inside), _standardised(fixed[:, 0], inside)
+        correlation = (a * b).sum(dim=(1, 2)).where(overlap >= _LEAST_OVERLAP, torch.tensor(-1.0))
+        better = correlation > best
+        best, best_maps = best.where(~better, correlation), best_maps.where(~better[:, None, None], maps)
+        if step == steps:
+            break
+        slope_y, slope_x = (slope * inside * side / 2 for slope in torch.gradient(a, dim=(1, 2)))
+        slopes = torch.stack([slope_x * x, slope_x * y, slope_x, slope_y * x, slope_y * y, slope_y], dim=1).flatten(2)
+        normal = slopes @ slopes.mT
+        damping = 0.01 * normal.diagonal(dim1=1, dim2=2).mean(dim=1)[:, None, None] + 1e-9
+        change = torch.linalg.solve(normal + damping * torch.eye(6), slopes @ (b - a).flatten(1)[..., None])
+        maps = maps @ _square(change.view(-1, 2, 3).clamp(-0.15, 0.15))
+    return best, best_maps
+
+
+def _standardised(values: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+    """Mean zero and unit norm where ``inside``, zero elsewhere."""
+    count = inside.sum(dim=(1, 2), keepdim=True).clamp_min(1)
+    centred = (values - (values * inside).sum(dim=(1, 2), keepdim=True) / count) * inside
+    return centred / centred.flatten(1).norm(dim=1)[:, None, None].clamp_min(1e-6)
+
+
+def _square(change: torch.Tensor) -> torch.Tensor:
+    """The 3x3 matrices of small affine changes, (N, 2, 3)."""
+    square = torch.eye(3).repeat(len(change), 1, 1)
+    square[:, :2] += change
+    return square

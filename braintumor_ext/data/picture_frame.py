@@ -1,0 +1,53 @@
+"""The framed picture of a slice: what lies within the bars and the background round the head, at one small size."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+FRAMED_SIZE = 64
+"""Height and width of a framed picture in pixels."""
+
+_CONTRAST = 0.1  # a row or column that varies less, as a share of the picture's range, shows nothing
+_LEAST = 0.25  # of a side: a smaller box is no head
+
+
+def picture_frame(grey: np.ndarray) -> tuple[int, int, int, int]:
+    """Return the box of what is seen in a picture: rows and columns at the edges that hardly vary are cut off.
+
+    That takes off letter-box bars of any grey and the background round the head, in turns, as a bar at the side makes
+    the rows vary.
+
+    Args:
+        grey: (H, W), any range.
+
+    Returns:
+        left, top, right, bottom in pixels, as Pillow counts; the whole picture where the box would be very small.
+    """
+    values = np.asarray(grey, dtype=np.float32)
+    low, high = np.percentile(values, (1, 99))
+    least = _CONTRAST * float(high - low)
+    box = [(0, values.shape[0]), (0, values.shape[1])]
+    for axis in (0, 1, 0, 1):
+        inside = values[slice(*box[0]), slice(*box[1])]
+        seen = np.flatnonzero(inside.std(axis=1 - axis) > least)
+        if len(seen):
+            box[axis] = (box[axis][0] + int(seen[0]), box[axis][0] + int(seen[-1]) + 1)
+    (top, bottom), (left, right) = box
+    if bottom - top < _LEAST * values.shape[0] or right - left < _LEAST * values.shape[1]:
+        return 0, 0, values.shape[1], values.shape[0]
+    return left, top, right, bottom
+
+
+def framed_picture(grey: np.ndarray) -> np.ndarray:
+    """Cut a slice to its frame and shrink it; its aspect ratio is not kept.
+
+    Args:
+        grey: (H, W) in [0, 1].
+
+    Returns:
+        (64, 64) uint8.
+    """
+    picture = Image.fromarray(np.rint(np.asarray(grey) * 255).astype(np.uint8))
+    size = (FRAMED_SIZE, FRAMED_SIZE)
+    return np.asarray(picture.resize(size, Image.Resampling.BILINEAR, box=picture_frame(grey)))
