@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, FOLDER_NAMES
-from braintumor_ext.data.data_report import extra_line
+from braintumor_ext.data.data_report import copies_warning, extra_line
 from braintumor_ext.data.prepare import PROTOCOLS, prepare
 from braintumor_ext.data.split import SECTIONS
 from braintumor_ext.errors import InputError
@@ -51,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"left out: {problem}", file=sys.stderr)
     for note in done.report["notes"]:
         print(f"note: {note}", file=sys.stderr)
+    if (warning := copies_warning(done.report["copies"])) is not None:
+        print(f"warning: {warning}", file=sys.stderr)
     counts = done.report["counts"]["all"]
     print(f"{done.datalist}: " + ", ".join(f"{counts[name]:,} {name}" for name in SECTIONS))
     if (extra := done.report["extra"]) is not None:

@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from braintumor_ext.data.classes import display_name
+from braintumor_ext.data.copies import COPY_LIKENESS, Copy
 from braintumor_ext.data.duplicates import NEAR_DUPLICATE_CORRELATION, Grouping, byte_duplicates, connected_sets
 from braintumor_ext.data.extra import REASONS
 from braintumor_ext.data.floors import file_property_floor, floor_table, nearest_neighbour_floor
@@ -32,6 +33,7 @@ _SHOWN = 20
 def build_report(
     slices: Sequence[InspectedSlice],
     near_pairs: np.ndarray,
+    copies: Sequence[Copy],
     grouping: Grouping,
     class_names: Sequence[str],
     facts: Mapping[str, Any],
@@ -44,6 +46,7 @@ def build_report(
     Args:
         slices: the usable slices, grouped and split.
         near_pairs: (M, 2) positions of near-duplicates.
+        copies: pairs of copies, mirrored or cropped ones too.
         grouping: how the groups came about.
         class_names: the classes in the order of their indices.
         facts: on the preparation itself: name, protocol, split_seed, masks_given, groups_given, empty_class,
@@ -69,6 +72,7 @@ def build_report(
             "correlation_above": NEAR_DUPLICATE_CORRELATION,
             **_sets(slices, [members for members in near_sets.values() if len(members) > 1]),
         },
+        "copies": {"likeness_from": COPY_LIKENESS, "pairs": len(copies), "across": _across(slices, copies)},
         "masks": _masks(slices, class_names, facts["empty_class"]),
         "below_224": [
             {"image": s.key, "width": s.properties.width, "height": s.properties.height}
@@ -121,6 +125,23 @@ def _groups(slices: Sequence[InspectedSlice], grouping: Grouping) -> dict[str, A
             for group, inside in sorted(mixed.items())
         ],
     }
+
+
+def _across(slices: Sequence[InspectedSlice], copies: Sequence[Copy]) -> list[dict[str, Any]]:
+    """Copies of two groups, those that lie in two sections first."""
+    pairs = [(slices[c.first], slices[c.second], c) for c in copies]
+    across = [
+        {
+            "images": [a.key, b.key],
+            "groups": [a.group, b.group],
+            "sections": [a.section, b.section],
+            "likeness": round(copy.likeness, 4),
+            "mirrored": copy.mirrored,
+        }
+        for a, b, copy in pairs
+        if a.group != b.group
+    ]
+    return sorted(across, key=lambda pair: (pair["sections"][0] == pair["sections"][1], pair["images"]))
 
 
 def _sets(slices: Sequence[InspectedSlice], sets: Sequence[Sequence[int]]) -> dict[str, Any]:
@@ -207,6 +228,7 @@ def report_markdown(report: Mapping[str, Any]) -> str:
             f"Near-duplicates (correlation above {report['near_duplicates']['correlation_above']})",
             report["near_duplicates"],
         ),
+        *_copy_lines(report["copies"]),
         f"- Groups that hold two classes: {len(groups['with_two_classes'])}.",
         *(
             f"  - {entry['group']}: " + ", ".join(f"{n} {name}" for name, n in entry["classes"].items())
@@ -271,8 +293,8 @@ def extra_line(extra: Mapping[str, Any]) -> str:
     classes = ", ".join(f"{count:,} {name}" for name, count in extra["classes"].items()) or "none"
     return (
         f"extra: {images['used']:,} of {images['found']:,} slices ({classes}); left out: {group} of groups in "
-        f"validation or test, {copy} in groups with a near-duplicate of a slice there, {identical} whose file is in "
-        "the set already"
+        f"validation or test, {copy} in groups with a copy of a slice there, {identical} whose file is in the set "
+        "already"
     )
 
 
@@ -304,14 +326,54 @@ def _floor_rows(floors: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
 def _group_source(report: Mapping[str, Any]) -> str:
     found = report["groups"]["images_without_given_group"]
     if not report["groups_given"]:
-        return "- Groups are near-duplicates only: slices of one patient that look different may stand on two sides."
-    return f"- Groups were given; {found:,} images without one were grouped by near-duplicates."
+        return (
+            "- Groups are near-duplicates and copies only: slices of one patient that look different may stand on two "
+            "sides."
+        )
+    return f"- Groups were given; {found:,} images without one were grouped by near-duplicates and copies."
 
 
 def _set_lines(title: str, sets: Mapping[str, Any]) -> list[str]:
     line = f"- {title}: {sets['sets']} sets of {sets['images']} images"
     across = f"{sets['sets_across_splits']} across sections, {sets['sets_across_classes']} across classes"
     return [f"{line}; {across}."]
+
+
+def copies_warning(copies: Mapping[str, Any]) -> str | None:
+    """Say in a line how many copies stand on two sides of the split in spite of it; None if there are none.
+
+    Args:
+        copies: of the report.
+    """
+    divided = _divided(copies)
+    if not divided:
+        return None
+    return (
+        f"{len(divided):,} pairs of copies have different groups and stand in different sections, e.g. "
+        f"{_pair_line(divided[0])}. Groups that are given stay as they are: give a pair one group if it is one patient"
+    )
+
+
+def _copy_lines(copies: Mapping[str, Any]) -> list[str]:
+    lines = [
+        f"- Copies, mirrored and cropped ones too (likeness {copies['likeness_from']} or more): {copies['pairs']:,} "
+        f"pairs, {len(copies['across']):,} across groups."
+    ]
+    if (warning := copies_warning(copies)) is not None:
+        divided = _divided(copies)
+        lines += [f"- **Warning**: {warning}.", *(f"  - {_pair_line(pair)}" for pair in divided[:_SHOWN])]
+        if len(divided) > _SHOWN:
+            lines.append(f"  - ... and {len(divided) - _SHOWN} more in data_report.json")
+    return lines
+
+
+def _divided(copies: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [pair for pair in copies["across"] if len(set(pair["sections"])) > 1]
+
+
+def _pair_line(pair: Mapping[str, Any]) -> str:
+    named = (f"{image} ({section})" for image, section in zip(pair["images"], pair["sections"], strict=True))
+    return " and ".join(named) + (", mirrored" if pair["mirrored"] else "")
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:

@@ -72,7 +72,7 @@ class Grouping:
     Args:
         names: one group name for each slice.
         joined: sets of given group names that had to become one group, because they share identical files or
-            near-duplicates of one ungrouped slice.
+            one ungrouped slice is like both.
         found: how many slices had no given group.
     """
 
@@ -82,17 +82,17 @@ class Grouping:
 
 
 def group_slices(
-    keys: Sequence[str], digests: Sequence[str], near_pairs: np.ndarray, given: Mapping[str, str] | None = None
+    keys: Sequence[str], digests: Sequence[str], alike: np.ndarray, given: Mapping[str, str] | None = None
 ) -> Grouping:
-    """Give each slice a group: the given one, or else that of its near-duplicates.
+    """Give each slice a group: the given one, or else that of its near-duplicates and copies.
 
-    Byte-identical files always share a group. Near-duplicates join where at least one of the two has no given group
-    (patients that are known outrank likeness).
+    Byte-identical files always share a group. Slices that are alike join where at least one of the two has no given
+    group (patients that are known outrank likeness).
 
     Args:
         keys: the slices' unique names.
         digests: the SHA-256 of each file.
-        near_pairs: (M, 2) positions of near-duplicates.
+        alike: (M, 2) positions of near-duplicates and copies.
         given: group by key, for the slices where it is known.
     """
     given = given or {}
@@ -103,7 +103,7 @@ def group_slices(
             by_name[name].append(position)
     chains = [*by_name.values(), *byte_duplicates(digests)]
     edges = [(a, b) for chain in chains for a, b in itertools.pairwise(chain)]
-    edges += [(int(a), int(b)) for a, b in near_pairs if group_of[a] is None or group_of[b] is None]
+    edges += [(int(a), int(b)) for a, b in alike if group_of[a] is None or group_of[b] is None]
     sets: dict[int, list[int]] = defaultdict(list)
     for position, number in enumerate(connected_sets(len(keys), np.array(edges))):
         sets[int(number)].append(position)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from braintumor_ext.data.copies import COPY_LIKENESS, find_copies, positions
 from braintumor_ext.data.duplicates import NEAR_DUPLICATE_CORRELATION, group_slices, near_duplicate_pairs
 from braintumor_ext.data.folder_scan import read_groups, scan_folder
 from braintumor_ext.data.inspection import InspectedSlice, inspect_slices
@@ -17,8 +18,8 @@ from braintumor_ext.data.split import EXTRA, SECTIONS
 from braintumor_ext.errors import InputError
 
 REASONS = ("held_out_group", "held_out_copy", "identical")
-"""Why an extra slice is not used: its group is in validation or test; it, or one of its group, is a near-duplicate of a
-slice there; its file is one of the data set's own."""
+"""Why an extra slice is not used: its group is in validation or test; it, or one of its group, is a copy or
+near-duplicate of a slice there; its file is one of the data set's own."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,9 @@ def choose_extra(
 ) -> tuple[list[InspectedSlice], dict[str, Any]]:
     """Choose the extra slices that may be learnt from beside a split; they get their groups and their section.
 
-    A group is used or left out as a whole: if one of its slices is a near-duplicate of one in validation or test, its
-    others show the same patient.
+    A group is used or left out as a whole: if one of its slices is a copy or near-duplicate of one in validation or
+    test, its others show the same patient. Copies of training slices are kept, unless the file is the same: they give
+    nothing away, and a mirrored or cropped one is what augmentation would make of it.
 
     Args:
         pool: the extra slices.
@@ -92,6 +94,12 @@ def choose_extra(
     within = near[(near < len(extra)).all(axis=1)]
     # The smaller position comes first: that of the extra slice.
     across = [(int(a), slices[b - len(extra)]) for a, b in near if a < len(extra) <= b]
+    framed = [np.stack([s.framed for s in side]) for side in (extra, slices)] if extra else []
+    copies = find_copies(*framed) if extra else []
+    across += [(copy.first, slices[copy.second]) for copy in copies]
+    # Groups that a table gives stay, so that slices are compared with one another only where one lacks it.
+    if any(slice_.key not in given for slice_ in extra):
+        within = np.concatenate([within, positions(find_copies(framed[0]))])
     grouping = group_slices([s.key for s in extra], [s.sha256 for s in extra], within, given)
     names_of: dict[str, set[str]] = defaultdict(set)
     for slice_, group in zip(extra, grouping.names, strict=True):
@@ -119,5 +127,16 @@ def choose_extra(
         "groups": len({s.group for s in chosen}),
         "groups_given": bool(pool.given),
         "correlation_above": NEAR_DUPLICATE_CORRELATION,
+        "likeness_from": COPY_LIKENESS,
+        "copies": [
+            {
+                "image": extra[copy.first].key,
+                "of": slices[copy.second].key,
+                "section": slices[copy.second].section,
+                "likeness": round(copy.likeness, 4),
+                "mirrored": copy.mirrored,
+            }
+            for copy in copies
+        ],
         "left_out": left_out,
     }

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from braintumor_ext.data.file_properties import FileProperties, file_properties
 from braintumor_ext.data.folder_scan import FoundSlice
 from braintumor_ext.data.modality import suspicions
+from braintumor_ext.data.picture_frame import framed_picture
 from braintumor_ext.data.thumbnails import thumbnail
 from braintumor_ext.errors import InputError
 from braintumor_ext.transforms import ToUnitGrey, read_mask, read_slice
@@ -29,6 +30,7 @@ class InspectedSlice:
         properties: of the source file.
         sha256: of the source file's bytes, in hexadecimal.
         thumbnail: (48, 48) uint8.
+        framed: (64, 64) uint8 of ``framed_picture``, by which copies are found.
         mask: its tumour mask, if there is one and it fits.
         mask_area: the mask's tumour pixels; None where there is no mask.
         suspicions: what speaks against its being a grey MRI.
@@ -40,6 +42,7 @@ class InspectedSlice:
     properties: FileProperties
     sha256: str
     thumbnail: np.ndarray
+    framed: np.ndarray
     mask: Path | None = None
     mask_area: int | None = None
     suspicions: list[str] = field(default_factory=list)
@@ -100,6 +103,7 @@ def _inspect(found: FoundSlice, empty_class: str | None) -> tuple[InspectedSlice
         properties,
         hashlib.sha256(found.path.read_bytes()).hexdigest(),
         thumbnail(grey),
+        framed_picture(grey),
         suspicions=suspicions(raw.numpy(), grey),
     )
     if found.mask is None:

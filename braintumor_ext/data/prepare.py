@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, FOLDER_NAMES
 from braintumor_ext.data.compact import JPEG_QUALITY, write_bit_mask, write_compact_image
+from braintumor_ext.data.copies import Copy, find_copies, positions
 from braintumor_ext.data.data_report import build_report, write_report
 from braintumor_ext.data.datalist import DATALIST_JSON, datalist_text, write_datalist
 from braintumor_ext.data.duplicates import Grouping, group_slices, near_duplicate_pairs
@@ -76,7 +77,7 @@ def prepare(
         images: holds one folder for each class, or ``Training`` (and ``Testing``) that do.
         output: the data set's folder; made if absent.
         masks: holds masks in the same folders under the same stems; without it tumour masks are unknown.
-        groups: CSV with the columns image and group; images that it lacks are grouped by near-duplicates.
+        groups: CSV with the columns image and group; images that it lacks are grouped by near-duplicates and copies.
         protocol: one of ``PROTOCOLS``.
         split_seed: the split's seed.
         size: write compact copies with this short side in pixels; without it images stay where they are.
@@ -109,7 +110,8 @@ def prepare(
         raise InputError(images, problem, first.remedy)
 
     near_pairs = near_duplicate_pairs(np.stack([s.thumbnail for s in slices]))
-    grouping = _group(slices, near_pairs, groups, scan)
+    copies = find_copies(np.stack([s.framed for s in slices]))
+    grouping = _group(slices, near_pairs, copies, groups, scan)
     _split(slices, protocol, split_seed)
     extra_facts = None
     usable = slices
@@ -138,7 +140,9 @@ def prepare(
         "compact": compact,
         "extra": extra_facts,
     }
-    report = build_report(slices, near_pairs, grouping, class_names, facts, left_out, scan.notes, len(scan.slices))
+    report = build_report(
+        slices, near_pairs, copies, grouping, class_names, facts, left_out, scan.notes, len(scan.slices)
+    )
     write_report(report, slices, output)
     return Preparation(output / DATALIST_JSON, report, left_out)
 
@@ -174,14 +178,17 @@ def _check_extra(
         raise InputError(output, f"lies in the folder of extra slices {extra}", "Write to a folder outside of it")
 
 
-def _group(slices: list[InspectedSlice], near_pairs: np.ndarray, groups: Path | None, scan: FolderScan) -> Grouping:
+def _group(
+    slices: list[InspectedSlice], near_pairs: np.ndarray, copies: list[Copy], groups: Path | None, scan: FolderScan
+) -> Grouping:
     keys = [s.key for s in slices]
     given: dict[str, str] = {}
     if groups is not None:
         # Rows of images that could not be read are no mistake of the table's.
         given, notes = read_groups(groups, [s.key for s in scan.slices])
         scan.notes += notes
-    grouping = group_slices(keys, [s.sha256 for s in slices], near_pairs, given)
+    alike = np.concatenate([near_pairs, positions(copies)])
+    grouping = group_slices(keys, [s.sha256 for s in slices], alike, given)
     for slice_, name in zip(slices, grouping.names, strict=True):
         slice_.group = name
     return grouping

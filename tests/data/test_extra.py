@@ -89,6 +89,20 @@ def test_copies_of_test_slices_are_left_out_with_the_rest_of_their_group(folder)
     assert report["extra"]["left_out"]["held_out_copy"] == ["extra/glioma/same patient.png", "extra/glioma/test.png"]
 
 
+def test_mirrored_and_cropped_copies_of_test_slices_are_left_out_and_those_of_training_slices_kept(folder):
+    (folder / "more" / "glioma").mkdir(parents=True)
+    for section in ("training", "validation", "test"):
+        original = np.asarray(Image.open(folder / "plain" / a_slice_of(folder, section)["image"]))
+        copy = np.ascontiguousarray(original[3:-2, 2:-4][:, ::-1])
+        Image.fromarray(copy).save(folder / "more" / "glioma" / f"{section}.png")
+    report = prepare_with_extra(folder).report["extra"]
+    assert names(content_of(folder / "out")["extra"]) == {"training.png"}
+    assert report["left_out"]["held_out_copy"] == ["extra/glioma/test.png", "extra/glioma/validation.png"]
+    assert {(Path(c["image"]).stem, c["section"], c["mirrored"]) for c in report["copies"]} == {
+        (section, section, True) for section in ("training", "validation", "test")
+    }
+
+
 def test_a_file_that_the_set_holds_is_left_out_whatever_its_section(folder):
     (folder / "more" / "glioma").mkdir(parents=True)
     shutil.copy(folder / "plain" / a_slice_of(folder, "training")["image"], folder / "more" / "glioma" / "same.png")

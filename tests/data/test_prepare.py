@@ -101,6 +101,35 @@ def test_groups_are_kept_together_and_ungrouped_images_follow_their_near_duplica
     assert sum(group.startswith("near:pituitary_tumor/") for group in members) == 8
 
 
+def test_mirrored_copies_share_a_group_unless_given_groups_part_them_and_then_a_warning_names_them(folder, capsys):
+    for index in range(8):
+        mirrored = np.ascontiguousarray(grey_slice(1000 + index)[:, ::-1])
+        Image.fromarray(mirrored).save(folder / "set" / "meningioma_tumor" / f"copy{index}.png")
+    prepare(folder / "set", folder / "out")
+    group = {
+        Path(item["image"]).stem: item["group"]
+        for items in load_datalist(folder / "out").values()
+        for item in items
+        if item["class"] == 1
+    }
+    assert all(group[f"a{index}"] == group[f"copy{index}"] for index in range(8))
+    assert len(set(group.values())) == 8
+
+    rows = [f"meningioma_tumor/{name}.png,{name}" for name in group]
+    (folder / "groups.csv").write_text("image,group\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    arguments = ["--images", folder / "set", "--groups", folder / "groups.csv", "--output", folder / "given"]
+    assert main([str(argument) for argument in arguments]) == 0
+    section = {
+        Path(i["image"]).stem: s for s, v in load_datalist(folder / "given").items() for i in v if i["class"] == 1
+    }
+    divided = {f"a{index}" for index in range(8) if section[f"a{index}"] != section[f"copy{index}"]}
+    across = json.loads((folder / "given" / "data_report.json").read_text())["copies"]["across"]
+    assert len(across) == 8
+    assert {Path(pair["images"][0]).stem for pair in across if len(set(pair["sections"])) == 2} == divided
+    assert divided
+    assert f"warning: {len(divided)} pairs of copies" in capsys.readouterr().err
+
+
 def test_external_puts_all_to_test_and_has_no_floor(folder):
     done = prepare(folder / "set", folder / "out", protocol="external")
     loaded = load_datalist(folder / "out", sections=["test"])
