@@ -164,7 +164,7 @@ def test_extra_slices_beside_an_external_set_are_refused(folder):
 
 @pytest.mark.real_data
 def test_of_the_real_extra_slices_those_of_training_patients_are_used(brain_tumor_mri, tmp_path):
-    """By the groups' table 501 Cheng slices (shared data's description); 99 of the 1,005 others copy held-out slices."""
+    """By the groups' table 501 Cheng slices, as its description says; 99 of the 1,005 others copy held-out slices."""
     extra = brain_tumor_mri.parent / "brain-tumor-extra"
     report = prepare(
         brain_tumor_mri / "Training",
