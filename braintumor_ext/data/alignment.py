@@ -53,8 +53,7 @@ def aligned_likeness(moving: torch.Tensor, fixed: torch.Tensor, start: torch.Ten
         chosen = torch.arange(first, min(first + _BATCH, len(moving)))
         maps = start[chosen]
         for side, steps, promising in _STAGES:
-            pair = [_shrunk(pictures[chosen], side) for pictures in (moving, fixed)]
-            found, maps = _align(*pair, maps, steps)
+            found, maps = _align(_shrunk(moving[chosen], side), _shrunk(fixed[chosen], side), maps, steps)
             likeness[chosen] = found
             chosen, maps = chosen[found > promising], maps[found > promising]
             if not len(chosen):

@@ -94,12 +94,12 @@ def choose_extra(
     within = near[(near < len(extra)).all(axis=1)]
     # The smaller position comes first: that of the extra slice.
     across = [(int(a), slices[b - len(extra)]) for a, b in near if a < len(extra) <= b]
-    framed = [np.stack([s.framed for s in side]) for side in (extra, slices)] if extra else []
-    copies = find_copies(*framed) if extra else []
+    framed, own_framed = (np.array([s.framed for s in side]) for side in (extra, slices))
+    copies = find_copies(framed, own_framed)
     across += [(copy.first, slices[copy.second]) for copy in copies]
     # Groups that a table gives stay, so that slices are compared with one another only where one lacks it.
     if any(slice_.key not in given for slice_ in extra):
-        within = np.concatenate([within, positions(find_copies(framed[0]))])
+        within = np.concatenate([within, positions(find_copies(framed))])
     grouping = group_slices([s.key for s in extra], [s.sha256 for s in extra], within, given)
     names_of: dict[str, set[str]] = defaultdict(set)
     for slice_, group in zip(extra, grouping.names, strict=True):
