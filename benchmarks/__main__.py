@@ -23,16 +23,16 @@ from benchmarks.markdown import one_table, picture, rewrite
 from benchmarks.record import Result, read_result, write_result
 
 BENCHMARKS = {
-    "network": 35,
-    "time_spent": 45,
-    "scaling": 120,
-    "processes": 60,
-    "explain": 55,
-    "backends": 95,
+    "network": 20,
+    "time_spent": 35,
+    "scaling": 110,
+    "processes": 65,
+    "explain": 45,
+    "backends": 105,
     "training": 80,
-    "trainer": 110,
-    "pipeline": 90,
-    "inference": 150,
+    "trainer": 100,
+    "pipeline": 95,
+    "inference": 185,
 }
 """Each benchmark's budget in seconds; together at most 14 minutes."""
 

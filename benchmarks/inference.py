@@ -136,7 +136,7 @@ def write_volume(path: Path, slices: int, side: int = 256) -> None:
     shutil.rmtree(folder)
 
 
-def end_to_end(quick: bool, scratch: Path, budget: float = 110) -> Table:
+def end_to_end(quick: bool, scratch: Path, budget: float = 60) -> Table:
     """Time whole runs over the network alone, in turns over parts of a folder, and over a series and a volume.
 
     Args:
@@ -144,7 +144,7 @@ def end_to_end(quick: bool, scratch: Path, budget: float = 110) -> Table:
         scratch: a folder for inputs and answers.
         budget: no further part is begun after so many seconds.
     """
-    parts, size = (1, 4) if quick else (5, 100)
+    parts, size = (1, 4) if quick else (5, 50)
     kind = {write_slices(scratch / f"part{number}", size) for number in range(parts)}.pop()
     inputs: dict[str, list[Path]] = {f"{parts * size} JPEG files": [scratch / f"part{n}" for n in range(parts)]}
     series = DATA / "dicom-head"
@@ -225,7 +225,7 @@ def parts_of_a_slice(quick: bool, scratch: Path) -> Table:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        timed = in_turns(calls, rounds=3 if quick else 5, budget=40, device=device)
+        timed = in_turns(calls, rounds=3 if quick else 5, budget=15, device=device)
     finally:
         torch.set_num_threads(threads)
         writer.table.close()
@@ -248,7 +248,7 @@ def peak_memory(quick: bool, scratch: Path) -> Table:
         quick: whether to make it small.
         scratch: a folder for inputs and answers.
     """
-    counts = (4, 8) if quick else (100, 1000)
+    counts = (4, 8) if quick else (100, 500)
     write_slices(scratch / "base", min(counts[0], 50))
     base = sorted((scratch / "base").iterdir())
     rows = []

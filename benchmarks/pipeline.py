@@ -113,7 +113,7 @@ def pipelines(count: int, size: int, workers: int) -> dict[str, Callable[[], Non
 
 def run(quick: bool) -> list[Table]:
     """Time the pipelines on one core, and on all."""
-    sizes, count = ([32], 32) if quick else ([224, 128], 256)
+    sizes, count = ([32], 32) if quick else ([224], 256)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     rows = []
     for size in sizes:

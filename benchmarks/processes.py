@@ -61,7 +61,7 @@ def work(rank: int, folder: str, size: int, batch: int, rounds: int) -> None:
 
 def run(quick: bool) -> list[Table]:
     """Time the training step of one and of two processes of one thread each."""
-    size, batch, rounds = (64, 2, 3) if quick else (128, 32, 5)
+    size, batch, rounds = (64, 2, 3) if quick else (128, 32, 3)
     with tempfile.TemporaryDirectory() as folder:
         mp.spawn(work, (folder, size, batch, rounds), nprocs=2)
         seconds = json.loads((Path(folder) / "seconds.json").read_text(encoding="utf-8"))

@@ -54,7 +54,7 @@ def cost_of_the_network(quick: bool) -> list[Table]:
     calls = passes(list(settings))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     names = {str(key): key for key in calls}
-    timed = in_turns(dict(zip(names, calls.values(), strict=True)), 3 if quick else 5, budget=50, device=device)
+    timed = in_turns(dict(zip(names, calls.values(), strict=True)), 3 if quick else 5, budget=40, device=device)
     each = {key: [1000 * s / key[2] for s in timed[name]] for name, key in names.items()}
     precision = "bfloat16" if TrainingStep().amp else "float32"
     how = (
@@ -107,7 +107,7 @@ def inference_run(folder: Path, output: Path) -> None:
 
 def cost_of_a_folder(quick: bool) -> Table:
     """Return how an inference run over a folder grows with the number of its slices."""
-    counts = (2, 4) if quick else (8, 32, 128)
+    counts = (2, 4) if quick else (4, 16, 64)
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
         make_phantoms(root / "drawn", heads=4 if quick else 8, slices_per_head=4, progress=False)

@@ -63,7 +63,7 @@ def shares(call: Callable[[], Any], repeats: int, device: torch.device) -> dict[
 
 def run(quick: bool) -> list[Table]:
     """Profile a training step in both precisions and a prediction."""
-    size, batch = (64, 2) if quick else (128, 32)
+    size, batch = (64, 2) if quick else (128, 16)
     torch.manual_seed(0)
     found: dict[str, dict[str, list[float]]] = {}
     for name, amp in (("training step, mixed precision", True), ("training step, float32", False)):

@@ -28,7 +28,7 @@ def attention(quick: bool, device: torch.device) -> Table:
     for name in (with_it, without):
         step = TrainingStep(settings={"network_def::attention": name == with_it})
         steps[name] = partial(step, step.batch(batch, size))
-    seconds = in_turns(steps, rounds=3 if quick else 9, budget=30, device=device)
+    seconds = in_turns(steps, rounds=3 if quick else 7, budget=20, device=device)
     share = [100 * (1 - ratio) for ratio in over(seconds[without], seconds[with_it])]
     method = (
         f"Attention's share of a training step: 1 - time without / time with, in the same round. Batches of {batch}, "
@@ -44,14 +44,14 @@ def attention(quick: bool, device: torch.device) -> Table:
 
 def precision(quick: bool, device: torch.device) -> Table:
     """Time training steps over the plain one."""
-    models, size, batch = (["ours"], 64, 2) if quick else (["ours", "resnet50", "efficientnet_b0"], 128, 16)
+    models, size, batch = (["ours"], 64, 2) if quick else (["ours", "resnet50", "efficientnet_b0"], 128, 8)
     rows = []
     for model in models:
         steps = {}
         for name, settings in VARIANTS.items():
             step = TrainingStep(model, settings)
             steps[name] = partial(step, step.batch(batch, size))
-        seconds = in_turns(steps, rounds=3 if quick else 5, budget=15, device=device)
+        seconds = in_turns(steps, rounds=3 if quick else 5, budget=10, device=device)
         plain = next(iter(seconds.values()))
         rows += [
             Row([model, name], {f"over {next(iter(VARIANTS))}": over(times, plain), "s": times})
