@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, ScalarFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from benchmarks.record import Table
 from braintumor_ext.visualize.colours import LINE_STYLES, OKABE_ITO
@@ -52,8 +52,10 @@ def curve_figure(table: Table) -> Figure:
         axes.fill_between(x, least, most, color=look["color"], alpha=0.2, linewidth=0)
     if table.curve.log:
         axes.set(xscale="log", yscale="log")
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(ScalarFormatter())
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         axes.set_ylim(bottom=0)
     axes.set_xticks(sorted({point[0] for line in points(table).values() for point in line}))
