@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from ignite.engine import Events
 from monai.engines.utils import IterationEvents
 
 from tests.bundle.test_training import history, last, same
-from tests.bundle.workflows import FLAT, Interruption, make_workflow, places, run_until_interrupted, train
+from tests.bundle.workflows import FLAT, Interruption, make_workflow, places, run_until_interrupted, run_workflow, train
 
 STILL = {f"augmentation::{name}": 0 for name in ("flip", "rotation", "brightness", "contrast", "erase")}
 
@@ -78,3 +80,15 @@ def test_progressive_sizes_shrink_the_fast_pipeline_s_batches_too(phantom_datase
     workflow.run()
     assert sorted(set(sizes)) == [32, 64]
     assert sizes == sorted(sizes)
+
+
+def test_an_evaluation_is_the_same_whichever_pipeline_its_training_had(phantom_dataset, tmp_path):
+    """It needs each slice's place in its file, which the fast pipeline does not keep."""
+    where = places(phantom_dataset, tmp_path)
+    train(phantom_dataset, tmp_path, epochs=1, pipeline="fast", **FLAT)
+    found = []
+    for pipeline in ("fast", "reference"):
+        run_workflow(make_workflow("train", "evaluate", pipeline=pipeline, **{**where, **FLAT}))
+        found.append(json.loads((tmp_path / "out" / "metrics.json").read_text()))
+    assert found[0]["classification"] == found[1]["classification"]
+    assert found[0]["segmentation"] == found[1]["segmentation"]
