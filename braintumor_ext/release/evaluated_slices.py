@@ -22,6 +22,7 @@ from braintumor_ext.errors import InputError
 from braintumor_ext.keys import CLASS, GROUP, IMAGE, LABEL
 from braintumor_ext.metrics.records import SliceRecord, read_records
 
+DATA_REPORT = "data_report.json"
 _EVALUATE = "Give the folder that `evaluating` wrote, with its metrics.json and per_image.csv"
 
 
@@ -38,6 +39,8 @@ class EvaluatedSlice:
         sha256: of the source file.
         mask: the file of its true mask; None if it is unknown.
         group_source: how its group is known (``patient``, ``similarity``); None without a table that says so.
+        copied: whether an extra slice whose group is not held out is a copy of it; None if there were no extra slices,
+            or none were compared.
     """
 
     record: SliceRecord
@@ -48,6 +51,7 @@ class EvaluatedSlice:
     sha256: str
     mask: Path | None = None
     group_source: str | None = None
+    copied: bool | None = None
 
 
 def read_metrics(evaluation: str | PathLike[str]) -> dict[str, Any]:
@@ -95,6 +99,7 @@ def read_evaluated(
     sections = _sections(folder, datalist, names, empty_class).values()
     masks = {Path(item[IMAGE]).resolve(): Path(item[LABEL]) for s in sections for item in s if LABEL in item}
     sources = {} if groups is None else read_group_sources(groups)
+    copied = _copied(folder)
     found = []
     for record in read_records(table, names):
         row = items.get(record.image)
@@ -112,6 +117,7 @@ def read_evaluated(
                 sha256=row["sha256"],
                 mask=masks.get(path.resolve()),
                 group_source=sources.get(short_name(row["source"])),
+                copied=None if copied is None else short_name(row["source"]) in copied,
             )
         )
     return found
@@ -161,6 +167,16 @@ def _sections(
         )
         for section in SECTIONS
     }
+
+
+def _copied(folder: Path) -> set[str] | None:
+    """Return the names of the slices that the report of the prepared data set names as copied among the extra ones."""
+    try:
+        extra = json.loads((folder / DATA_REPORT).read_text(encoding="utf-8"))["extra"]
+        other_reasons = set(extra["left_out"]["held_out_group"])
+        return {short_name(copy["of"]) for copy in extra["copies"] if copy["image"] not in other_reasons}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _rows(path: Path, key: str, remedy: str) -> dict[str, dict[str, str]]:

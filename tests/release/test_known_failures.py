@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -130,3 +131,13 @@ def test_the_sheet_is_refused_for_another_checkpoint(evaluation, phantoms, relea
     arguments = ["--evaluation", str(evaluation), "--dataset_dir", str(phantoms / "dataset"), "--device", "cpu"]
     assert command.main([*arguments, "--checkpoint_dir", str(released), "--output", str(tmp_path / "out")]) == 2
     assert "is another checkpoint than the one" in capsys.readouterr().err
+
+
+def test_slices_that_extra_ones_copy_are_told_apart():
+    """Of no tumour one is copied and right, one is not and wrong."""
+    slices = [replace(s, copied=s.source == "no_tumor/4.png") for s in SLICES]
+    parts = known_failures(slices, NAMES, "no_tumor", n_draws=200)["parts"]
+    counts = {part: parts[part]["all"]["n"] for part in ("with a copy among the extra slices", "without one")}
+    assert counts == {"with a copy among the extra slices": 1, "without one": 5}
+    assert parts["without one"]["no_tumor"]["value"] == 0.0
+    assert parts["without one"]["all"]["value"] == pytest.approx(2 / 5)
