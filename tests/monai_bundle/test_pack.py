@@ -215,6 +215,7 @@ def test_a_calibration_of_another_checkpoint_is_refused(models, tmp_path):
     torch.save(
         {key: value + 1 if key.endswith("head.bias") else value for key, value in state.items()}, models / "model.pt"
     )
+    (models / "training.json").unlink()
     with pytest.raises(InputError, match=r"calibration\.json: it was fitted to another"):
         pack(models / "model.pt", tmp_path / "dist")
 
