@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import logging
 import warnings
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pydicom
 from monai.data import ITKReader, PydicomReader
-from pydicom.encaps import parse_basic_offsets, parse_fragments
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.pixels.utils import get_expected_length
 from pydicom.uid import SegmentationStorage
 
 from braintumor_ext.errors import InputError
@@ -39,6 +36,7 @@ _BROKEN = (
 _COLOURS = {"MONOCHROME1": 1, "MONOCHROME2": 1, "RGB": 3}
 """Colour spaces, and the samples of a pixel in each."""
 
+_ITEM = b"\xfe\xff\x00\xe0"
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # (row, column, slice) <-> (column, row, slice): ITK's and NIfTI's index order for a DICOM image. It is its own inverse.
@@ -136,12 +134,10 @@ def _check_bytes(path: Path, header: pydicom.Dataset) -> None:
     frames, data = _frame_count(header), whole[keyword].value or b""
     syntax = getattr(whole.file_meta, "TransferSyntaxUID", None) if "TransferSyntaxUID" in whole.file_meta else None
     if syntax is not None and syntax.is_compressed and not syntax.is_deflated:
-        items = BytesIO(data)
-        parse_basic_offsets(items)
-        found, needed, unit = parse_fragments(items)[0], frames, "fragment(s)"
+        found, needed, unit = _count_fragments(data), frames, "fragment(s)"
     else:
-        whole.setdefault("SamplesPerPixel", _COLOURS[header.PhotometricInterpretation])
-        found, needed, unit = len(data), get_expected_length(whole), "bytes"
+        samples = frames * int(header.Rows) * int(header.Columns) * _COLOURS[header.PhotometricInterpretation]
+        found, needed, unit = len(data), -(-samples * int(header.get("BitsAllocated", 16)) // 8), "bytes"
     if found < needed:
         raise InputError(
             path,
@@ -149,6 +145,15 @@ def _check_bytes(path: Path, header: pydicom.Dataset) -> None:
             f"({frames} frame(s) of {header.Rows} x {header.Columns})",
             "Copy it again from its source",
         )
+
+
+def _count_fragments(data: bytes) -> int:
+    """Return how many fragments encapsulated pixels hold, whose first item is a table of offsets (DICOM PS3.5, A.4)."""
+    count, place = 0, 0
+    while data[place : place + 4] == _ITEM:
+        count += 1
+        place += 8 + int.from_bytes(data[place + 4 : place + 8], "little")
+    return max(count - 1, 0)
 
 
 def _without_padding(frames: np.ndarray, header: pydicom.Dataset) -> np.ndarray:
