@@ -89,7 +89,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         if ImageFile.LOAD_TRUNCATED_IMAGES:  # a library's global switch would turn a broken file into a half-grey slice
             _refuse_truncated(path)
-        with Image.open(path, formats=_FORMATS) as image:
+        # A file, not its path: of that Pillow maps plain TIFF into memory, and then mixes up the rows of turned ones.
+        with path.open("rb") as file, Image.open(file, formats=_FORMATS) as image:
             yield image
     except InputError:
         raise

@@ -150,3 +150,13 @@ def test_rarer_suffixes_of_known_formats_are_read(tmp_path: Path, suffix: str) -
     Image.fromarray(gradient()).save(tmp_path / f"a{suffix}", quality=95)
     assert find_images(tmp_path) == [tmp_path / f"a{suffix}"]
     assert np.abs(read_slice(tmp_path / f"a{suffix}").mean(0).numpy() - gradient()).mean() < 4
+
+
+@pytest.mark.parametrize(("orientation", "turned"), [(3, 2), (6, -1), (8, 1)])
+def test_a_turned_tiff_is_read_upright_with_the_grid_of_what_is_shown(
+    tmp_path: Path, orientation: int, turned: int
+) -> None:
+    Image.fromarray(gradient(40, 30)).save(tmp_path / "a.tif", tiffinfo={274: orientation})
+    read = read_slice(tmp_path / "a.tif")
+    np.testing.assert_array_equal(read[0].numpy(), np.rot90(gradient(40, 30), turned))
+    np.testing.assert_array_equal(read.meta["slice_size"], read.shape[1:])
