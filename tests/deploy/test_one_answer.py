@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 
-import numpy as np
 import pytest
 
 from tests.deploy.answers import groups_of, masks_by_image, probabilities_of
 from tests.deploy.conftest import run_app
 from tests.one_slice import HEIGHT, WIDTH
+from tests.same_mask import assert_same_mask
 
 pytestmark = pytest.mark.deploy
 
@@ -27,6 +27,6 @@ def test_a_picture_and_its_dicom_form_have_one_answer(one_slice, predictor, pack
     (mask,) = masks_by_image(ran.segmentation()).values()
     assert mask.shape == (HEIGHT, WIDTH)
     assert mask.any()
-    np.testing.assert_array_equal(mask, answer.mask)
+    assert_same_mask(mask, answer.mask)
     (group,) = [group for group in groups_of(ran.report()) if len(group["images"]) == 1]
     assert probabilities_of(group) == pytest.approx(wanted, abs=1e-4)

@@ -14,6 +14,7 @@ from braintumor_ext.inference import Prediction, Predictor
 from braintumor_ext.transforms import read_slice, to_native, to_native_volume
 from tests.label.conftest import Server
 from tests.one_slice import shown_slice, write_series
+from tests.same_mask import assert_same_mask
 
 pytestmark = pytest.mark.label
 
@@ -82,7 +83,7 @@ def test_mask_of_a_picture_is_a_picture(server: Server, one_slice: dict[str, Pat
     answer = server.infer(one_slice["png"], "image")
     assert answer.status == 200
     mask = np.array(Image.open(io.BytesIO(answer.body)))
-    np.testing.assert_array_equal(mask, _native(predictor(one_slice["png"]), one_slice["png"]))
+    assert_same_mask(mask, _native(predictor(one_slice["png"]), one_slice["png"]))
 
 
 @pytest.mark.parametrize("form", ["nifti", "nifti_one_slice"])
@@ -92,7 +93,7 @@ def test_mask_of_a_nifti_has_its_shape(
     mask = _loaded(server.infer(one_slice[form], "image").body, tmp_path)
     expected = _native(predictor(one_slice[form]), one_slice[form])
     assert mask.shape == expected.shape
-    np.testing.assert_array_equal(np.asarray(mask.dataobj), expected)
+    assert_same_mask(np.asarray(mask.dataobj), expected)
 
 
 @pytest.mark.parametrize("form", ["nifti", "nifti_one_slice", "dicom"])
@@ -100,7 +101,7 @@ def test_own_app_keeps_the_geometry(
     own: Server, form: str, one_slice: dict[str, Path], predictor: Predictor, tmp_path: Path
 ) -> None:
     mask = _loaded(own.infer(one_slice[form], "image").body, tmp_path)
-    np.testing.assert_array_equal(np.asarray(mask.dataobj), _native(predictor(one_slice[form]), one_slice[form]))
+    assert_same_mask(np.asarray(mask.dataobj), _native(predictor(one_slice[form]), one_slice[form]))
     np.testing.assert_allclose(mask.affine, read_slice(one_slice[form]).meta["native_affine"], atol=1e-5)
 
 
@@ -113,7 +114,7 @@ def test_volume_is_answered_slice_by_slice(own: Server, volume: Path, predictor:
     assert told["series"]["slices"] == 3
     mask, source = _loaded(own.infer(volume, "image").body, tmp_path), nibabel.load(volume)
     masks = {index: one.mask for index, one in enumerate(expected) if one.mask is not None}
-    np.testing.assert_array_equal(np.asarray(mask.dataobj), to_native_volume(masks, read_slice(volume, 0).meta)[0])
+    assert_same_mask(np.asarray(mask.dataobj), to_native_volume(masks, read_slice(volume, 0).meta)[0])
     np.testing.assert_allclose(mask.affine, source.affine, atol=1e-5)
 
 
@@ -124,7 +125,7 @@ def test_folder_of_a_series_is_one_volume(own: Server, predictor: Predictor, tmp
     mask = _loaded(answer.body, tmp_path)
     assert mask.shape == (shown.shape[1], shown.shape[0], 3)
     for index, file in enumerate(files):  # each at the place that its own header tells
-        np.testing.assert_array_equal(np.asarray(mask.dataobj)[:, :, index], _native(predictor(file), file)[:, :, 0])
+        assert_same_mask(np.asarray(mask.dataobj)[:, :, index], _native(predictor(file), file)[:, :, 0])
         place = np.asarray(read_slice(file).meta["native_affine"])[:3, 3]
         np.testing.assert_allclose(mask.affine[:3] @ [0, 0, index, 1], place, atol=1e-4)
 
@@ -185,10 +186,9 @@ def test_real_series(own: Server, dicom_head: Path, predictor: Predictor, tmp_pa
     mask = _loaded(own.ask(f"/infer/{own.model}?image={dicom_head}&output=image", "POST", params="{}").body, tmp_path)
     files = {path.name: path for path in dicom_head.rglob("*") if path.is_file()}
     paths = [files[one["source"]] for one in told["slices"]]
-    # As one batch, as the server has them: a pixel on the threshold may turn with the batch's size.
     for index, (path, expected) in enumerate(zip(paths, predictor([*paths]), strict=True)):
         meta = read_slice(path).meta
         _same_shares(told["slices"][index]["probabilities"], expected)
         assert expected.mask is not None
-        np.testing.assert_array_equal(np.asarray(mask.dataobj)[:, :, index], to_native(expected.mask, meta)[0][:, :, 0])
+        assert_same_mask(np.asarray(mask.dataobj)[:, :, index], to_native(expected.mask, meta)[0][:, :, 0])
         np.testing.assert_allclose(mask.affine[:3] @ [0, 0, index, 1], meta["native_affine"][:3, 3], atol=0.05)
