@@ -30,7 +30,9 @@ class BrainTumorNet(nn.Module):
         pyramid_activation: whether group normalisation and ReLU follow each of its levels; see
             :class:`~braintumor_ext.networks.heads.SegmentationDecoder`.
         segmentation: whether there is a decoder; without one the output has no ``mask``.
-        evidence: whether a training's output also holds ``evidence``, (B, K, H / 32, W / 32), for
+        output_stride: the input's size over C5's, 32 or 16; see
+            :class:`~braintumor_ext.networks.encoder.AttentionResNet50`.
+        evidence: whether a training's output also holds ``evidence``, (B, K, h, w) on C5's grid, for
             :func:`~braintumor_ext.losses.evidence_outside`; it changes no weight and no answer, so it is no part of
             ``arguments``.
 
@@ -57,6 +59,7 @@ class BrainTumorNet(nn.Module):
         pyramid_channels: int = 128,
         segmentation: bool | str = True,
         pyramid_activation: bool | str = True,
+        output_stride: int = 32,
         evidence: bool | str = False,
     ) -> None:
         super().__init__()
@@ -72,8 +75,11 @@ class BrainTumorNet(nn.Module):
             "pyramid_channels": pyramid_channels,
             "segmentation": as_bool(segmentation),
             "pyramid_activation": as_bool(pyramid_activation),
+            "output_stride": output_stride,
         }
-        self.encoder = AttentionResNet50(in_channels, attention, reduction, kernel_size)
+        self.encoder = AttentionResNet50(in_channels, attention, reduction, kernel_size, output_stride=output_stride)
+        if output_stride != 32:  # the weights would fit a network of the other stride, and answer wrongly
+            self.register_buffer("output_stride", torch.tensor(output_stride))
         self.classifier = ClassificationHead(STAGE_CHANNELS[-1], num_classes, hidden, dropout)
         self.decoder = (
             SegmentationDecoder(STAGE_CHANNELS, pyramid_channels, activation=pyramid_activation)

@@ -101,6 +101,7 @@ def describe_weights(state: Mapping[str, Tensor]) -> dict[str, Any]:
         "hidden": state["classifier.5.weight"].shape[1],
         "attention": _MLP in state,
         "segmentation": _MASK_HEAD in state,
+        "output_stride": int(state["output_stride"]) if "output_stride" in state else 32,
         "pyramid_activation": any(name.startswith("decoder.activations.") for name in state),
     }
     if _MLP in state and _GATE in state:

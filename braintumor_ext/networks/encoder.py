@@ -9,7 +9,7 @@ from braintumor_ext.flags import as_bool
 from braintumor_ext.networks.cbam import CBAM, BlendedAttention
 
 STAGE_CHANNELS: tuple[int, int, int, int] = (256, 512, 1024, 2048)
-"""Channels of the stages' outputs C2..C5, at 1/4, 1/8, 1/16 and 1/32 of the input's size."""
+"""Channels of the stages' outputs C2..C5, at 1/4, 1/8, 1/16 and 1/32 (or 1/16) of the input's size."""
 
 
 class AttentionResNet50(nn.Module):
@@ -24,9 +24,12 @@ class AttentionResNet50(nn.Module):
         reduction: reduction of the channel attention.
         kernel_size: odd size of the spatial attention's convolution.
         blend: where the attention's blend starts; see :class:`BlendedAttention`.
+        output_stride: the input's size over C5's, 32 or 16. At 16 the last stage is dilated instead of strided, as in
+            DeepLab (https://arxiv.org/abs/1706.05587): the same weights, four times its arithmetic, heat maps of twice
+            as many cells a side.
 
     Raises:
-        ValueError: when ``in_channels`` is not positive.
+        ValueError: when ``in_channels`` is not positive, or ``output_stride`` neither 32 nor 16.
     """
 
     def __init__(
@@ -36,11 +39,14 @@ class AttentionResNet50(nn.Module):
         reduction: int = 16,
         kernel_size: int = 7,
         blend: float = 0.0,
+        output_stride: int = 32,
     ) -> None:
         super().__init__()
         if in_channels < 1:
             raise ValueError(f"in_channels must be positive, got {in_channels}.")
-        resnet = resnet50(weights=None)
+        if output_stride not in (16, 32):
+            raise ValueError(f"output_stride must be 32 or 16, got {output_stride}.")
+        resnet = resnet50(weights=None, replace_stride_with_dilation=[False, False, output_stride == 16])
         self.conv1 = resnet.conv1
         if in_channels != 3:
             self.conv1 = nn.Conv2d(in_channels, 64, kernel_size=7, stride=2, padding=3, bias=False)

@@ -41,6 +41,20 @@ def test_pretrained_features_pass_unchanged_at_the_start(torchvision_net, attent
             torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
+def test_an_output_stride_of_16_dilates_the_last_stage_with_the_same_weights():
+    encoder = AttentionResNet50(attention=False, output_stride=16).eval()
+    reference = resnet50(weights=None, replace_stride_with_dilation=[False, False, True]).eval()
+    load_encoder(encoder, reference.state_dict())
+    x = torch.randn(2, 3, 64, 96)
+    with torch.no_grad():
+        features = encoder(x)
+        for ours, theirs in zip(features, reference_stages(reference, x), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+    assert [tuple(f.shape[2:]) for f in features] == [(16, 24), (8, 12), (4, 6), (4, 6)]
+    with pytest.raises(ValueError, match="8"):
+        AttentionResNet50(output_stride=8)
+
+
 def test_plain_attention_would_wreck_pretrained_features(torchvision_net):
     """Why the blend exists: four stages of two sigmoid gates each leave little of C5."""
     encoder = AttentionResNet50(blend=1.0).eval()
