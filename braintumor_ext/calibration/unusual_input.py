@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from braintumor_ext.networks.encoder import STAGE_CHANNELS
-
 DIRECTIONS = 8
 """Principal directions of each stage in which slices are expected to vary."""
 
@@ -82,7 +80,8 @@ class FeatureDetector:
             training: (N, F) features >= 0, N > 1.
             held_out: (M, F) features of slices that the training did not see, M > 0.
             quantile: in (0, 1]: this share of the held-out slices raises no alarm.
-            stages: how many channels each stage has; by default the network's if they sum to F, else one stage.
+            stages: how many channels each stage has; by default those of a ResNet, each twice the one before,
+                if F is such a sum, else one stage.
 
         Raises:
             ValueError: too few slices, features that are not finite, or numbers that do not match.
@@ -93,7 +92,7 @@ class FeatureDetector:
         if not 0 < quantile <= 1:
             raise ValueError(f"quantile must be in (0, 1], got {quantile}.")
         count = known.shape[1]
-        sizes = tuple(stages) if stages is not None else STAGE_CHANNELS if sum(STAGE_CHANNELS) == count else (count,)
+        sizes = tuple(stages) if stages is not None else _resnet_stages(count)
         if sum(sizes) != count:
             raise ValueError(f"the stages {sizes} do not sum to {count} features.")
         values = _logarithm(known)
@@ -213,3 +212,8 @@ def _split(values: NDArray[np.float64], sizes: Sequence[int]) -> list[NDArray[np
 def _rounded(values: NDArray[np.float64], digits: int) -> NDArray[np.float64]:
     """Keep so many significant digits, for a small file."""
     return np.vectorize(lambda value: float(f"{value:.{digits}g}"), otypes=[float])(values)
+
+
+def _resnet_stages(count: int) -> tuple[int, ...]:
+    first, rest = divmod(count, 64 * 15)
+    return (count,) if rest or not first else tuple(64 * first * 2**stage for stage in range(4))

@@ -15,7 +15,7 @@ STAGES = ("encoder.attention1", "encoder.attention2", "encoder.attention3", "enc
 
 @contextmanager
 def stage_features(network: nn.Module) -> Iterator[list[Tensor]]:
-    """Within the context, a forward pass leaves each stage's channel means in the list: (B, 256) to (B, 2048).
+    """Within the context, a forward pass leaves each stage's channel means in the list: (B, channels).
 
     Args:
         network: the network; one without these stages leaves the list empty.
@@ -35,5 +35,5 @@ def stage_features(network: nn.Module) -> Iterator[list[Tensor]]:
 
 
 def joined(means: list[Tensor]) -> Tensor | None:
-    """Return the stages' means of one forward pass as (B, 3840); None if there are none."""
+    """Return the stages' means of one forward pass as (B, features); None if there are none."""
     return torch.cat(means[: len(STAGES)], dim=1) if means else None

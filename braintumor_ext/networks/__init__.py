@@ -11,18 +11,17 @@ from braintumor_ext.networks.checkpoint import (
     read_state_dict,
 )
 from braintumor_ext.networks.description import build_network, describe_network
-from braintumor_ext.networks.encoder import STAGE_CHANNELS, AttentionResNet50
+from braintumor_ext.networks.encoder import ENCODERS, AttentionResNet
 from braintumor_ext.networks.heads import ClassificationHead, SegmentationDecoder
-from braintumor_ext.networks.mirror_average import MirrorAverage
 from braintumor_ext.networks.pretrained import load_encoder, load_pretrained
 from braintumor_ext.networks.settings import check_settings, read_settings, trained_image_size, write_settings
 from braintumor_ext.networks.views import ClassView, HeadView
 
 __all__ = [
     "CBAM",
+    "ENCODERS",
     "MINIMUM_SIZE",
-    "STAGE_CHANNELS",
-    "AttentionResNet50",
+    "AttentionResNet",
     "BlendedAttention",
     "BrainTumorNet",
     "ChannelAttention",
@@ -30,7 +29,6 @@ __all__ = [
     "ClassificationHead",
     "ClassifierBaseline",
     "HeadView",
-    "MirrorAverage",
     "SegmentationDecoder",
     "SpatialAttention",
     "UNetBaseline",

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from braintumor_ext.flags import as_bool
-from braintumor_ext.networks.encoder import STAGE_CHANNELS, AttentionResNet50
+from braintumor_ext.networks.encoder import AttentionResNet
 from braintumor_ext.networks.heads import ClassificationHead, SegmentationDecoder
 
 MINIMUM_SIZE = 32
@@ -14,7 +14,7 @@ MINIMUM_SIZE = 32
 
 
 class BrainTumorNet(nn.Module):
-    """ResNet50 encoder with attention, a classification head on C5 and an FPN decoder on C2..C5.
+    """A ResNet encoder with attention, a classification head on C5 and an FPN decoder on C2..C5.
 
     It is the bare architecture: it never downloads; :func:`~braintumor_ext.networks.load_pretrained` adds weights.
 
@@ -30,8 +30,9 @@ class BrainTumorNet(nn.Module):
         pyramid_activation: whether group normalisation and ReLU follow each of its levels; see
             :class:`~braintumor_ext.networks.heads.SegmentationDecoder`.
         segmentation: whether there is a decoder; without one the output has no ``mask``.
-        output_stride: the input's size over C5's, 32 or 16; see
-            :class:`~braintumor_ext.networks.encoder.AttentionResNet50`.
+        encoder: the encoder's name, ``resnet18`` to ``resnet152``; see
+            :class:`~braintumor_ext.networks.encoder.AttentionResNet`.
+        output_stride: the input's size over C5's, 32 or 16; see there.
         evidence: whether a training's output also holds ``evidence``, (B, K, h, w) on C5's grid, for
             :func:`~braintumor_ext.losses.evidence_outside`; it changes no weight and no answer, so it is no part of
             ``arguments``.
@@ -59,6 +60,7 @@ class BrainTumorNet(nn.Module):
         pyramid_channels: int = 128,
         segmentation: bool | str = True,
         pyramid_activation: bool | str = True,
+        encoder: str = "resnet50",
         output_stride: int = 32,
         evidence: bool | str = False,
     ) -> None:
@@ -75,14 +77,17 @@ class BrainTumorNet(nn.Module):
             "pyramid_channels": pyramid_channels,
             "segmentation": as_bool(segmentation),
             "pyramid_activation": as_bool(pyramid_activation),
+            "encoder": encoder,
             "output_stride": output_stride,
         }
-        self.encoder = AttentionResNet50(in_channels, attention, reduction, kernel_size, output_stride=output_stride)
+        self.encoder = AttentionResNet(
+            encoder, in_channels, attention, reduction, kernel_size, output_stride=output_stride
+        )
         if output_stride != 32:  # the weights would fit a network of the other stride, and answer wrongly
             self.register_buffer("output_stride", torch.tensor(output_stride))
-        self.classifier = ClassificationHead(STAGE_CHANNELS[-1], num_classes, hidden, dropout)
+        self.classifier = ClassificationHead(self.encoder.channels[-1], num_classes, hidden, dropout)
         self.decoder = (
-            SegmentationDecoder(STAGE_CHANNELS, pyramid_channels, activation=pyramid_activation)
+            SegmentationDecoder(self.encoder.channels, pyramid_channels, activation=pyramid_activation)
             if as_bool(segmentation)
             else None
         )

@@ -21,6 +21,15 @@ ARCHITECTURES: dict[str, type[nn.Module]] = {
 _MLP, _GATE = (f"encoder.attention4.attention.{name}.weight" for name in ("channel.mlp.0", "spatial.conv"))
 _MASK_HEAD = "decoder.head.weight"
 
+_THIRD_STAGES = {
+    (False, 2): "resnet18",
+    (False, 6): "resnet34",
+    (True, 6): "resnet50",
+    (True, 23): "resnet101",
+    (True, 36): "resnet152",
+}
+"""Whether the third stage's blocks have three convolutions, and how many there are, to the encoder's name."""
+
 LARGEST = 65_536
 """No argument is larger: a description is data from elsewhere, and is not to allocate whatever it names."""
 
@@ -101,6 +110,7 @@ def describe_weights(state: Mapping[str, Tensor]) -> dict[str, Any]:
         "hidden": state["classifier.5.weight"].shape[1],
         "attention": _MLP in state,
         "segmentation": _MASK_HEAD in state,
+        "encoder": _encoder_of(state),
         "output_stride": int(state["output_stride"]) if "output_stride" in state else 32,
         "pyramid_activation": any(name.startswith("decoder.activations.") for name in state),
     }
@@ -110,3 +120,9 @@ def describe_weights(state: Mapping[str, Tensor]) -> dict[str, Any]:
     if _MASK_HEAD in state:
         found["pyramid_channels"] = state[_MASK_HEAD].shape[1]
     return found
+
+
+def _encoder_of(state: Mapping[str, Tensor]) -> str:
+    names = [name.removeprefix("encoder.layer3.") for name in state if name.startswith("encoder.layer3.")]
+    blocks = {name.partition(".")[0] for name in names}
+    return _THIRD_STAGES.get(("0.conv3.weight" in names, len(blocks)), "resnet50")

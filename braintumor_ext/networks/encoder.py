@@ -1,24 +1,25 @@
-"""The encoder: torchvision's ResNet50 with attention on the outputs of its four stages."""
+"""The encoder: one of torchvision's ResNets with attention on the outputs of its four stages."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torchvision.models import resnet50
+from torchvision.models import get_model
 
 from braintumor_ext.flags import as_bool
 from braintumor_ext.networks.cbam import CBAM, BlendedAttention
 
-STAGE_CHANNELS: tuple[int, int, int, int] = (256, 512, 1024, 2048)
-"""Channels of the stages' outputs C2..C5, at 1/4, 1/8, 1/16 and 1/32 (or 1/16) of the input's size."""
+ENCODERS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+"""The encoders, by torchvision's names."""
 
 
-class AttentionResNet50(nn.Module):
-    """ResNet50 (https://arxiv.org/abs/1512.03385) with CBAM on the stages' outputs.
+class AttentionResNet(nn.Module):
+    """A ResNet (https://arxiv.org/abs/1512.03385) with CBAM on the stages' outputs.
 
     The modules bear torchvision's names, so a torchvision state dict without ``fc`` loads into it with no missing
     keys but the attention's own.
 
     Args:
+        name: one of ``ENCODERS``.
         in_channels: channels of the input image.
         attention: whether the stages' outputs pass through attention, before the next stage and the decoder.
         reduction: reduction of the channel attention.
@@ -26,14 +27,20 @@ class AttentionResNet50(nn.Module):
         blend: where the attention's blend starts; see :class:`BlendedAttention`.
         output_stride: the input's size over C5's, 32 or 16. At 16 the last stage is dilated instead of strided, as in
             DeepLab (https://arxiv.org/abs/1706.05587): the same weights, four times its arithmetic, heat maps of twice
-            as many cells a side.
+            as many cells a side. From ``resnet50`` on.
+
+    Attributes:
+        name: the encoder's name.
+        channels: of the stages' outputs C2..C5, at 1/4, 1/8, 1/16 and 1/32 (or 1/16) of the input's size: 256, 512,
+            1024, 2048, or a quarter of it in ``resnet18`` and ``resnet34``.
 
     Raises:
-        ValueError: when ``in_channels`` is not positive, or ``output_stride`` neither 32 nor 16.
+        ValueError: when there is no such encoder, ``in_channels`` is not positive, or it cannot have ``output_stride``.
     """
 
     def __init__(
         self,
+        name: str = "resnet50",
         in_channels: int = 3,
         attention: bool | str = True,
         reduction: int = 16,
@@ -42,11 +49,16 @@ class AttentionResNet50(nn.Module):
         output_stride: int = 32,
     ) -> None:
         super().__init__()
+        if name not in ENCODERS:
+            raise ValueError(f"there is no encoder {name!r}: give one of {', '.join(ENCODERS)}.")
         if in_channels < 1:
             raise ValueError(f"in_channels must be positive, got {in_channels}.")
-        if output_stride not in (16, 32):
-            raise ValueError(f"output_stride must be 32 or 16, got {output_stride}.")
-        resnet = resnet50(weights=None, replace_stride_with_dilation=[False, False, output_stride == 16])
+        basic = name in ("resnet18", "resnet34")
+        if output_stride not in ((32,) if basic else (32, 16)):
+            raise ValueError(f"output_stride of {name} must be 32{'' if basic else ' or 16'}, got {output_stride}.")
+        resnet = get_model(name, weights=None, replace_stride_with_dilation=[False, False, output_stride == 16])
+        self.name = name
+        self.channels = tuple((64 if basic else 256) * 2**stage for stage in range(4))
         self.conv1 = resnet.conv1
         if in_channels != 3:
             self.conv1 = nn.Conv2d(in_channels, 64, kernel_size=7, stride=2, padding=3, bias=False)
@@ -59,7 +71,7 @@ class AttentionResNet50(nn.Module):
                 return nn.Identity()
             return BlendedAttention(CBAM(channels, reduction, kernel_size), blend)
 
-        self.attention1, self.attention2, self.attention3, self.attention4 = (attend(c) for c in STAGE_CHANNELS)
+        self.attention1, self.attention2, self.attention3, self.attention4 = (attend(c) for c in self.channels)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Return the attended C2, C3, C4, C5 of an image (B, in_channels, H, W)."""

@@ -8,12 +8,12 @@ from functools import partial
 from os import PathLike
 
 from torch import Tensor, nn
-from torchvision.models import ResNet50_Weights, WeightsEnum
+from torchvision.models import WeightsEnum, get_model_weights
 
 from braintumor_ext.errors import InputError
 from braintumor_ext.networks.baselines import IMAGENET, ClassifierBaseline
 from braintumor_ext.networks.checkpoint import first_of, read_state_dict
-from braintumor_ext.networks.encoder import AttentionResNet50
+from braintumor_ext.networks.encoder import AttentionResNet
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +34,8 @@ def adapt_first_convolution(weight: Tensor, in_channels: int) -> Tensor:
     return mean.repeat(1, in_channels, 1, 1) * (weight.shape[1] / in_channels)
 
 
-def load_encoder(encoder: AttentionResNet50, state: Mapping[str, Tensor]) -> None:
-    """Load a torchvision ResNet50 state dict into the encoder, strictly but for ``fc`` and the attention.
+def load_encoder(encoder: AttentionResNet, state: Mapping[str, Tensor]) -> None:
+    """Load torchvision's state dict of the same ResNet into the encoder, strictly but for ``fc`` and the attention.
 
     Args:
         encoder: the encoder; its attention keeps its own values.
@@ -53,7 +53,7 @@ def load_encoder(encoder: AttentionResNet50, state: Mapping[str, Tensor]) -> Non
     missing, unexpected = sorted(expected - set(backbone)), sorted(set(backbone) - expected)
     if missing or unexpected or shapes:
         raise ValueError(
-            "not a ResNet50 state dict with torchvision's keys: "
+            f"not a {encoder.name} state dict with torchvision's keys: "
             f"missing {first_of(missing)}, unexpected {first_of(unexpected)}, "
             f"of another shape {first_of(sorted(shapes))}"
         )
@@ -64,7 +64,7 @@ def load_pretrained(network: nn.Module, pretrained: bool | str | PathLike[str]) 
     """Apply pretrained weights to a new network, in place.
 
     Args:
-        network: with an ``encoder`` of type :class:`AttentionResNet50`, or a :class:`ClassifierBaseline`, which takes
+        network: with an ``encoder`` of type :class:`AttentionResNet`, or a :class:`ClassifierBaseline`, which takes
             the weights of its own kind. There are none for another network.
         pretrained: ``True`` for torchvision's ImageNet weights (downloaded once and cached by torch), the path of a
             torchvision-shaped state dict, or ``False`` for none.
@@ -102,7 +102,7 @@ def _weights_for(network: nn.Module) -> tuple[str, WeightsEnum, Callable[[Mappin
     if isinstance(network, ClassifierBaseline):
         return network.name, IMAGENET[network.name][0], network.load_backbone
     encoder = getattr(network, "encoder", None)
-    if isinstance(encoder, AttentionResNet50):
-        return "ResNet50", ResNet50_Weights.IMAGENET1K_V2, partial(load_encoder, encoder)
+    if isinstance(encoder, AttentionResNet):
+        return encoder.name, get_model_weights(encoder.name).DEFAULT, partial(load_encoder, encoder)
     problem = f"there are no ImageNet weights for a {type(network).__name__}"
     raise InputError("pretrained", problem, "Give --pretrained false to train from random weights")

@@ -10,6 +10,7 @@ import torch
 
 from braintumor_ext.errors import InputError
 from braintumor_ext.networks import (
+    ENCODERS,
     BrainTumorNet,
     ClassifierBaseline,
     UNetBaseline,
@@ -33,6 +34,7 @@ OTHER = {
     "pyramid_channels": 24,
     "segmentation": True,
     "pyramid_activation": False,
+    "encoder": "resnet50",
     "output_stride": 16,
 }
 """Arguments of BrainTumorNet, none of which but two switches is the default."""
@@ -68,6 +70,14 @@ def test_every_argument_of_our_network_is_told_and_switches_given_as_text_are_sw
         names = set(describe_network(BrainTumorNet(**OTHER)))
     assert (told["attention"], told["pyramid_activation"]) == (False, True)
     assert names == {"architecture", *OTHER}
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_the_encoder_is_seen_in_the_weights(encoder):
+    with torch.device("meta"):
+        found = describe_weights(BrainTumorNet(encoder=encoder).state_dict())
+        assert shapes(build_network(found)) == shapes(BrainTumorNet(encoder=encoder))
+    assert found["encoder"] == encoder
 
 
 def test_another_network_has_no_description():

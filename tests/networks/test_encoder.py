@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torchvision.models import resnet50
+from torchvision.models import get_model, resnet50
 
 from braintumor_ext.errors import InputError
-from braintumor_ext.networks import AttentionResNet50, BrainTumorNet, load_encoder, load_pretrained
+from braintumor_ext.networks import AttentionResNet, BrainTumorNet, load_encoder, load_pretrained
 from braintumor_ext.networks.pretrained import adapt_first_convolution
 
 
@@ -33,7 +33,7 @@ def reference_stages(net, x):
 
 @pytest.mark.parametrize("attention", [True, False])
 def test_pretrained_features_pass_unchanged_at_the_start(torchvision_net, attention):
-    encoder = AttentionResNet50(attention=attention).eval()
+    encoder = AttentionResNet(attention=attention).eval()
     load_encoder(encoder, torchvision_net.state_dict())
     x = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
@@ -42,7 +42,7 @@ def test_pretrained_features_pass_unchanged_at_the_start(torchvision_net, attent
 
 
 def test_an_output_stride_of_16_dilates_the_last_stage_with_the_same_weights():
-    encoder = AttentionResNet50(attention=False, output_stride=16).eval()
+    encoder = AttentionResNet(attention=False, output_stride=16).eval()
     reference = resnet50(weights=None, replace_stride_with_dilation=[False, False, True]).eval()
     load_encoder(encoder, reference.state_dict())
     x = torch.randn(2, 3, 64, 96)
@@ -52,12 +52,27 @@ def test_an_output_stride_of_16_dilates_the_last_stage_with_the_same_weights():
             torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
     assert [tuple(f.shape[2:]) for f in features] == [(16, 24), (8, 12), (4, 6), (4, 6)]
     with pytest.raises(ValueError, match="8"):
-        AttentionResNet50(output_stride=8)
+        AttentionResNet(output_stride=8)
+    with pytest.raises(ValueError, match="resnet18"):
+        AttentionResNet("resnet18", output_stride=16)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet101"])
+def test_an_encoder_of_another_name_is_torchvisions(name):
+    encoder = AttentionResNet(name, attention=False).eval()
+    reference = get_model(name, weights=None).eval()
+    load_encoder(encoder, reference.state_dict())
+    x = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        features = encoder(x)
+        for ours, theirs in zip(features, reference_stages(reference, x), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    assert tuple(f.shape[1] for f in features) == encoder.channels
 
 
 def test_plain_attention_would_wreck_pretrained_features(torchvision_net):
     """Why the blend exists: four stages of two sigmoid gates each leave little of C5."""
-    encoder = AttentionResNet50(blend=1.0).eval()
+    encoder = AttentionResNet(blend=1.0).eval()
     load_encoder(encoder, torchvision_net.state_dict())
     x = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
@@ -66,7 +81,7 @@ def test_plain_attention_would_wreck_pretrained_features(torchvision_net):
 
 
 def test_all_keys_but_the_attentions_are_torchvisions(torchvision_net):
-    ours = {key for key in AttentionResNet50().state_dict() if not key.startswith("attention")}
+    ours = {key for key in AttentionResNet().state_dict() if not key.startswith("attention")}
     assert ours == {key for key in torchvision_net.state_dict() if not key.startswith("fc.")}
 
 
