@@ -43,9 +43,9 @@ test-deploy: $(VENV)/installed .venv-deploy/installed ## The MONAI Deploy app, r
 test-label: $(VENV)/installed .venv-label/installed ## The MONAI Label apps over HTTP, in their own environment (7.5 GB)
 	$(BIN)/python -m pytest -m label
 
-benchmark: $(VENV)/installed ## What things cost, in under 15 minutes on 2 cores; benchmarks/results/README.md has it all
+benchmark: $(VENV)/installed ## What things cost, in under 15 minutes on 2 cores; studies/results/benchmarks/README.md has it all
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[benchmarks]"
-	$(BIN)/python -W ignore -m benchmarks
+	$(BIN)/python -W ignore -m studies.benchmarks
 
 lint: $(VENV)/installed ## ruff and mypy
 	$(BIN)/ruff check .

@@ -6,6 +6,7 @@ import argparse
 import json
 import logging
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -127,11 +128,22 @@ def _write_code(folder: Path) -> None:
         _copy(path, folder / path.relative_to(ROOT))
     for path in _files(ROOT / "docs"):
         _copy(path, folder / path.relative_to(ROOT))
+    for page in (folder / "docs").rglob("*.md"):
+        page.write_text(_without_dead_links(page.read_text(encoding="utf-8"), page), encoding="utf-8")
     for name in SCRIPTS:
         if (path := ROOT / "scripts" / f"{name}.py").is_file():
             _copy(path, folder / "scripts" / path.name)
     _copy(ROOT / "LICENSE", folder / "LICENSE")
     _copy(ROOT / "configs" / "logging.conf", folder / "configs" / "logging.conf")
+
+
+def _without_dead_links(text: str, page: Path) -> str:
+    """Return a page's text, where a link to what is not packed, such as a study's results, is its words alone."""
+
+    def words(link: re.Match[str]) -> str:
+        return link[0] if (page.parent / link[2]).exists() else link[1]
+
+    return re.sub(r"\[([^\]]*)\]\((?![a-z]+:|#)([^)#\s]+)[^)\s]*\)", words, text)
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -16,7 +16,8 @@ from braintumor_ext.networks import BrainTumorNet
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
-PAGES = sorted([*ROOT.glob("README.md"), *DOCS.rglob("*.md")])
+STUDIES = ROOT / "studies"
+PAGES = sorted([*ROOT.glob("README.md"), *DOCS.rglob("*.md"), *STUDIES.rglob("*.md")])
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 CONFIGURATION = DOCS / "reference" / "configuration.md"
 FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
@@ -44,13 +45,12 @@ def test_every_relative_link_resolves(page: Path):
         assert not anchor or anchor in anchors(linked), target
 
 
-def test_every_page_is_listed_in_the_docs_readme():
-    listed = {(DOCS / target.partition("#")[0]).resolve() for target in links_of_the_readme()}
-    assert {page for page in PAGES if page.is_relative_to(DOCS)} - {DOCS / "README.md"} <= listed
-
-
-def links_of_the_readme() -> list[str]:
-    return re.findall(r"\]\(([^)\s]+\.md[^)\s]*)\)", (DOCS / "README.md").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("folder", [DOCS, STUDIES], ids=["docs", "studies"])
+def test_every_page_is_listed_in_its_folders_readme(folder: Path):
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)\s]+\.md[^)\s]*)\)", text)
+    listed = {(folder / target.partition("#")[0]).resolve() for target in links}
+    assert {page for page in PAGES if page.is_relative_to(folder)} - {folder / "README.md"} <= listed
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if RUNNABLE.search((ROOT / n).read_text(encoding="utf-8"))])

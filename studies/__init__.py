@@ -1,0 +1,1 @@
+"""What this project measures about itself: none of it is part of the installed package or of the packed bundle."""

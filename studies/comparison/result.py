@@ -1,0 +1,116 @@
+"""A comparison's outcome so far, from the files of its runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from braintumor_ext.data.group_sources import describe_grouping
+from braintumor_ext.engines.run_context import hardware, run_context
+from braintumor_ext.keys import IMAGE
+from braintumor_ext.metrics import SliceRecord, read_records
+from studies.comparison.comparison import Comparison
+from studies.comparison.floor_runs import floor_runs, measure_slices
+from studies.comparison.model_runs import ModelRuns, Run
+from studies.comparison.models import ModelConfig
+from studies.comparison.run_plan import RunPlan
+from studies.comparison.splits import Split, portable_names
+from studies.comparison.summary import summarise_protocol
+
+
+class ComparisonResult:
+    """Reads what runs have left and summarises it; the floors are measured once.
+
+    Args:
+        comparison: what is compared.
+        splits: its splits.
+        context: what else the report says of the comparison.
+        n_draws: draws of the bootstraps.
+        group_sources: how each image's group is known, of :func:`~braintumor_ext.data.read_group_sources`.
+    """
+
+    def __init__(
+        self,
+        comparison: Comparison,
+        splits: Mapping[str, Sequence[Split]],
+        context: Mapping[str, Any] | None = None,
+        n_draws: int = 2000,
+        group_sources: Mapping[str, str] | None = None,
+    ) -> None:
+        self.comparison, self.splits = comparison, splits
+        self.grouping = describe_grouping([item[IMAGE] for item in comparison.items], group_sources)
+        self.context, self.n_draws = dict(context or {}), n_draws
+        self.milliseconds: Mapping[str, float] = {}
+        """Each model's time for one image, once it has been measured."""
+        self.plans = comparison.plans(splits)
+        self.names = portable_names(comparison.items, comparison.dataset_dir)
+        found = measure_slices(comparison.items, comparison.dataset_dir)
+        place, section, count = comparison.dataset_dir, comparison.section, len(comparison.class_names)
+        self.floors = {
+            protocol: [self._renamed(floor) for floor in floor_runs(part, found, place, section, count)]
+            for protocol, part in splits.items()
+        }
+
+    def trained_models(self) -> list[ModelConfig]:
+        """Return the models of which at least one run is finished."""
+        names = {plan.model.name for plan in self.plans if self.comparison.is_finished(plan)}
+        return [model for model in self.comparison.models if model.name in names]
+
+    def summarise(self) -> dict[str, Any]:
+        """Return what ``comparison.json`` holds.
+
+        Hardware and torch are those of the trainings: the table may be made elsewhere.
+        """
+        asked = self.comparison
+        runs = [done for plan in self.plans if self.comparison.is_finished(plan) and (done := plan.finished())]
+        of_runs = {key: sorted({done[key] for done in runs}) for key in ("hardware", "torch") if runs}
+        return {
+            "title": f"Comparison of models on {asked.dataset_dir.resolve().name}",
+            "context": {
+                "section": asked.section,
+                "folds": asked.folds,
+                "seeds": list(asked.seeds),
+                **asked.settings,
+                **self.context,
+                **run_context({}),
+                **of_runs,
+                **({"time_per_image_on": hardware()} if self.milliseconds else {}),
+            },
+            "class_names": list(asked.class_names),
+            "empty_class": asked.empty_class,
+            "protocols": {protocol: self._protocol(protocol) for protocol in self.splits},
+        }
+
+    def _protocol(self, protocol: str) -> dict[str, Any]:
+        asked = self.comparison
+        trained = [self._model_runs(protocol, model.name) for model in asked.models]
+        models = [*trained, *self.floors[protocol]]
+        summary = summarise_protocol(protocol, models, asked.class_names, asked.empty_class, self.n_draws)
+        for row in summary["rows"]:
+            if row["cost"] is not None:
+                row["cost"]["milliseconds_per_image"] = self.milliseconds.get(row["model"])
+        extra = {"grouping": self.grouping} if protocol == "grouped" else {}
+        return {**summary, **extra, "splits": [split.describe() for split in self.splits[protocol]]}
+
+    def _model_runs(self, protocol: str, name: str) -> ModelRuns:
+        plans = [plan for plan in self.plans if plan.model.name == name and plan.split.protocol == protocol]
+        runs = [self._run(plan) for plan in plans if self.comparison.is_finished(plan)]
+        return ModelRuns(name, plans[0].model.title, "network", len(plans), runs)
+
+    def _run(self, plan: RunPlan) -> Run:
+        names, section = self.comparison.class_names, self.comparison.section
+        done = plan.finished()
+        assert done is not None
+        validation = read_records(plan.records_of("validation"), names) if section != "validation" else None
+        records = self._portable(read_records(plan.records_of(section), names))
+        return Run(
+            plan.split.name, plan.split.seed, plan.split.fold, records, validation, done["cost"], done["hardware"]
+        )
+
+    def _renamed(self, floor: ModelRuns) -> ModelRuns:
+        return replace(floor, runs=[replace(run, records=self._portable(run.records)) for run in floor.runs])
+
+    def _portable(self, records: Sequence[SliceRecord]) -> list[SliceRecord]:
+        """Answers from another machine meet ours under the same names."""
+        return [replace(record, image=self.names.get(record.image, record.image)) for record in records]

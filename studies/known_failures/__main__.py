@@ -1,0 +1,84 @@
+"""Where a checkpoint fails: accuracy by class and source of an evaluation, and a sheet of its surest errors."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from braintumor_ext import Predictor
+from braintumor_ext.errors import InputError
+from braintumor_ext.files import replacing, sha256_of
+from braintumor_ext.jsonable import jsonable
+from studies.evaluated_slices import read_evaluated, read_metrics
+from studies.external_validation import write_sheet
+from studies.known_failures import draw_errors, known_failures, worst_errors, write_known_failures
+from studies.release import checkpoint_of
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: the command line, without the program's name; ``sys.argv`` if None.
+
+    Returns:
+        The exit code: 0, or 2 where nothing could be reported.
+    """
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        metrics = read_metrics(options.evaluation)
+        slices = read_evaluated(options.evaluation, options.dataset_dir, options.groups, options.datalist)
+        content = known_failures(slices, metrics["class_names"], metrics["empty_class"])
+        worst = worst_errors(slices, options.worst)
+        options.output.mkdir(parents=True, exist_ok=True)
+        report = options.output / "known_failures.md"
+        write_known_failures(content, report, worst, metrics["class_names"], metrics["context"])
+        with replacing(report.with_suffix(".json")) as partial:
+            partial.write_text(json.dumps(jsonable(content), indent=2) + "\n", encoding="utf-8")
+        print(report)
+        if options.checkpoint_dir is not None and worst:
+            _draw(options, metrics["context"]["checkpoint_sha256"], worst)
+    except (InputError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _draw(options: argparse.Namespace, measured: str, worst: Sequence) -> None:
+    """Draw the surest errors; the sheet shows slices of the data set and is not for publication."""
+    checkpoint = checkpoint_of(options.checkpoint_dir)
+    if sha256_of(checkpoint) != measured:
+        problem = f"is another checkpoint than the one that {options.evaluation} is of"
+        raise InputError(checkpoint, problem, "Give the evaluated checkpoint, or leave --checkpoint_dir out")
+    pictures = draw_errors(Predictor.from_bundle(ROOT, checkpoint, options.device, amp=False), worst)
+    sheet = options.output / "known_failures.png"
+    write_sheet(pictures, sheet)
+    print(sheet)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m studies.known_failures", description=__doc__)
+    parser.add_argument("--evaluation", type=Path, required=True, metavar="DIR", help="metrics.json and per_image.csv")
+    parser.add_argument(
+        "--dataset_dir", "--dataset-dir", type=Path, required=True, metavar="DIR", help="the evaluated data set"
+    )
+    parser.add_argument("--datalist", type=Path, metavar="FILE", help="another datalist than the data set's own")
+    parser.add_argument("--groups", type=Path, metavar="FILE.csv", help="columns image and group_source")
+    parser.add_argument(
+        "--checkpoint_dir", "--checkpoint-dir", type=Path, metavar="DIR", help="to draw the surest errors"
+    )
+    parser.add_argument("--worst", type=int, default=16, metavar="N", help="errors to show (default: %(default)s)")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the report")
+    parser.add_argument("--device", metavar="DEVICE", help="(default: a GPU if there is one)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

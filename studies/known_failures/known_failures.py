@@ -1,0 +1,286 @@
+"""Where a checkpoint fails: accuracy by the slices' sources, and what its most confident errors look like."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from braintumor_ext.data.classes import display_name
+from braintumor_ext.data.group_sources import PATIENT, SIMILARITY
+from braintumor_ext.data.modality import looks_like_ct
+from braintumor_ext.files import replacing
+from braintumor_ext.inference import Predictor
+from braintumor_ext.keys import UNKNOWN
+from braintumor_ext.markdown import table, with_interval
+from braintumor_ext.metrics.bootstrap import GroupBootstrap
+from braintumor_ext.transforms import read_grey, read_mask
+from braintumor_ext.visualize import render_overlay
+from studies.evaluated_slices import EvaluatedSlice
+
+USUAL_SIDE = 512
+"""Most of the public set's slices are 512x512; most of its others show no tumour."""
+
+SOURCE_TITLES = {PATIENT: "patient known", SIMILARITY: "patient unknown, near-duplicates grouped"}
+
+
+def known_failures(
+    slices: Sequence[EvaluatedSlice],
+    class_names: Sequence[str],
+    empty_class: str | None,
+    n_draws: int = 2000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Return the accuracy of an evaluation by class and source, as JSON can hold it.
+
+    Intervals are of a bootstrap over groups. A class with few groups in a part has a wide one, or none.
+
+    Args:
+        slices: what was evaluated; slices of unknown class are left out.
+        class_names: the class names in the order of their indices.
+        empty_class: the class without tumour; None if there is none.
+        n_draws: draws of the bootstrap.
+        seed: the draws' seed.
+
+    Raises:
+        ValueError: no slice has a known class.
+    """
+    known = sorted((s for s in slices if s.record.true_class != UNKNOWN), key=lambda s: s.source)
+    if not known:
+        raise ValueError("no evaluated slice has a known class")
+    bootstrap = GroupBootstrap([s.record.group for s in known], n_draws, seed)
+    right = np.array([s.record.predicted_class == s.record.true_class for s in known], dtype=float)
+
+    def accuracy(belongs: Callable[[EvaluatedSlice], bool]) -> dict[str, Any]:
+        """Of the slices that belong to a part: how many, of how many groups, and the share of right answers."""
+        inside = np.array([belongs(s) for s in known])
+        low, high = bootstrap.mean_interval(np.where(inside, right, np.nan)).tolist()
+        count = int(inside.sum())
+        return {
+            "n": count,
+            "groups": len(np.unique(bootstrap.group_index[inside])),
+            "errors": int(count - right[inside].sum()),
+            "value": float(right[inside].mean()) if count else None,
+            "ci95": [low, high] if count and low == low else None,
+        }
+
+    def by_class(part: Callable[[EvaluatedSlice], bool]) -> dict[str, Any]:
+        rows = {"all": accuracy(part)}
+        for index, name in enumerate(class_names):
+            rows[name] = accuracy(lambda s, index=index: part(s) and s.record.true_class == index)  # type: ignore[misc]
+        return rows
+
+    parts = {"all slices": by_class(lambda s: True)}
+    for source in sorted({s.group_source for s in known if s.group_source is not None}):
+        title = SOURCE_TITLES.get(source, f"group known by {source}")
+        parts[title] = by_class(lambda s, source=source: s.group_source == source)  # type: ignore[misc]
+    parts[f"{USUAL_SIDE}x{USUAL_SIDE}"] = by_class(_is_usual)
+    parts["another size"] = by_class(lambda s: not _is_usual(s))
+    if any(s.copied is not None for s in known):
+        parts["with a copy among the extra slices"] = by_class(lambda s: s.copied is True)
+        parts["without one"] = by_class(lambda s: s.copied is not True)
+    patients_are_usual = all((s.group_source == PATIENT) == _is_usual(s) for s in known)
+    confusions = Counter(
+        (class_names[s.record.true_class], class_names[s.record.predicted_class])
+        for s in known
+        if s.record.predicted_class != s.record.true_class
+    )
+    empty = None if empty_class is None else list(class_names).index(empty_class)
+    return {
+        "slices": len(known),
+        "groups": bootstrap.n_groups,
+        "bootstrap": {"n_draws": n_draws, "seed": seed},
+        "patient_known_is_usual_size": patients_are_usual,
+        "parts": {name: rows for name, rows in parts.items() if rows["all"]["n"]},
+        "confusions": [{"true": t, "predicted": p, "n": n} for (t, p), n in confusions.most_common()],
+        "size_rule": None if empty is None else _size_rule(known, empty, accuracy),
+        "ct_like": None if empty is None else _ct_like(known, empty, accuracy),
+    }
+
+
+def _is_usual(slice_: EvaluatedSlice) -> bool:
+    return (slice_.width, slice_.height) == (USUAL_SIDE, USUAL_SIDE)
+
+
+def _size_rule(
+    known: Sequence[EvaluatedSlice],
+    empty: int,
+    accuracy: Callable[[Callable[[EvaluatedSlice], bool]], dict[str, Any]],
+) -> dict[str, Any]:
+    """What the size alone tells, and the model's accuracy where it tells the truth and where it misleads."""
+
+    def tells_the_truth(slice_: EvaluatedSlice) -> bool:
+        return (slice_.record.true_class == empty) != _is_usual(slice_)
+
+    unusual = [s for s in known if not _is_usual(s)]
+    without = [s for s in known if s.record.true_class == empty]
+    hits = sum(s.record.true_class == empty for s in unusual)
+    return {
+        "recall": hits / len(without) if without else None,
+        "precision": hits / len(unusual) if unusual else None,
+        "where_it_is_right": accuracy(tells_the_truth),
+        "where_it_is_wrong": accuracy(lambda s: not tells_the_truth(s)),
+    }
+
+
+def _ct_like(
+    known: Sequence[EvaluatedSlice],
+    empty: int,
+    accuracy: Callable[[Callable[[EvaluatedSlice], bool]], dict[str, Any]],
+) -> dict[str, Any]:
+    """Accuracy on slices without tumour that look like CT; only of this class the rule was checked by eye."""
+    without = [s for s in known if s.record.true_class == empty and s.path.is_file()]
+    found = {s.source for s in without if looks_like_ct(read_grey(s.path, allow_constant=True))}
+    return {
+        "looked_at": len(without),
+        "ct_like": accuracy(lambda s: s.source in found and s.record.true_class == empty),
+        "others": accuracy(lambda s: s.source not in found and s.record.true_class == empty),
+    }
+
+
+def worst_errors(slices: Sequence[EvaluatedSlice], count: int = 16) -> list[EvaluatedSlice]:
+    """Return the errors that the model was most sure of, the surest first.
+
+    Args:
+        slices: what was evaluated.
+        count: how many at most.
+    """
+    errors = [s for s in slices if s.record.true_class not in (UNKNOWN, s.record.predicted_class)]
+    return sorted(errors, key=lambda s: (-s.record.confidence, s.source))[:count]
+
+
+def draw_errors(predictor: Predictor, slices: Sequence[EvaluatedSlice]) -> list[Image.Image]:
+    """Draw slices with both outlines and the class probabilities.
+
+    Args:
+        predictor: of the checkpoint that was evaluated.
+        slices: e.g. of :func:`worst_errors`.
+
+    Returns:
+        A picture for each slice that can still be read.
+    """
+    pictures = []
+    for slice_, answer in zip(slices, predictor([s.path for s in slices]), strict=True):
+        if answer.image is None or answer.mask is None:
+            continue
+        true = None if slice_.mask is None else read_mask(slice_.mask) > 0
+        note = f"true class: {display_name(predictor.class_names[slice_.record.true_class])}"
+        shown = render_overlay(
+            answer.image, answer.mask, slice_.source, answer.probabilities, true_mask=true, note=note
+        )
+        pictures.append(shown)
+    return pictures
+
+
+def write_known_failures(
+    content: Mapping[str, Any],
+    path: str | PathLike[str],
+    worst: Sequence[EvaluatedSlice] = (),
+    class_names: Sequence[str] = (),
+    context: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the report as Markdown.
+
+    Args:
+        content: what :func:`known_failures` returned.
+        path: ``known_failures.md``.
+        worst: the errors to list by name.
+        class_names: the class names in the order of their indices.
+        context: what the numbers belong to (checkpoint, split, date).
+    """
+    with replacing(Path(path)) as partial:
+        partial.write_text(render_known_failures(content, worst, class_names, context or {}), encoding="utf-8")
+
+
+def render_known_failures(
+    content: Mapping[str, Any],
+    worst: Sequence[EvaluatedSlice],
+    class_names: Sequence[str],
+    context: Mapping[str, Any],
+) -> str:
+    """Return the Markdown report; the arguments are those of :func:`write_known_failures`."""
+    lines = ["# Known failures", ""]
+    lines += [f"- {name.replace('_', ' ')}: {value}" for name, value in context.items()]
+    lines.append(
+        f"- {content['slices']} slices of known class in {content['groups']} groups; in brackets: 95% interval by "
+        f"bootstrap over groups ({content['bootstrap']['n_draws']} draws, seed {content['bootstrap']['seed']})"
+    )
+    names = list(next(iter(content["parts"].values())))
+    header = ["accuracy (slices in groups)", *("all classes" if n == "all" else display_name(n) for n in names)]
+    rows = [[part, *(_cell(row) for row in by_class.values())] for part, by_class in content["parts"].items()]
+    sections = ["\n".join(lines), "## By class and source", table(header, rows)]
+    if content["patient_known_is_usual_size"] and SOURCE_TITLES[PATIENT] in content["parts"]:
+        sections.append(
+            f"Patients are known of just the {USUAL_SIDE}x{USUAL_SIDE} slices here: both divisions are one."
+        )
+    sections.append("## Confusions")
+    pairs = [[display_name(c["true"]), display_name(c["predicted"]), str(c["n"])] for c in content["confusions"]]
+    sections.append(table(["true class", "predicted", "slices"], pairs) if pairs else "There is no error.")
+    sections += _size_section(content["size_rule"]) + _ct_section(content["ct_like"])
+    sections += [
+        "## By plane and contrast",
+        "Not known: the data tell neither a slice's plane nor whether a contrast agent was given. The contact sheet of "
+        "the surest errors lets a person see the planes.",
+    ]
+    if worst:
+        sections += [
+            "## The surest errors",
+            table(["slice", "true class", "predicted", "confidence"], _worst(worst, class_names)),
+        ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _cell(row: Mapping[str, Any]) -> str:
+    return f"{with_interval(row)}, n = {row['n']} in {row['groups']}" if row["n"] else "no slice"
+
+
+def _size_section(rule: Mapping[str, Any] | None) -> list[str]:
+    if rule is None:
+        return []
+    told = [
+        ["recall of the rule", _per_cent(rule["recall"])],
+        ["precision of the rule", _per_cent(rule["precision"])],
+        ["the model's accuracy where the rule is right", _cell(rule["where_it_is_right"])],
+        ["the model's accuracy where the rule is wrong", _cell(rule["where_it_is_wrong"])],
+    ]
+    text = (
+        f"The rule: a slice that is not {USUAL_SIDE}x{USUAL_SIDE} shows no tumour. The network sees resized slices, "
+        "but their sources differ in more than size. A model that went by that would fail where the rule is wrong."
+    )
+    return ["## Image size betrays the source", text, table(["", "value"], told)]
+
+
+def _ct_section(ct: Mapping[str, Any] | None) -> list[str]:
+    if ct is None:
+        return []
+    if not ct["looked_at"]:
+        return ["## CT among the slices without tumour", "Not told: the images were not at hand."]
+    share = ct["ct_like"]["n"] / ct["looked_at"]
+    text = (
+        f"{ct['ct_like']['n']} of {ct['looked_at']} ({share:.1%}) look like CT: a thick, saturated skull round a "
+        "darker inside. The rule finds 29 of 30 CTs of the public set's slices without tumour, and no MRI among "
+        "them; of other classes it was not checked."
+    )
+    rows = [["look like CT", _cell(ct["ct_like"])], ["others", _cell(ct["others"])]]
+    return ["## CT among the slices without tumour", text, table(["slices without tumour", "accuracy"], rows)]
+
+
+def _worst(slices: Sequence[EvaluatedSlice], class_names: Sequence[str]) -> list[list[str]]:
+    return [
+        [
+            s.source,
+            display_name(class_names[s.record.true_class]),
+            display_name(class_names[s.record.predicted_class]),
+            f"{s.record.confidence:.1%}",
+        ]
+        for s in slices
+    ]
+
+
+def _per_cent(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.1%}"

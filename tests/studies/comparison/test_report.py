@@ -1,0 +1,535 @@
+"""The report of a comparison says what the result says: nothing more, and no row left out."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageColor
+
+from braintumor_ext.metrics import SliceRecord, summarise_evaluation
+from braintumor_ext.visualize.colours import OKABE_ITO
+from studies.comparison.model_runs import ModelRuns, Run
+from studies.comparison.report import FILES, write_comparison
+from studies.comparison.report_tables import difference_text, duration, p_text, render_comparison, without
+from studies.comparison.summary import summarise_protocol
+
+CLASS_NAMES = ("glioma", "meningioma", "pituitary", "no_tumor")
+NOT_TRAINED = {"summary": None, "after_temperature": None, "spread": None, "group_weighted": None, "cost": None}
+
+
+def records(seed: int, skill: float, n: int = 48, masks: bool = True) -> list[SliceRecord]:
+    """Slices of all classes in groups of two, right with a probability of ``skill``."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for index in range(n):
+        true = index % 4
+        named = true if rng.random() < skill else int(rng.integers(4))
+        probabilities = np.full(4, 0.1)
+        probabilities[named] += 0.6
+        area = 0 if true == 3 else 60
+        found = 50 * int(index % 8 == 7 if true == 3 else rng.random() < 0.9)
+        dice = float("nan") if not area else (0.4 + 0.5 * rng.random()) * (found > 0)
+        answer = {
+            "pred_area_px": found,
+            "dice": dice,
+            "iou": dice / (2 - dice),
+            "hd95": 3.0 if area and found else np.nan,
+        }
+        made.append(
+            SliceRecord(
+                f"{index:03d}.png",
+                f"g{index // 8}-{true}",
+                true,
+                tuple(probabilities / probabilities.sum()),
+                mask_known=True,
+                true_area_px=area,
+                mask_predicted=masks,
+                **(answer if masks else {}),
+            )
+        )
+    return made
+
+
+def summary(made: list[SliceRecord]) -> dict[str, Any]:
+    return summarise_evaluation(made, CLASS_NAMES, "no_tumor", n_draws=60)
+
+
+def network(
+    model: str, title: str, seed: int, skill: float, runs: int = 3, masks: bool = True, n: int = 48
+) -> dict[str, Any]:
+    found = summary(records(seed, skill, n, masks))
+    dice = found["segmentation"]["tumour_slices"]["dice"]["value"]
+    return {
+        "model": model,
+        "title": title,
+        "kind": "network",
+        "status": "done" if runs == 3 else "partial",
+        "runs": runs,
+        "of": 3,
+        "summary": found,
+        "after_temperature": {
+            "temperatures": [1.25] * runs,
+            **{name: {"value": 0.0625, "ci95": [0.03125, 0.125]} for name in ("ece", "nll", "brier")},
+        },
+        "spread": {
+            "accuracy": {"mean": skill, "sd": 0.0123 if runs > 1 else None, "values": [skill] * runs},
+            "macro_f1": {"mean": skill, "sd": 0.0234 if runs > 1 else None, "values": [skill] * runs},
+            "dice": {"mean": dice, "sd": 0.0342 if masks and runs > 1 else None, "values": [dice] * runs},
+        },
+        "group_weighted": {
+            "accuracy": {"value": 0.7654, "ci95": [0.7, 0.8]},
+            "dice": {"value": 0.5432, "ci95": [0.5, 0.6]} if masks else {"value": None, "ci95": None},
+        },
+        "cost": {
+            "parameters": 29651665,
+            "file_bytes": 118_700_000,
+            "epochs": 20.0,
+            "seconds_per_epoch": 84.25,
+            "training_seconds": 5400.0,
+            "peak_memory_bytes": 2_340_000_000,
+            "milliseconds_per_image": 12.34,
+        },
+    }
+
+
+def floor(model: str, title: str, seed: int, skill: float) -> dict[str, Any]:
+    found = network(model, title, seed, skill, masks=False)
+    return found | {"kind": "floor", "after_temperature": None, "cost": None}
+
+
+def protocol(name: str, skill: float) -> dict[str, Any]:
+    rows = [
+        network("ours", "ours: ResNet50 + CBAM + FPN", 1, skill),
+        network("resnet50", "ResNet50", 2, skill - 0.1, masks=False),
+        network("vgg16", "VGG16", 3, skill - 0.2, runs=1, masks=False, n=16),
+        {"model": "unet", "title": "U-Net", "kind": "network", "status": "not run", "runs": 0, "of": 3, **NOT_TRAINED},
+        floor("nearest_neighbour", "floor: nearest neighbour", 4, skill - 0.3),
+        floor("file_properties", "floor: file properties", 5, 0.4),
+    ]
+    grouped = name == "grouped"
+    splits = [
+        {
+            "name": f"{name}-seed0" + (f"-fold{i}" if grouped else ""),
+            "hash": f"{i}" * 64,
+            "seed": 0,
+            "fold": i if grouped else None,
+            "counts": {"training": 2009, "validation": 431, "test": 430},
+        }
+        for i in range(3 if grouped else 1)
+    ]
+    differences = [
+        {
+            "a": "ours",
+            "b": "resnet50",
+            "metric": metric,
+            "n": 48,
+            "difference": 0.0123,
+            "ci95": [-0.0034, 0.0281],
+            "p": 0.0204,
+            "p_holm": 0.0408,
+            "test": "paired group bootstrap",
+        }
+        for metric in ("accuracy", "macro_f1", "dice")
+    ]
+    if not grouped:
+        exact = {"ci95": None, "p": 0.00012, "p_holm": 0.00024, "test": "McNemar, exact"}
+        differences.append(differences[0] | exact)
+    found = {"slices": 2870, "groups": 638, "splits": splits, "rows": rows}
+    told = {"grouping": "patient-grouped where known (2,317 images), near-duplicate-grouped else"} if grouped else {}
+    return {**found, **told, "differences": differences}
+
+
+@pytest.fixture(scope="module")
+def result() -> dict[str, Any]:
+    return {
+        "title": "Comparison on phantoms",
+        "context": {
+            "date": "2026-11-25",
+            "hardware": "CPU (x86_64)",
+            "torch": "2.12.1",
+            "dataset_dir": "D",
+            "epochs": 20,
+            "image_size": 96,
+            "batch_size": 32,
+            "section": "test",
+            "seeds": [0],
+            "folds": 3,
+        },
+        "class_names": list(CLASS_NAMES),
+        "empty_class": "no_tumor",
+        "protocols": {"grouped": protocol("grouped", 0.8), "random": protocol("random", 0.9)},
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(result: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("comparison") / "new"
+    write_comparison(result, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def text(folder: Path) -> str:
+    return (folder / "comparison.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def lines(folder: Path) -> dict[tuple[str, str], dict[str, str]]:
+    with (folder / "comparison.csv").open(newline="", encoding="utf-8") as file:
+        return {(line["protocol"], line["model"]): line for line in csv.DictReader(file)}
+
+
+def cells(text: str, protocol: str, heading: str, first: str, table: int = 0) -> list[str]:
+    """The cells of a row, found by its first cell, of a table below a heading of a protocol."""
+    section = text.split(f"## {protocol.capitalize()} protocol\n")[1].split("\n## ")[0].split(f"### {heading}\n")[1]
+    tables = [part for part in section.split("\n### ")[0].strip().split("\n\n") if part.startswith("|")]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in tables[table].splitlines()]
+    return next(row for row in rows if row[0] == first)
+
+
+def percent(estimate: dict[str, Any]) -> str:
+    value, (lower, upper) = estimate["value"], estimate["ci95"]
+    return f"{100 * value:.1f} ({100 * lower:.1f} to {100 * upper:.1f})"
+
+
+def share(estimate: dict[str, Any]) -> str:
+    value, (lower, upper) = estimate["value"], estimate["ci95"]
+    return f"{value:.3f} ({lower:.3f} to {upper:.3f})"
+
+
+def test_four_files_are_written_and_nothing_else(folder: Path) -> None:
+    assert {path.name for path in folder.iterdir()} == set(FILES)
+
+
+def test_json_is_strict_and_is_the_result(folder: Path, result: dict[str, Any]) -> None:
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    assert json.loads((folder / "comparison.json").read_text(encoding="utf-8"), parse_constant=refuse) == result
+
+
+def test_picture_decodes_and_shows_bars(folder: Path) -> None:
+    picture = Image.open(folder / "comparison.png").convert("RGB")
+    assert np.asarray(picture).std() > 20
+    colours = [colour for _, colour in picture.getcolors(picture.width * picture.height)]
+    assert set(map(ImageColor.getrgb, (OKABE_ITO[1], OKABE_ITO[5], OKABE_ITO[0]))) <= set(colours)
+
+
+def test_head_tells_what_the_figures_belong_to(text: str) -> None:
+    head = text.split("\n## ")[0]
+    assert head.startswith("# Comparison on phantoms\n")
+    for line in (
+        "date: 2026-11-25",
+        "hardware: CPU (x86_64)",
+        "epochs: 20",
+        "image size: 96",
+        "section: test",
+        "seeds: 0",
+    ):
+        assert f"- {line}" in head
+    assert "60 draws" in head
+
+
+def test_splits_stand_with_their_short_hash_and_the_grouping_with_its_words(text: str) -> None:
+    grouped, random = text.split("## Random protocol")
+    assert grouped.count("| 2,009 | 431 | 430 |") == 3
+    assert f"`{'2' * 12}`" in grouped
+    assert "patient-grouped where known (2,317 images), near-duplicate-grouped else" in grouped
+    assert "patient-grouped" not in random
+
+
+def test_published_test_figures_do_not_stand_beside_those_of_validation(
+    text: str, result: dict[str, Any], tmp_path: Path
+) -> None:
+    assert "92.68" in text.split("## Random protocol")[1]
+    write_comparison(result | {"context": result["context"] | {"section": "validation"}}, tmp_path)
+    validation = (tmp_path / "comparison.md").read_text(encoding="utf-8")
+    assert "92.68" not in validation
+    assert "| model | accuracy | precision |" in validation.split("## Random protocol")[1]
+    with (tmp_path / "comparison.csv").open(newline="", encoding="utf-8") as file:
+        assert {line["published_accuracy"] for line in csv.DictReader(file)} == {""}
+
+
+@pytest.mark.parametrize("name", ["grouped", "random"])
+@pytest.mark.parametrize("place", [0, 1, 4, 5])
+def test_scores_are_the_summarys_in_per_cent(text: str, result: dict[str, Any], name: str, place: int) -> None:
+    row = result["protocols"][name]["rows"][place]
+    values = row["summary"]["classification"]
+    told = cells(text, name, "Class", row["title"])[1:]
+    if name == "random":
+        assert told.pop(1) == {"ours": "92.68", "resnet50": "89.45"}.get(row["model"], "–")
+    expected = [percent(values[k]) for k in ("accuracy", "macro_precision", "macro_recall", "macro_f1")]
+    assert told == [*expected, "48"]
+
+
+def test_published_figures_stand_in_the_random_protocol_alone(text: str) -> None:
+    grouped, random = text.split("## Random protocol")
+    for figure in ("92.68", "89.45", "87.23", "85.67"):
+        assert figure not in grouped
+        assert figure in random
+    assert "precision 92.76, recall 92.32, F1 92.35" in random
+
+
+@pytest.mark.parametrize(
+    "heading", ["Class", "Mask", "Probabilities", "Per class", "Run by run", "Each group weighs the same"]
+)
+def test_a_row_that_was_not_trained_is_printed_not_run(text: str, heading: str) -> None:
+    for name in ("grouped", "random"):
+        assert cells(text, name, heading, "U-Net")[1] == "not run"
+
+
+def test_computation_has_the_published_count_of_a_row_not_run(text: str) -> None:
+    assert cells(text, "grouped", "Computation", "U-Net") == ["U-Net", "not run", "31.0M", ""]
+    assert cells(text, "grouped", "Computation", "U-Net", table=1)[1] == "not run"
+
+
+def test_a_partial_row_says_so_wherever_it_stands(text: str) -> None:
+    assert "| VGG16 |" not in text
+    assert cells(text, "random", "Class", "VGG16, partial (1 of 3)")[2] == "87.23"
+    assert cells(text, "random", "Run by run", "VGG16, partial (1 of 3)")[1:3] == ["1", "70.0"]  # no deviation of one
+
+
+def test_masks_are_the_summarys_and_the_clean_share_is_what_has_no_pixel(text: str, result: dict[str, Any]) -> None:
+    row = result["protocols"]["grouped"]["rows"][0]
+    found = row["summary"]["segmentation"]
+    empty = found["no_tumour_slices"]
+    clean = 100 * (1 - empty["raw"]["count"] / empty["n"])
+    told = cells(text, "grouped", "Mask", row["title"])
+    assert told[1:5] == ["36", share(found["tumour_slices"]["dice"]), str(found["tumour_slices"]["missed"]), "12"]
+    assert told[5].startswith(f"{clean:.1f} (")
+    assert 0 < empty["raw"]["count"] < empty["n"]
+    assert cells(text, "grouped", "Mask", "ResNet50")[1] == "no mask"
+
+
+def test_the_share_without_has_its_intervals_ends_in_order() -> None:
+    assert without({"value": 0.25, "ci95": [0.125, 0.5]}) == {"value": 0.75, "ci95": [0.5, 0.875]}
+    assert without({"value": 0.25, "ci95": None}) == {"value": 0.75, "ci95": None}
+    assert without({"value": None, "ci95": None})["value"] is None
+
+
+def test_probabilities_stand_as_trained_and_after_the_temperature(text: str, result: dict[str, Any]) -> None:
+    row = result["protocols"]["random"]["rows"][1]
+    values = row["summary"]["calibration"]
+    auc = row["summary"]["classification"]["macro_roc_auc"]
+    expected = [share(auc), *(share(values[name]) for name in ("ece", "nll", "brier"))]
+    assert cells(text, "random", "Probabilities", "ResNet50")[1:] == expected
+    after = cells(text, "random", "Probabilities", "ResNet50", table=1)
+    assert after[1:3] == ["1.25, 1.25, 1.25", "0.062 (0.031 to 0.125)"]
+
+
+def test_floors_have_neither_masks_nor_probabilities(text: str, lines: dict[tuple[str, str], dict[str, str]]) -> None:
+    for heading in ("Mask", "Probabilities", "Computation"):
+        with pytest.raises(StopIteration):
+            cells(text, "grouped", heading, "floor: nearest neighbour")
+    assert cells(text, "grouped", "Per class", "floor: nearest neighbour")[-2:] == ["no mask", "–"]
+    line = lines["grouped", "nearest_neighbour"]
+    assert line["accuracy"]
+    for column in (
+        "macro_roc_auc",
+        "ece",
+        "nll_low",
+        "dice",
+        "glioma_roc_auc",
+        "no_tumour_without_pixel_raw",
+        "parameters",
+    ):
+        assert line[column] == ""
+
+
+def test_per_class_tables_are_the_summarys(text: str, result: dict[str, Any]) -> None:
+    row = result["protocols"]["grouped"]["rows"][0]
+    for place, name in enumerate(CLASS_NAMES):
+        values = row["summary"]["per_class"][name]
+        masks = row["summary"]["segmentation"]["tumour_slices"]["per_class"]
+        expected = [str(values["support"]), *(percent(values[rate]) for rate in ("recall", "precision", "f1"))]
+        expected += [share(masks[name]["dice"])] if name in masks else []
+        assert cells(text, "grouped", "Per class", row["title"], place)[1:] == [*expected, share(values["roc_auc"])]
+
+
+def test_spread_and_equal_groups(text: str, result: dict[str, Any]) -> None:
+    dice = result["protocols"]["grouped"]["rows"][0]["spread"]["dice"]["mean"]
+    told = cells(text, "grouped", "Run by run", "ours: ResNet50 + CBAM + FPN")
+    assert told[1:] == ["3", "80.0 ± 1.2", "80.0 ± 2.3", f"{dice:.3f} ± 0.034"]
+    told = cells(text, "grouped", "Each group weighs the same", "ours: ResNet50 + CBAM + FPN")
+    assert told[1:] == ["76.5 (70.0 to 80.0)", "0.543 (0.500 to 0.600)"]
+
+
+def test_differences_are_told_with_their_test(text: str) -> None:
+    first = "ours minus ResNet50"
+    told = cells(text, "grouped", "Differences", first)
+    assert told[1:] == ["accuracy", "48", "+1.2 points (-0.3 to 2.8)", "0.020", "0.041", "paired group bootstrap"]
+    grouped, random = text.split("## Random protocol")
+    assert "McNemar" not in grouped
+    assert "random protocol only" in random
+    assert "| +1.2 points | < 0.001 | < 0.001 | McNemar, exact |" in random
+
+
+def test_computation_stands_beside_the_published(text: str) -> None:
+    title = "ours: ResNet50 + CBAM + FPN"
+    assert cells(text, "grouped", "Computation", title)[1:] == ["29,651,665", "25.5M (1000-class)", "118.7"]
+    effort = cells(text, "grouped", "Computation", title, table=1)
+    assert effort[1:] == ["20", "84.2 s", "90.0 min", "12.3", "2.34"]
+    assert "GPU memory 8 GB" in text
+
+
+def test_where_each_row_was_trained_is_told_if_it_was_not_one_machine(result: dict[str, Any]) -> None:
+    one, two = ({**result, "protocols": deepcopy(result["protocols"])} for _ in range(2))
+    for changed, places in ((one, ["CPU (x86_64)"]), (two, ["CPU (x86_64)", "GPU"])):
+        for row, place in zip(changed["protocols"]["grouped"]["rows"], places * 2, strict=False):
+            if row["cost"]:
+                row["cost"]["hardware"] = [place]
+    title, text = "ours: ResNet50 + CBAM + FPN", render_comparison(one)
+    assert cells(text, "grouped", "Computation", title, table=1)[-1] == "2.34"
+    assert "on the hardware named above" in text
+    text = render_comparison(two)
+    assert cells(text, "grouped", "Computation", title, table=1)[-2:] == ["2.34", "CPU (x86_64)"]
+    assert cells(text, "grouped", "Computation", two["protocols"]["grouped"]["rows"][1]["title"], table=1)[-1] == "GPU"
+    assert "on the hardware named in its row" in text
+
+
+def test_every_table_is_rectangular(text: str) -> None:
+    width = 0
+    for line in text.splitlines():
+        columns = line.replace("\\|", "").count("|") if line.startswith("|") else 0
+        assert not (width and columns) or columns == width, line
+        width = columns
+
+
+def test_csv_has_a_line_for_each_protocol_and_row_with_all_digits(
+    lines: dict[tuple[str, str], dict[str, str]], result: dict[str, Any]
+) -> None:
+    expected = [(name, row["model"]) for name, p in result["protocols"].items() for row in p["rows"]]
+    assert list(lines) == expected
+    summary = result["protocols"]["grouped"]["rows"][0]["summary"]
+    line = lines["grouped", "ours"]
+
+    def number(column: str) -> float:
+        return float(line[column])
+
+    for column, estimate in {
+        "macro_f1": summary["classification"]["macro_f1"],
+        "meningioma_recall": summary["per_class"]["meningioma"]["recall"],
+        "dice": summary["segmentation"]["tumour_slices"]["dice"],
+        "pituitary_dice": summary["segmentation"]["tumour_slices"]["per_class"]["pituitary"]["dice"],
+        "brier": summary["calibration"]["brier"],
+        "ece_after_temperature": {"value": 0.0625, "ci95": [0.03125, 0.125]},
+        "dice_each_group_the_same": {"value": 0.5432, "ci95": [0.5, 0.6]},
+    }.items():
+        found = (number(column), [number(f"{column}_low"), number(f"{column}_high")])
+        assert found == (estimate["value"], estimate["ci95"]), column
+    gated = summary["segmentation"]["no_tumour_slices"]["gated"]
+    assert number("no_tumour_without_pixel_gated") == pytest.approx(1 - gated["value"])
+    assert number("no_tumour_without_pixel_gated_low") == pytest.approx(1 - gated["ci95"][1])
+    assert number("accuracy_sd_over_runs") == 0.0123
+    assert number("parameters") == 29651665
+    assert lines["random", "resnet50"]["published_accuracy"] == "0.8945"
+    assert lines["random", "resnet50"]["dice"] == ""
+    assert line["published_accuracy"] == ""
+
+
+def test_csv_line_of_a_row_not_run_is_blank_where_it_measures(lines: dict[tuple[str, str], dict[str, str]]) -> None:
+    line = lines["grouped", "unet"]
+    told = {column for column, value in line.items() if value}
+    assert told == {"protocol", "model", "title", "kind", "status", "runs", "of", "split_hashes"}
+    assert line["status"] == "not run"
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_comparison_of_which_nothing_was_trained_is_replaced_by_a_later_one(
+    result: dict[str, Any], folder: Path, tmp_path: Path
+) -> None:
+    nothing = deepcopy(result)
+    nothing["empty_class"] = None
+    for protocol in nothing["protocols"].values():
+        protocol["differences"] = []
+        for row in protocol["rows"]:
+            row.update(status="not run", runs=0, **NOT_TRAINED)
+    (tmp_path / "notes.txt").write_text("mine")
+    write_comparison(nothing, tmp_path)
+    assert "### Differences" not in (tmp_path / "comparison.md").read_text(encoding="utf-8")
+    write_comparison(result, tmp_path)
+    for name in FILES:  # the same result, the same bytes
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
+    assert {path.name for path in tmp_path.iterdir()} == {*FILES, "notes.txt"}
+
+
+def test_numbers_that_are_not_finite_become_null_and_blank(result: dict[str, Any], tmp_path: Path) -> None:
+    row = floor("nearest_neighbour", "floor: nearest neighbour", 4, 0.5)
+    row["summary"]["classification"]["accuracy"]["value"] = float("nan")
+    one = {**result["protocols"]["random"], "rows": [row], "differences": []}
+    write_comparison({**result, "protocols": {"random": one}}, tmp_path)
+    read = json.loads((tmp_path / "comparison.json").read_text(encoding="utf-8"))
+    assert read["protocols"]["random"]["rows"][0]["summary"]["classification"]["accuracy"]["value"] is None
+    for name in ("comparison.csv", "comparison.md"):
+        assert not re.search(r"\bnan\b", (tmp_path / name).read_text(encoding="utf-8"))
+
+
+def test_no_verdict_stands_in_the_report(result: dict[str, Any]) -> None:
+    told = render_comparison(result).lower()
+    for word in ("significant", "better than", "outperform", "superior", "best"):
+        assert word not in told
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "ends", "expected"),
+    [
+        ("accuracy", 0.0123, [0.0034, 0.0211], "+1.2 points (0.3 to 2.1)"),
+        ("macro_f1", -0.0123, None, "-1.2 points"),
+        ("accuracy", -0.0001, [-0.0002, 0.0001], "+0.0 points (0.0 to 0.0)"),
+        ("dice", 0.0123, [-0.0034, 0.0211], "+0.012 (-0.003 to 0.021)"),
+        ("dice", None, None, "–"),
+    ],
+)
+def test_a_difference_as_text(metric: str, value: float | None, ends: list[float] | None, expected: str) -> None:
+    assert difference_text({"metric": metric, "difference": value, "ci95": ends}) == expected
+
+
+def test_p_values_and_times_as_text() -> None:
+    assert [p_text(p) for p in (None, 0.0004, 0.001, 0.25)] == ["–", "< 0.001", "0.001", "0.250"]
+    assert [duration(s) for s in (None, 8.26, 99.9, 100, 5996, 5998)] == [
+        "–",
+        "8.3 s",
+        "99.9 s",
+        "1.7 min",
+        "99.9 min",
+        "1.7 h",
+    ]
+
+
+def test_what_a_protocols_summary_gives_is_reported(result: dict[str, Any], tmp_path: Path) -> None:
+    """The same report from the summary of runs, in the place of one made here by hand."""
+
+    def runs(seed: int, count: int, masks: bool = True) -> list[Run]:
+        cost = {"parameters": 1000, "file_bytes": 4000, "epochs": 2, "seconds_per_epoch": 1.5, "training_seconds": 3.0}
+        return [
+            Run(f"random-seed{i}", i, None, records(seed + i, 0.8, 32, masks), records(seed + 9, 0.8, 16, masks), cost)
+            for i in range(count)
+        ]
+
+    certain = [replace(r, probabilities=tuple(np.eye(4)[r.predicted_class])) for r in records(3, 0.5, 32, False)]
+    models = [
+        ModelRuns("ours", "ours: a network", "network", 2, runs(1, 2)),
+        ModelRuns("resnet50", "ResNet50", "network", 2, runs(2, 1, masks=False)),
+        ModelRuns("unet", "U-Net", "network", 2, []),
+        ModelRuns("nearest_neighbour", "floor: nearest neighbour", "floor", 2, [Run("random-seed0", 0, None, certain)]),
+    ]
+    protocol = summarise_protocol("random", models, CLASS_NAMES, "no_tumor", n_draws=40)
+    made = {**result, "protocols": {"random": {**protocol, "splits": result["protocols"]["random"]["splits"]}}}
+    write_comparison(made, tmp_path)
+    text = (tmp_path / "comparison.md").read_text(encoding="utf-8")
+    accuracy = protocol["rows"][0]["summary"]["classification"]["accuracy"]
+    assert cells(text, "random", "Class", "ours: a network")[1] == percent(accuracy)
+    assert cells(text, "random", "Class", "ResNet50, partial (1 of 2)")[2] == "89.45"
+    assert cells(text, "random", "Class", "U-Net")[1] == "not run"
+    assert cells(text, "random", "Mask", "ResNet50, partial (1 of 2)")[1] == "no mask"
+    assert cells(text, "random", "Computation", "ours: a network", table=1)[1:] == ["2", "1.5 s", "3.0 s", "–", "–"]
+    assert cells(text, "random", "Differences", "ours minus ResNet50")[2] == "32"
+    assert "McNemar, exact" in text
