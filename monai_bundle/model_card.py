@@ -11,8 +11,8 @@ from typing import Any
 from braintumor_ext.data.classes import display_name
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import sha256_of
-from braintumor_ext.markdown import table, with_interval
 from braintumor_ext.metrics.evaluation_report import CALIBRATION_NAMES, FLOOR_NAMES, RATE_NAMES
+from braintumor_ext.reporting import table, with_interval
 
 _AGAIN = "Evaluate this checkpoint with `evaluating` and give its metrics.json"
 

@@ -14,7 +14,7 @@ from braintumor_ext.jsonable import jsonable
 from braintumor_ext.map_quality.explained_slice import SCORES, ExplainedSlice, write_slices
 from braintumor_ext.map_quality.map_summary import NAMES, SanityStage, Threshold, summarise_maps
 from braintumor_ext.map_quality.randomisation import LIMIT
-from braintumor_ext.markdown import NONE, table, with_interval
+from braintumor_ext.reporting import render, with_interval
 from braintumor_ext.visualize.map_curves import plot_perturbation_curves, plot_sanity
 
 CURVES_PNG, SANITY_PNG = "deletion_insertion.png", "sanity.png"
@@ -27,26 +27,7 @@ SETTING_NAMES = {
     "seed": "seed",
 }
 
-HOW_TO_READ = """\
-- **What is explained** is the class that the model predicted. On a wrong prediction a hit does not make the map good:
-  it says that the model looked at the tumour and misnamed it; a miss, that something else led it astray.
-- **Pointing**: share of slices whose map is highest inside the true mask, strictly and within {tolerance:g} pixels of
-  the slice's own grid ([Zhang et al. 2018](https://arxiv.org/abs/1608.00507)).
-- **Energy in the mask**: share of the map's sum inside the mask
-  ([Wang et al. 2020](https://arxiv.org/abs/1910.01279)). A map that is the same everywhere has the mask's share of the
-  area.
-- **IoU**: the map above its method's threshold against the mask. The threshold was chosen on validation slices.
-- **Deletion, insertion**: area under the explained class's probability while the most important pixels are blackened
-  (lower is better) or given back to the blurred slice (higher is better)
-  ([Petsiuk et al. 2018](https://arxiv.org/abs/1806.07421)).
-- **Floors** know nothing of the model: smooth noise, and a Gaussian about the middle of the head. A method that does
-  not beat them says no more than a guess.
-- **Sanity checks**: the weights are drawn anew from the head down
-  ([Adebayo et al. 2018](https://arxiv.org/abs/1810.03292)). A map that stays alike cannot tell what was learnt. Above
-  {limit} on average after the last stage, by Spearman or by SSIM, the method is not trustworthy. The limit is a choice.
-- **Trustworthy** is a method that beats both floors on strict pointing and on energy (paired difference on all slices,
-  interval above 0) and passes the sanity checks. It holds for this model and these slices only, and it does not make a
-  map evidence of anything in a patient."""
+PART_NAMES = {"all": "All slices", "right": "Right predictions", "wrong": "Wrong predictions"}
 
 
 def write_map_evaluation(
@@ -110,70 +91,7 @@ def render_map_report(summary: Mapping[str, Any]) -> str:
     Args:
         summary: what ``explanations.json`` holds.
     """
-    tolerance = summary["settings"].get("tolerance_px", 0)
-    parts = [
-        _head(summary),
-        "## Which method to trust\n\n" + "\n".join(f"- {line}" for line in summary["reading"]),
-        _scores_section(summary),
-        _floors_section(summary),
-        f"## Deletion and insertion\n\nMean over all slices.\n\n![Deletion and insertion curves]({CURVES_PNG})",
-        _sanity_section(summary),
-        "## How to read it\n\n" + HOW_TO_READ.format(tolerance=tolerance, limit=LIMIT),
-    ]
-    return "\n\n".join(parts) + "\n"
-
-
-def _head(summary: Mapping[str, Any]) -> str:
-    slices, draws = summary["slices"], summary["bootstrap"]
-    lines = [f"# {summary['title']}", ""]
-    lines += [f"- {name.replace('_', ' ')}: {value}" for name, value in summary["context"].items()]
-    settings = summary["settings"]
-    lines += [f"- {label}: {settings[name]}" for name, label in SETTING_NAMES.items() if name in settings]
-    per_class = ", ".join(f"{display_name(n)} {slices[n]}" for n in summary["class_names"] if n in slices)
-    lines.append(
-        f"- tumour slices with a mask: {slices['evaluated']} in {slices['groups']} groups ({per_class}); predicted "
-        f"right {slices['right']}, wrong {slices['wrong']}"
-    )
-    lines.append(
-        f"- in brackets: 95% interval by bootstrap over groups ({draws['n_draws']} draws of {draws['n_groups']} "
-        f"groups, seed {draws['seed']}); {NONE} means undefined"
-    )
-    return "\n".join(lines)
-
-
-def _scores_section(summary: Mapping[str, Any]) -> str:
-    headings = {"all": "All slices", "right": "Right predictions", "wrong": "Wrong predictions"}
-    parts = ["## Scores"]
-    overlap = summary["settings"].get("validation_slices_scored_too")
-    if overlap:
-        parts.append(f"{overlap} of the scored slices also chose the IoU thresholds: that IoU is too kind.")
-    for part, values in summary["scores"].items():
-        area = with_interval(values["area_share"])
-        parts.append(f"### {headings.get(part, display_name(part).capitalize())}")
-        parts.append(f"{values['n']} slices; the mask covers {area} of a slice." if values["n"] else "No slice.")
-        if values["n"]:
-            parts.append(_scores_table(values["maps"], summary))
-    empty = {NAMES[name]: n for name, n in summary["empty_maps"].items() if n}
-    if empty:
-        told = ", ".join(f"{name} {n}" for name, n in empty.items())
-        parts.append(f"Maps that are empty, which count as misses: {told}.")
-    return "\n\n".join(parts)
-
-
-def _scores_table(maps: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
-    tolerance = summary["settings"].get("tolerance_px", 0)
-    header = ["map", "pointing", f"within {tolerance:g} px", "energy in the mask", "IoU (threshold)"]
-    header += ["deletion ↓", "insertion ↑"]
-    rows = []
-    for name, scores in maps.items():
-        cells = {score: with_interval(scores[score]) for score in SCORES}
-        cells["iou"] += f" at {summary['thresholds'][name]['value']:g}"
-        rows.append([NAMES[name], *cells.values()])
-    return table(header, rows)
-
-
-def _floors_section(summary: Mapping[str, Any]) -> str:
-    rows = [
+    floors = [
         [
             f"{NAMES[name]} – {NAMES[floor].removeprefix('floor: ')}",
             *(with_interval(values[score]) for score in SCORES),
@@ -181,35 +99,42 @@ def _floors_section(summary: Mapping[str, Any]) -> str:
         for name, floors in summary["against_floors"].items()
         for floor, values in floors.items()
     ]
-    tolerance = summary["settings"].get("tolerance_px", 0)
-    header = ["method – floor", "pointing", f"within {tolerance:g} px", "energy in the mask", "IoU"]
-    text = table([*header, "deletion ↓", "insertion ↑"], rows)
-    return f"## Against the floors\n\nMean paired difference over all slices.\n\n{text}"
+    return render(
+        "explanations.md",
+        **summary,
+        setting_names=SETTING_NAMES,
+        limit=LIMIT,
+        parts=[_part(name, values, summary["thresholds"]) for name, values in summary["scores"].items()],
+        empty=[f"{NAMES[name]} {n}" for name, n in summary["empty_maps"].items() if n],
+        floor_rows=floors,
+        sanity_rows=_sanity_rows(summary),
+    )
 
 
-def _sanity_section(summary: Mapping[str, Any]) -> str:
-    sanity = summary["sanity"]
-    if not sanity["stages"]:
-        return "## Sanity checks\n\nLeft out: no method can be called trustworthy."
+def _part(name: str, values: Mapping[str, Any], thresholds: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is told of some of the slices: all, right or wrong predictions, or a class's."""
     rows = []
+    for method, scores in values["maps"].items() if values["n"] else ():
+        cells = {score: with_interval(scores[score]) for score in SCORES}
+        cells["iou"] += f" at {thresholds[method]['value']:g}"
+        rows.append([NAMES[method], *cells.values()])
+    heading = PART_NAMES.get(name, display_name(name).capitalize())
+    return {"heading": heading, "n": values["n"], "area": with_interval(values["area_share"]), "rows": rows}
+
+
+def _sanity_rows(summary: Mapping[str, Any]) -> list[list[str]]:
+    sanity, rows = summary["sanity"], []
     for name, stages in sanity["methods"].items():
-        sane = summary["verdicts"][name]["sane"]
+        verdict = "passes" if summary["verdicts"][name]["sane"] else "**not trustworthy**"
         for number, stage in enumerate(stages, 1):
-            last = number == len(stages)
             undefined = sanity["n"] - stage["spearman"]["n"]
-            verdict = ("passes" if sane else "**not trustworthy**") if last else ""
             rows.append(
                 [
                     NAMES[name],
                     f"{number}. {stage['stage']}",
                     with_interval(stage["spearman"]) + (f"; {undefined} undefined" if undefined else ""),
                     with_interval(stage["ssim"]),
-                    verdict,
+                    verdict if number == len(stages) else "",
                 ]
             )
-    header = ["method", "randomised down to", "Spearman", "SSIM", f"limit {sanity['limit']}"]
-    text = (
-        f"Maps of {sanity['n']} slices before and after the weights are drawn anew, stage by stage from the head down, "
-        "for the class that the trained model predicted. A rank correlation with a map of one value is undefined."
-    )
-    return f"## Sanity checks\n\n{text}\n\n{table(header, rows)}\n\n![Sanity checks]({SANITY_PNG})"
+    return rows

@@ -14,10 +14,10 @@ from braintumor_ext.data.classes import display_name
 from braintumor_ext.files import replacing
 from braintumor_ext.jsonable import jsonable
 from braintumor_ext.keys import UNKNOWN
-from braintumor_ext.markdown import NONE, number, table, with_interval, with_median
 from braintumor_ext.metrics.calibration import reliability_bins
 from braintumor_ext.metrics.evaluation_summary import summarise_evaluation
 from braintumor_ext.metrics.records import SliceRecord, write_records
+from braintumor_ext.reporting import NONE, number, render, with_interval, with_median
 from braintumor_ext.visualize.confusion_matrix import plot_confusion_matrix
 from braintumor_ext.visualize.reliability import plot_reliability
 from braintumor_ext.visualize.roc_curves import plot_roc_curves
@@ -38,6 +38,7 @@ CALIBRATION_NAMES = {
     "nll": "negative log-likelihood",
     "brier": "Brier score (0 to 2)",
 }
+CLASS_COLUMNS = ("precision", "recall", "f1", "one_versus_rest_accuracy", "roc_auc")
 GATE_NAMES = {"raw": "with any predicted pixel", "gated": "with any predicted pixel after gating by class"}
 
 
@@ -111,42 +112,34 @@ def render_report(summary: Mapping[str, Any]) -> str:
     Args:
         summary: what metrics.json holds.
     """
-    parts = [
-        _head(summary),
-        _overall_section(summary),
-        _per_class_section(summary),
-        _segmentation_section(summary),
-        _calibration_section(summary),
-    ]
-    return "\n\n".join(parts) + "\n"
-
-
-def _head(summary: Mapping[str, Any]) -> str:
-    slices, draws = summary["slices"], summary["bootstrap"]
-    lines = [f"# {summary['title']}", ""]
-    lines += [f"- {name.replace('_', ' ')}: {value}" for name, value in summary["context"].items()]
-    lines.append(
-        f"- slices: {slices['total']} in {slices['groups']} groups; class known for {slices['class_known']}, "
-        f"mask known for {slices['mask_known']}; the others are left out of what needs them"
-    )
-    if slices["flags"]:
-        lines.append("- flagged slices: " + ", ".join(f"{flag} {n}" for flag, n in slices["flags"].items()))
-    lines.append(
-        f"- in brackets: 95% interval by bootstrap over groups ({draws['n_draws']} draws of {draws['n_groups']} "
-        f"groups, seed {draws['seed']}); {NONE} means undefined"
-    )
-    return "\n".join(lines)
-
-
-def _overall_section(summary: Mapping[str, Any]) -> str:
-    values = summary["classification"]
-    rows = [[label, with_interval(values[name])] for name, label in RATE_NAMES.items()]
+    values, tumour = summary["classification"], summary["segmentation"]["tumour_slices"]
+    rates = [[label, with_interval(values[name])] for name, label in RATE_NAMES.items()]
     floors = [
         [FLOOR_NAMES.get(name, f"floor: {name.replace('_', ' ')}"), _floor(floor, values["accuracy"])]
         for name, floor in summary["floors"].items()
     ]
-    text = table([f"{values['n']} slices of known class", "value"], [rows[0], *floors, *rows[1:]])
-    return f"## Classification\n\n{text}"
+    names = [display_name(name) for name in summary["class_names"]]
+    empty = summary["segmentation"]["no_tumour_slices"] or {}
+    return render(
+        "evaluation.md",
+        **summary,
+        overall_rows=[rates[0], *floors, *rates[1:]],
+        class_rows=[
+            [display_name(name), str(found["support"]), *(with_interval(found[column]) for column in CLASS_COLUMNS)]
+            for name, found in summary["per_class"].items()
+        ],
+        confusion_rows=[
+            [f"**{name}**", *map(str, row)] for name, row in zip(names, summary["confusion_matrix"], strict=True)
+        ],
+        outline_rows=[
+            _outline_row("all", tumour),
+            *(_outline_row(display_name(name), found) for name, found in tumour["per_class"].items()),
+        ],
+        empty_rows=[[label, _share(empty[name], empty["n"])] for name, label in GATE_NAMES.items() if empty],
+        calibration_rows=[
+            [label, with_interval(summary["calibration"][name])] for name, label in CALIBRATION_NAMES.items()
+        ],
+    )
 
 
 def _floor(floor: Mapping[str, Any], accuracy: Mapping[str, Any]) -> str:
@@ -155,52 +148,6 @@ def _floor(floor: Mapping[str, Any], accuracy: Mapping[str, Any]) -> str:
     if value is None or accuracy["value"] is None:
         return text
     return f"{text}; the model: {accuracy['value'] - value:+.3f}"
-
-
-def _per_class_section(summary: Mapping[str, Any]) -> str:
-    columns = {
-        "precision": "precision",
-        "recall": "recall",
-        "f1": "F1",
-        "one_versus_rest_accuracy": "one-versus-rest accuracy",
-        "roc_auc": "ROC AUC",
-    }
-    rows = [
-        [display_name(name), str(values["support"]), *(with_interval(values[column]) for column in columns)]
-        for name, values in summary["per_class"].items()
-    ]
-    names = [display_name(name) for name in summary["class_names"]]
-    counts = [[f"**{name}**", *map(str, row)] for name, row in zip(names, summary["confusion_matrix"], strict=True)]
-    return "\n\n".join(
-        [
-            "## Per class",
-            table(["class", "slices", *columns.values()], rows),
-            "Confusion matrix (rows: true class, columns: predicted class):",
-            table(["", *names], counts),
-            "![Confusion matrix](confusion_matrix.png)",
-            "![ROC curves](roc_curves.png)",
-        ]
-    )
-
-
-def _segmentation_section(summary: Mapping[str, Any]) -> str:
-    tumour = summary["segmentation"]["tumour_slices"]
-    rows = [_outline_row("all", tumour)]
-    rows += [_outline_row(display_name(name), values) for name, values in tumour["per_class"].items()]
-    header = ["tumour slices with a known mask", "n", "missed", "missed if gated", "Dice", "IoU"]
-    header += ["95% Hausdorff distance, mm", "the same, px"]
-    parts = [
-        "## Segmentation",
-        "In each input's own grid. Mean (95% interval), then the median. A tumour without any predicted pixel is "
-        "missed: its Dice is 0, and it has no distance. Gated: a mask counts only if the predicted class has tumour. "
-        "Distances are in mm where the pixel spacing is known, else in pixels.",
-        table(header, rows),
-    ]
-    empty = summary["segmentation"]["no_tumour_slices"]
-    if empty is not None:
-        shares = [[label, _share(empty[name], empty["n"])] for name, label in GATE_NAMES.items()]
-        parts.append(table([f"{empty['n']} slices of class {display_name(summary['empty_class'])}", "share"], shares))
-    return "\n\n".join(parts)
 
 
 def _outline_row(name: str, values: Mapping[str, Any]) -> list[str]:
@@ -216,11 +163,3 @@ def _outline_row(name: str, values: Mapping[str, Any]) -> list[str]:
 
 def _share(values: Mapping[str, Any], n: int) -> str:
     return f"{with_interval(values)}: {values['count']} of {n}"
-
-
-def _calibration_section(summary: Mapping[str, Any]) -> str:
-    values = summary["calibration"]
-    rows = [[label, with_interval(values[name])] for name, label in CALIBRATION_NAMES.items()]
-    return "\n\n".join(
-        ["## Calibration", table(["probabilities", "value"], rows), "![Reliability diagram](reliability.png)"]
-    )

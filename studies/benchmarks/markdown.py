@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from braintumor_ext.errors import InputError
-from braintumor_ext.markdown import NONE, table
+from braintumor_ext.reporting import NONE, table
 from studies.benchmarks.machine import described
 from studies.benchmarks.record import Result, Row, Table
 

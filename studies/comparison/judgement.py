@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from braintumor_ext.errors import InputError
-from braintumor_ext.markdown import NONE, number, table
 from braintumor_ext.metrics.records import SliceRecord
+from braintumor_ext.reporting import NONE, number, table
 from studies.comparison.scores import run_scores
 
 LEAST_RUNS = 3

@@ -14,8 +14,8 @@ from PIL import Image
 from braintumor_ext.data.classes import display_name
 from braintumor_ext.files import replacing
 from braintumor_ext.jsonable import jsonable
-from braintumor_ext.markdown import number, table
 from braintumor_ext.metrics.records import write_records
+from braintumor_ext.reporting import number, table
 from braintumor_ext.visualize import tile_pictures
 from studies.external_validation.external_probe import ExternalProbe
 

@@ -17,8 +17,8 @@ from braintumor_ext.data.modality import looks_like_ct
 from braintumor_ext.files import replacing
 from braintumor_ext.inference import Predictor
 from braintumor_ext.keys import UNKNOWN
-from braintumor_ext.markdown import table, with_interval
 from braintumor_ext.metrics.bootstrap import GroupBootstrap
+from braintumor_ext.reporting import table, with_interval
 from braintumor_ext.transforms import read_grey, read_mask
 from braintumor_ext.visualize import render_overlay
 from studies.evaluated_slices import EvaluatedSlice

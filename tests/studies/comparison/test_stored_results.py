@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
-from braintumor_ext.markdown import with_interval
 from braintumor_ext.metrics import read_records
+from braintumor_ext.reporting import with_interval
 from tests.conftest import REPOSITORY
 
 RESULTS = REPOSITORY / "studies" / "results" / "comparison"

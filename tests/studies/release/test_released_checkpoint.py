@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from braintumor_ext import Predictor
-from braintumor_ext.markdown import with_interval
 from braintumor_ext.networks import read_settings
+from braintumor_ext.reporting import with_interval
 from monai_bundle.model_card import evaluation_metrics, read_evaluation
 from studies.release import compare_answers, read_expected
 from tests.conftest import REPOSITORY
