@@ -17,7 +17,7 @@ from braintumor_ext.data.file_properties import file_properties
 from braintumor_ext.data.picture_frame import framed_picture
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import replacing
-from braintumor_ext.plain_text import csv_cell, printable
+from braintumor_ext.plain_text import csv_row, printable
 from braintumor_ext.transforms import find_images, read_grey
 from braintumor_ext.visualize.figure import new_figure, save_png
 
@@ -72,8 +72,8 @@ def crosscheck(
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("first", "second", "likeness", "mirrored"))
         for copy in result.copies:
-            names = (csv_cell(path.as_posix()) for path in result.paths(copy))
-            writer.writerow((*names, f"{copy.likeness:.4f}", int(copy.mirrored)))
+            names = (path.as_posix() for path in result.paths(copy))
+            writer.writerow(csv_row((*names, f"{copy.likeness:.4f}", int(copy.mirrored))))
     (output / COPIES_PNG).unlink(missing_ok=True)  # that of an earlier run would tell of other pairs
     if result.copies and shown > 0:
         _draw(result, sorted(result.copies, key=lambda copy: copy.likeness)[:shown], output / COPIES_PNG)

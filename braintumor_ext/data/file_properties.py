@@ -15,6 +15,7 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError
 
 from braintumor_ext.errors import InputError
+from braintumor_ext.plain_text import csv_row, csv_text
 from braintumor_ext.transforms.dicom_file import dicom_grid
 from braintumor_ext.transforms.formats import NIFTI, PICTURE, container_of
 from braintumor_ext.transforms.nifti_file import nifti_grid
@@ -101,7 +102,7 @@ def _tail_holds(path: Path, marker: bytes) -> bool:
 
 
 def write_items_csv(dataset_dir: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
-    """Write the table of a data set's images.
+    """Write the table of a data set's images; no cell is a formula.
 
     Args:
         dataset_dir: the folder of the datalist.
@@ -109,9 +110,9 @@ def write_items_csv(dataset_dir: Path, rows: Iterable[Mapping[str, Any]]) -> Pat
     """
     path = dataset_dir / ITEMS_CSV
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(csv_row(row[name] for name in COLUMNS) for row in rows)
     return path
 
 
@@ -127,7 +128,7 @@ def read_items_csv(dataset_dir: str | os.PathLike[str]) -> dict[Path, FileProper
         return {}
     with path.open(newline="", encoding="utf-8-sig") as file:
         return {
-            Path(os.path.normpath(folder / row["image"])): FileProperties(
+            Path(os.path.normpath(folder / csv_text(row["image"]))): FileProperties(
                 int(row["width"]), int(row["height"]), row["mode"], int(row["bytes"])
             )
             for row in csv.DictReader(file)

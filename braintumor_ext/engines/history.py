@@ -13,6 +13,7 @@ from monai.engines import SupervisedTrainer
 from monai.engines.workflow import Workflow
 
 from braintumor_ext.files import replacing
+from braintumor_ext.plain_text import csv_row
 from braintumor_ext.visualize import plot_training_curves
 
 
@@ -81,7 +82,7 @@ class TrainingHistory:
             open(partial, "w", newline="", encoding="utf-8") as file,
         ):
             writer = csv.writer(file)
-            writer.writerow(["epoch", *by_name])
+            writer.writerow(csv_row(["epoch", *by_name]))
             writer.writerows([epoch, *(values.get(epoch, "") for values in by_name.values())] for epoch in epochs)
 
     def state_dict(self) -> dict[str, Any]:

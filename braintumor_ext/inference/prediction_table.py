@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import replacing
 from braintumor_ext.keys import SLICE
-from braintumor_ext.plain_text import csv_cell
+from braintumor_ext.plain_text import csv_cell, csv_row, csv_text
 
 
 class PredictionTable:
@@ -78,7 +78,9 @@ class PredictionTable:
             self._file = None
 
     def read(self) -> list[dict[str, Any]]:
-        """Return the rows of the file; ``file`` is as it is shown there. A last line that breaks off is left out.
+        """Return the rows of the file; ``file`` is as it is shown there, all else as it was written.
+
+        A last line that breaks off is left out.
 
         Raises:
             InputError: the file is not as an inference of these classes has left it.
@@ -101,20 +103,19 @@ class PredictionTable:
         return InputError(self.path, f"is no table that can be gone on with ({problem})", remedy)
 
     def _value(self, column: str, cell: str) -> Any:
-        if column in ("file", "flags", "error"):
+        if column in ("flags", "error"):
+            return csv_text(cell)
+        if column == "file":
             return cell
         if cell == "":
             return None
         if column == "class":
-            return {csv_cell(name): name for name in self.class_names}.get(cell, cell)
+            return csv_text(cell)
         if column in ("slice", "area_px"):
             return int(cell)
-        return float(cell) if column == "area_mm2" or column.startswith("p_") else cell
+        return float(cell) if column == "area_mm2" or column.startswith("p_") else csv_text(cell)
 
     def _lines(self, rows: Iterable[Mapping[str, Any]]) -> bytes:
         text = io.StringIO(newline="")
-        csv.writer(text).writerows(
-            [csv_cell(value) if isinstance(value, str) else value for value in (row[name] for name in self.columns)]
-            for row in rows
-        )
+        csv.writer(text).writerows(csv_row(row[name] for name in self.columns) for row in rows)
         return text.getvalue().encode("utf-8")

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
+from braintumor_ext.plain_text import csv_row
+
 SCORES: tuple[str, ...] = ("pointing", "pointing_tolerant", "energy_share", "iou", "deletion", "insertion")
 """What a map is scored by; the higher the better, but for deletion."""
 
@@ -90,4 +92,4 @@ def write_slices(slices: Iterable[ExplainedSlice], path: str | PathLike[str], cl
             ]
             for name, scored in one.maps.items():
                 values = [round(getattr(scored, score), 6) for score in SCORES]
-                writer.writerow([*about, name, round(one.area_share, 6), *values, int(scored.empty)])
+                writer.writerow(csv_row([*about, name, round(one.area_share, 6), *values, int(scored.empty)]))

@@ -12,6 +12,7 @@ import numpy as np
 
 from braintumor_ext.errors import InputError
 from braintumor_ext.keys import UNKNOWN
+from braintumor_ext.plain_text import csv_row, csv_text
 
 FLAG_SEPARATOR = "; "
 
@@ -129,7 +130,7 @@ def write_records(
     class_names: Sequence[str],
     empty_class: int | None = None,
 ) -> None:
-    """Write one CSV row for each record.
+    """Write one CSV row for each record; no cell is a formula (see :func:`~braintumor_ext.plain_text.csv_cell`).
 
     Args:
         records: the records, in the order of the rows.
@@ -139,9 +140,9 @@ def write_records(
     """
     rows = [record.to_row(class_names, empty_class) for record in records]
     with Path(path).open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else ["image"])
-        writer.writeheader()
-        writer.writerows(rows)
+        writer = csv.writer(file)
+        writer.writerow(csv_row(rows[0] if rows else ["image"]))
+        writer.writerows(csv_row(row.values()) for row in rows)
 
 
 def read_records(path: str | PathLike[str], class_names: Sequence[str]) -> list[SliceRecord]:
@@ -156,7 +157,10 @@ def read_records(path: str | PathLike[str], class_names: Sequence[str]) -> list[
     """
     with Path(path).open(encoding="utf-8", newline="") as file:
         try:
-            return [SliceRecord.from_row(row, class_names) for row in csv.DictReader(file)]
+            reader = csv.reader(file)
+            columns = [csv_text(cell) for cell in next(reader, [])]
+            rows = (dict(zip(columns, map(csv_text, cells), strict=True)) for cells in reader)
+            return [SliceRecord.from_row(row, class_names) for row in rows]
         except (KeyError, ValueError) as error:
             raise InputError(
                 path,

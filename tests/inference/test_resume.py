@@ -256,15 +256,18 @@ def test_a_cell_that_was_edited_is_refused_with_its_line(inputs, tmp_path):
         predict(inputs, tmp_path / "out")
 
 
-def test_two_inputs_that_look_alike_in_the_table_are_not_mixed_up(tmp_path):
+def test_names_with_a_line_break_and_with_its_escape_are_not_mixed_up(tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
     for name in ("a\nb.png", r"a\nb.png", "c.png"):
         Image.fromarray(block()).save(folder / name)
     predict(folder, tmp_path / "out", resume=False)
     rows = table(tmp_path / "out")
+    assert {row["file"] for row in rows} == {r"a\nb.png", r"a\\nb.png", "c.png"}
     assert len({row["mask"] for row in rows}) == 3
-    assert predict(folder, tmp_path / "out") == 2
+    before = contents(tmp_path / "out")
+    assert predict(folder, tmp_path / "out") == 0
+    assert contents(tmp_path / "out") == before
 
 
 def test_a_second_run_into_one_folder_is_refused_and_harms_nothing(inputs, tmp_path, monkeypatch):
