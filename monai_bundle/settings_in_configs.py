@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from braintumor_ext.config_text import verbatim
 from braintumor_ext.networks.settings import NETWORK
 
 SETTINGS_IN_CONFIGS = ("class_names", "empty_class", "in_channels", "image_size")
@@ -21,7 +22,7 @@ def put_settings(name: str, config: dict[str, Any], settings: Mapping[str, Any])
     """
     for key in SETTINGS_IN_CONFIGS:
         if key in settings and key in config:
-            config[key] = settings[key]
+            config[key] = verbatim(settings[key])
     if name == "train":
         config["network_def"] = {**settings[NETWORK], **config["network_def"]}
     if name == "metadata":

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from monai.transforms import NormalizeIntensityd
 
+from braintumor_ext.config_text import check_class_name, check_class_names, check_count, check_plain
 from braintumor_ext.transforms import ToUnitGreyd
 
 METADATA_KEY = "braintumor_ext"
@@ -64,13 +66,60 @@ class Description:
             text: the document.
 
         Raises:
-            ValueError: it is no such document.
+            ValueError: it is no such document, or an entry is not of its kind: a description is data, and nothing in it
+                may be what MONAI evaluates in a config.
         """
         try:
             content = json.loads(text)
+            for name, check in _CHECKS.items():
+                _check(content.get(name), name, check)
             return cls(**{**content, "class_names": tuple(content["class_names"])})
-        except (KeyError, TypeError) as error:
+        except (AttributeError, TypeError, ValueError) as error:
             raise ValueError(f"not a description of an exported network ({error})") from error
+
+
+def _check(value: Any, name: str, check: Callable[[Any], None]) -> None:
+    try:
+        check(value)
+    except ValueError as error:
+        raise ValueError(f"{name} is {error}") from None
+
+
+def _check_empty_class(name: Any) -> None:
+    if name is not None:
+        check_class_name(name)
+
+
+def _check_text(value: Any) -> None:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r}, no text")
+    check_plain(value)
+
+
+def _check_entries(value: Any) -> None:
+    if not isinstance(value, dict):
+        raise ValueError(f"{value!r}, no entries")
+    check_plain(value)
+
+
+def _check_sha256(value: Any) -> None:
+    if not isinstance(value, str) or not re.fullmatch("[0-9a-f]{64}", value):
+        raise ValueError(f"{value!r}, no SHA-256")
+
+
+_CHECKS: dict[str, Callable[[Any], None]] = {
+    "class_names": check_class_names,
+    "empty_class": _check_empty_class,
+    "in_channels": check_count,
+    "image_size": check_count,
+    "preprocessing": _check_entries,
+    "checkpoint": _check_text,
+    "sha256": _check_sha256,
+    "bundle_version": _check_text,
+    "agreement": check_plain,
+    "quantisation": check_plain,
+}
+"""What each entry must be."""
 
 
 def preprocessing_constants(preprocessing: Any, image_size: int) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from braintumor_ext.calibration.precision_agreement import PrecisionAgreement
 from braintumor_ext.calibration.unusual_input import FeatureDetector
+from braintumor_ext.config_text import check_plain
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import replacing, set_aside, sha256_of
 
@@ -131,6 +132,13 @@ class Calibration:
         names = values["class_names"]
         if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
             raise ValueError(f"class_names is {names!r}")
+        for name in ("checkpoint", "sha256", "fitted_on", "date"):
+            if not isinstance(values[name], str):
+                raise ValueError(f"{name} is {values[name]!r}")
+        for name in ("slices", "groups"):
+            if type(values[name]) is not int or values[name] < 0:
+                raise ValueError(f"{name} is {values[name]!r}")
+        check_plain([values[name] for name in ("checkpoint", "sha256", "fitted_on", "date", "class_names")])
         detector = values["detector"]
         values["detector"] = None if detector is None else FeatureDetector.from_dict(detector)
         if (bfloat16 := values["bfloat16"]) is not None:

@@ -261,6 +261,10 @@ def _shape_problem(item: Any) -> str | None:
         return f'{json.dumps(item)[:80]} is not an item. Write {{"image": "path", ...}}'
     if LABEL in item and not isinstance(item[LABEL], str):
         return f"label {item[LABEL]!r} is not a path. Leave the key out where the mask is unknown"
+    if not isinstance(item.get(GROUP), str | int | None):
+        return f"group {item[GROUP]!r} is not a name. Leave the key out where it is unknown"
+    if SLICE in item and (type(item[SLICE]) is not int or item[SLICE] < 0):
+        return f"slice {item[SLICE]!r} is not an index from 0. Leave the key out of a file of one slice"
     return None
 
 

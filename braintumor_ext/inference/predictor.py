@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from braintumor_ext.backends import backend_named, check_explanation, load_exported
 from braintumor_ext.calibration.calibration import Calibration
+from braintumor_ext.config_text import verbatim
 from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS
 from braintumor_ext.errors import InputError, unwrapped
 from braintumor_ext.explain import DEFAULT_LAYER, ExplainingInferer
@@ -105,12 +106,12 @@ class Predictor:
             raise InputError(root, f"is no bundle (it has no {CONFIG})", "Give the bundle's root folder")
         parser = ConfigParser()
         parser.read_config(str(config))
-        parser["bundle_root"] = fspath(root)
+        parser["bundle_root"] = verbatim(fspath(root))
         if checkpoint is not None:
-            parser["checkpoint"] = fspath(checkpoint)
-            parser["calibration"] = str(Path(checkpoint).with_name("calibration.json"))
+            parser["checkpoint"] = verbatim(fspath(checkpoint))
+            parser["calibration"] = verbatim(str(Path(checkpoint).with_name("calibration.json")))
         if device is not None:
-            parser["device"] = str(device)
+            parser["device"] = verbatim(str(device))
         for name, value in overrides.items():
             parser[name] = value
         with unwrapped():
@@ -122,7 +123,7 @@ class Predictor:
                 settings = vars(load_exported(backend, weights, *where).description)
             for name, value in settings.items():
                 if name in ("class_names", "empty_class", "in_channels", "image_size") and name not in overrides:
-                    parser[name] = value
+                    parser[name] = verbatim(value)
             parser.get_parsed_content("checkpointloader")
             return cls(
                 network=parser.get_parsed_content("network"),

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from braintumor_ext.config_text import check_class_name, check_class_names, check_count
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import replacing, sha256_of
 from braintumor_ext.networks.description import check_description
@@ -78,29 +79,12 @@ def read_settings(checkpoint: str | os.PathLike[str]) -> dict[str, Any]:
     return trained
 
 
-def _check_class(name: Any) -> None:
-    if not isinstance(name, str) or not name or name[0] in "$@%":
-        raise ValueError(f"{name!r}, no name of a class")
-
-
-def _check_classes(names: Any) -> None:
-    if not isinstance(names, list) or not names:
-        raise ValueError(f"{names!r}, no list of classes")
-    for name in names:
-        _check_class(name)
-
-
-def _check_count(value: Any) -> None:
-    if type(value) is not int or value < 1:
-        raise ValueError(f"{value!r}, no positive whole number")
-
-
 _CHECKS: dict[str, Callable[[Any], None]] = {
-    "class_names": _check_classes,
-    "empty_class": _check_class,
-    "in_channels": _check_count,
-    "image_size": _check_count,
-    "batch_size": _check_count,
+    "class_names": check_class_names,
+    "empty_class": check_class_name,
+    "in_channels": check_count,
+    "image_size": check_count,
+    "batch_size": check_count,
     NETWORK: check_description,
 }
 """What a value must be that configs are given."""

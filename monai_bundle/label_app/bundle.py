@@ -63,6 +63,16 @@ def check_bundle(root: str | PathLike[str]) -> Path:
     return root.resolve()
 
 
-def usable_device(wanted: str | None) -> str:
-    """Return the device that was asked for, or the CPU where there is no GPU."""
-    return str(wanted) if wanted and torch.cuda.is_available() else "cpu"
+def usable_device(wanted: Any) -> str:
+    """Return the device that was asked for, or the CPU where there is no GPU.
+
+    Raises:
+        InputError: there is no device of that name.
+    """
+    if not wanted:
+        return "cpu"
+    try:
+        name = str(torch.device(wanted))
+    except (RuntimeError, TypeError) as error:
+        raise InputError("device", f"{wanted!r} is no device", "Give cpu, cuda or cuda:0") from error
+    return name if torch.cuda.is_available() else "cpu"

@@ -9,10 +9,12 @@ from typing import Any
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 from monailabel.tasks.train.bundle import BundleTrainTask
 
+from braintumor_ext.config_text import verbatim
 from braintumor_ext.errors import InputError
 from braintumor_ext.keys import CLASS, IMAGE, LABEL, SLICE
 from braintumor_ext.transforms import count_slices, read_slice
 from monai_bundle.label_app.bundle import Bundle
+from monai_bundle.label_app.training_request import check_training_request
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +33,15 @@ class SliceTrainTask(BundleTrainTask):
     def __init__(self, bundle: Bundle, conf: dict[str, str]) -> None:
         super().__init__(str(bundle.root), conf, load_strict=True)
         self.bundle = bundle
+
+    def __call__(self, request: dict[str, Any], datastore: Datastore) -> Any:
+        """Train as a client asks.
+
+        Raises:
+            InputError: it asks for something that is no plain number or name.
+        """
+        check_training_request(request)
+        return super().__call__(request, datastore)
 
     def _fetch_datalist(self, request: dict[str, Any], datastore: Datastore) -> list[dict[str, Any]]:
         predictor = self.bundle.predictor()
@@ -57,6 +68,9 @@ class SliceTrainTask(BundleTrainTask):
 
     def _update_overrides(self, overrides: dict[str, Any]) -> dict[str, Any]:
         overrides.update({"pretrained": False, "num_workers": 0})  # it starts from the bundle's own weights
+        for name in ("bundle_root", "train#dataset#data", "validate#dataset#data"):
+            if name in overrides:
+                overrides[name] = verbatim(overrides[name])  # a config would read a `#` in a path otherwise
         return overrides
 
 

@@ -49,6 +49,23 @@ def test_series_are_chosen_by_their_description(packed_bundle, tmp_path):
     assert ran.process.stderr.count("has no description that matches 't1.*(gd|gad)'") == 2
 
 
+def test_nothing_that_a_header_a_name_or_the_metadata_say_is_run(copied_bundle, tmp_path):
+    text = f"$__import__('pathlib').Path('{tmp_path}/trace').touch()"
+    path = copied_bundle / "configs" / "metadata.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "description": text, "authors": text}))
+    one = write_slice(tmp_path / "in" / "a", SeriesDescription=text[:64], PatientID=text[:64], PatientName=text[:64])
+    one.path.rename(one.path.with_name(f"{text.replace('/', '')}.dcm"))
+    ran = run_app(tmp_path / "in", tmp_path / "out", copied_bundle)
+    assert ran.process.returncode == 0, ran.process.stderr
+    assert ran.series()["series_description"] == text[:64]
+    settings = copied_bundle / "models" / "training.json"
+    settings.write_text(json.dumps({**json.loads(settings.read_text()), "image_size": text}))
+    ran = run_app(tmp_path / "in", tmp_path / "out 2", copied_bundle)
+    assert ran.process.returncode == 1
+    assert "training.json: image_size is" in ran.process.stderr
+    assert not (tmp_path / "trace").exists()
+
+
 def refused(folder: Path, bundle: Path, tmp_path: Path, *options: str) -> str:
     """Run the app on what it cannot answer; return its message, once nothing was written."""
     ran = run_app(folder, tmp_path / "out", bundle, *options)

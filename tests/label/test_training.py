@@ -46,6 +46,16 @@ def test_training_rewrites_the_model(
     assert told["pretrained"].endswith("model.pt")  # it went on from the bundle's own weights
 
 
+@pytest.mark.parametrize("name", ["max_epochs", "device", "tracking_experiment_name"])
+def test_own_app_runs_nothing_that_a_client_sends(name: str, own: Server, tmp_path: Path) -> None:
+    text = f"$__import__('pathlib').Path('{tmp_path}/trace').touch()"
+    content = {"max_epochs": 1, "device": "cpu", "tracking": "mlflow", name: text}
+    refused = own.ask(f"/train/{own.model}?run_sync=true", "POST", content=content)
+    assert refused.status == 422
+    assert name in refused.json["detail"]
+    assert not (tmp_path / "trace").exists()
+
+
 def test_own_app_names_a_class_that_is_none(own: Server) -> None:
     own.ask("/datastore/image/info?image=labelled_1", "PUT", info='{"class": "lymphoma"}')
     refused = own.ask(f"/train/{own.model}?run_sync=true", "POST", content={"max_epochs": 1, "device": "cpu"})
