@@ -55,6 +55,12 @@ def nifti_glioblastoma() -> Path:
 
 
 @pytest.fixture(scope="session")
+def odd_inputs() -> Path:
+    """Small files that were once read wrongly, one folder a situation."""
+    return _real_data("odd-inputs")
+
+
+@pytest.fixture(scope="session")
 def example_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with model.pt (64 px, masks of bright squares) and what belongs to it; not to be changed."""
     folder = write_example_models(tmp_path_factory.mktemp("example") / "models")

@@ -50,7 +50,7 @@ def build_report(
         grouping: how the groups came about.
         class_names: the classes in the order of their indices.
         facts: on the preparation itself: name, protocol, split_seed, masks_given, groups_given, empty_class,
-            compact, extra.
+            compact, extra, passed_over.
         left_out: what could not be taken over.
         notes: further remarks.
         found: how many image files there were.
@@ -163,12 +163,13 @@ def _masks(
     for name in class_names:
         members = [s for s in slices if s.class_name == name]
         if name == empty_class:
-            table[name] = {"known": len(members), "unknown": [], "without_tumour": []}
+            table[name] = {"known": len(members), "unknown": [], "without_tumour": [], "doubtful": []}
             continue
         table[name] = {
             "known": sum(s.mask is not None for s in members),
             "unknown": [s.key for s in members if s.mask is None],
             "without_tumour": [s.key for s in members if s.mask_area == 0],
+            "doubtful": [{"image": s.key, "signs": s.mask_signs} for s in members if s.mask_signs],
         }
     return table
 
@@ -196,12 +197,13 @@ def report_markdown(report: Mapping[str, Any]) -> str:
     """
     groups, masks = report["groups"], report["masks"]
     classes = list(masks)
-    images = report["images"]
+    images, passed_over = report["images"], sum(map(len, report["passed_over"].values()))
     lines = [
         f"# Data report: {report['name']}",
         "",
         f"Protocol `{report['protocol']}`, split seed {report['split_seed']}. Used are {images['used']:,} of "
-        f"{images['found']:,} image files.",
+        f"{images['found']:,} image files"
+        + (f"; {passed_over:,} further files are no slices (see the notes)." if passed_over else "."),
         "",
         "## Images per class and section",
         "",
@@ -249,6 +251,7 @@ def report_markdown(report: Mapping[str, Any]) -> str:
         "",
         *_listed([f"unknown: {key}" for n in classes for key in masks[n]["unknown"]] if report["masks_given"] else []),
         *_listed([f"without a tumour pixel: {key}" for n in classes for key in masks[n]["without_tumour"]]),
+        *_listed([f"doubtful: {e['image']}: {'; '.join(e['signs'])}" for n in classes for e in masks[n]["doubtful"]]),
         "## Worth a look",
         "",
         f"{len(report['below_224'])} images have a side below {SMALL_SIDE} pixels and are enlarged for the network.",

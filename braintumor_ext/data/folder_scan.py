@@ -11,7 +11,10 @@ from pathlib import Path, PurePosixPath
 from braintumor_ext.data.classes import CLASS_NAMES, FOLDER_NAMES, class_of_folder
 from braintumor_ext.data.split import canonical
 from braintumor_ext.errors import InputError
-from braintumor_ext.transforms import SUPPORTED_SUFFIXES, find_images
+from braintumor_ext.plain_text import printable
+from braintumor_ext.transforms import find_files, find_images
+from braintumor_ext.transforms.formats import without_suffix
+from braintumor_ext.transforms.found_files import LITTER, LITTER_FOLDERS, MASKS
 
 PARTS: dict[str, str] = {"training": "Training", "train": "Training", "testing": "Testing", "test": "Testing"}
 """Names (lower case) of the folders of a published division, and the part that each stands for."""
@@ -51,12 +54,15 @@ class FolderScan:
     Args:
         slices: the files in the class folders, sorted by key.
         left_out: what could not be taken.
+        passed_over: the files in the class folders that are no slices to read, by the reason: paths relative to the
+            folder that was scanned.
         notes: what a person should know, though nothing was lost.
         has_parts: whether there are both a Training and a Testing folder.
     """
 
     slices: list[FoundSlice] = field(default_factory=list)
     left_out: list[InputError] = field(default_factory=list)
+    passed_over: dict[str, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     has_parts: bool = False
 
@@ -89,6 +95,9 @@ def scan_folder(
     skipped = masks.resolve() if masks is not None else None
     mask_of = _index_masks(masks, class_names, folder_table) if masks is not None else {}
     for part, root in sorted(parts.items()) or [("Training", images)]:
+        thumbnails = (path for folder in root.iterdir() if _is_litter(folder) for path in folder.rglob("*"))
+        if litter := sorted(path.relative_to(images).as_posix() for path in thumbnails if path.is_file()):
+            scan.passed_over.setdefault(LITTER, []).extend(litter)
         for folder in _folders(root):
             if folder.resolve() == skipped:
                 continue
@@ -107,11 +116,22 @@ def scan_folder(
         scan.notes.append(
             f"all images are of one class, {min(seen)!r}: no classifier can be trained on them. Add folders of others"
         )
+    scan.notes += _notes_on(scan.passed_over)
     used = {s.mask for s in scan.slices}
     if spare := [path for path in dict.fromkeys(mask_of.values()) if path not in used]:
         scan.notes.append(f"{len(spare)} mask(s) in {masks} belong to no image, e.g. {spare[0].name}")
     scan.slices.sort(key=lambda s: s.key)
     return scan
+
+
+def _notes_on(passed_over: Mapping[str, Sequence[str]], shown: int = 5) -> list[str]:
+    notes = []
+    for reason, names in passed_over.items():
+        more = f" and {len(names) - shown:,} more" if len(names) > shown else ""
+        remedy = ". Move them to a folder of their own under their images' names, and give it by --masks"
+        listed = ", ".join(map(printable, names[:shown]))
+        notes.append(f"{len(names):,} file(s) {reason} are left out: {listed}{more}{remedy if reason == MASKS else ''}")
+    return notes
 
 
 def _scan_class_folder(
@@ -123,7 +143,8 @@ def _scan_class_folder(
     class_names: Sequence[str],
     folder_table: Mapping[str, str],
 ) -> None:
-    files = find_images(folder)
+    found = find_files(folder)
+    files = found.files
     name = class_of_folder(folder.name, class_names, folder_table)
     if name is None:
         if files:
@@ -134,10 +155,12 @@ def _scan_class_folder(
         return
     if not files:
         scan.notes.append(f"class folder {folder} holds no images: put some in it, or leave it away")
+    for reason, paths in found.left_out.items():
+        scan.passed_over.setdefault(reason, []).extend(path.relative_to(images).as_posix() for path in paths)
     prefix = f"{_TESTING}/" if part == _TESTING else ""
     for path in files:
         below = canonical(path.relative_to(folder.parent).as_posix())
-        stem = _stem(PurePosixPath(below).relative_to(canonical(folder.name)).as_posix())
+        stem = without_suffix(PurePosixPath(below).relative_to(canonical(folder.name)).as_posix())
         candidates = [(prefix + canonical(folder.name), stem), (canonical(folder.name), stem), (f"class {name}", stem)]
         mask = next((mask_of[c] for c in candidates if c in mask_of), None)
         source = path.relative_to(images).as_posix()
@@ -155,7 +178,7 @@ def _index_masks(
             prefix = f"{_TESTING}/" if inner and PARTS[part.name.lower()] == _TESTING else ""
             name = class_of_folder(folder.name, class_names, folder_table)
             for path in find_images(folder):
-                stem = _stem(canonical(path.relative_to(folder).as_posix()))
+                stem = without_suffix(canonical(path.relative_to(folder).as_posix()))
                 index.setdefault((prefix + canonical(folder.name), stem), path)
                 if name is not None and not prefix:
                     index.setdefault((f"class {name}", stem), path)
@@ -224,12 +247,12 @@ class _Names:
         self._keys: dict[str, list[str]] = defaultdict(list)
         for key in keys:
             plain = key.removeprefix(f"{_TESTING}/")
-            for name in dict.fromkeys((key, plain, _stem(key), _stem(plain))):
+            for name in dict.fromkeys((key, plain, without_suffix(key), without_suffix(plain))):
                 self._keys[name].append(key)
         self._files: dict[str, list[str]] = defaultdict(list)
         for key in keys:
             file = PurePosixPath(key).name
-            for name in dict.fromkeys((file, _stem(file))):
+            for name in dict.fromkeys((file, without_suffix(file))):
                 self._files[name].append(key)
 
     def keys_of(self, image: str) -> list[str]:
@@ -248,13 +271,12 @@ def _own(keys: list[str]) -> list[str]:
 
 
 def _folders(root: Path) -> list[Path]:
-    return sorted((f for f in root.iterdir() if f.is_dir() and not f.name.startswith(".")), key=lambda f: f.name)
+    folders = (f for f in root.iterdir() if f.is_dir() and not f.name.startswith(".") and not _is_litter(f))
+    return sorted(folders, key=lambda f: f.name)
 
 
-def _stem(name: str) -> str:
-    """A path without the suffix of a supported format (``.nii.gz`` is one)."""
-    suffix = next((s for s in sorted(SUPPORTED_SUFFIXES, key=len, reverse=True) if name.lower().endswith(s)), "")
-    return name[: len(name) - len(suffix)]
+def _is_litter(folder: Path) -> bool:
+    return folder.is_dir() and folder.name.lower() in LITTER_FOLDERS
 
 
 def _name_folders(class_names: Sequence[str]) -> str:

@@ -14,11 +14,12 @@ from tqdm import tqdm
 
 from braintumor_ext.data.file_properties import FileProperties, file_properties
 from braintumor_ext.data.folder_scan import FoundSlice
+from braintumor_ext.data.mask_signs import mask_signs
 from braintumor_ext.data.modality import suspicions
 from braintumor_ext.data.picture_frame import framed_picture
 from braintumor_ext.data.thumbnails import thumbnail
 from braintumor_ext.errors import InputError
-from braintumor_ext.transforms import ToUnitGrey, read_mask, read_slice
+from braintumor_ext.transforms import ToBinaryMask, ToUnitGrey, read_slice
 
 
 @dataclass
@@ -33,6 +34,7 @@ class InspectedSlice:
         framed: (64, 64) uint8 of ``framed_picture``, by which copies are found.
         mask: its tumour mask, if there is one and it fits.
         mask_area: the mask's tumour pixels; None where there is no mask.
+        mask_signs: what speaks against the mask.
         suspicions: what speaks against its being a grey MRI.
         group: its group, once that is known.
         section: its section of the split, once that is known.
@@ -45,6 +47,7 @@ class InspectedSlice:
     framed: np.ndarray
     mask: Path | None = None
     mask_area: int | None = None
+    mask_signs: list[str] = field(default_factory=list)
     suspicions: list[str] = field(default_factory=list)
     group: str = ""
     section: str = ""
@@ -109,17 +112,19 @@ def _inspect(found: FoundSlice, empty_class: str | None) -> tuple[InspectedSlice
     if found.mask is None:
         return slice_, None
     try:
-        slice_.mask_area = _mask_area(found, grey.shape, empty_class)
+        slice_.mask_area, slice_.mask_signs = _mask_facts(found, grey.shape, empty_class)
     except InputError as problem:
         return slice_, problem
     slice_.mask = found.mask
     return slice_, None
 
 
-def _mask_area(found: FoundSlice, shape: tuple[int, ...], empty_class: str | None) -> int:
+def _mask_facts(found: FoundSlice, shape: tuple[int, ...], empty_class: str | None) -> tuple[int, list[str]]:
+    """Return the tumour pixels of a slice's mask, and what speaks against it."""
     if found.mask is None:
         raise ValueError(f"{found.key} has no mask")
-    mask = read_mask(found.mask)
+    stored = read_slice(found.mask, labels=True)
+    mask = ToBinaryMask()(stored).numpy()[0]
     if mask.shape != shape:
         raise InputError(
             found.mask,
@@ -133,4 +138,4 @@ def _mask_area(found: FoundSlice, shape: tuple[int, ...], empty_class: str | Non
             f"marks {area} tumour pixels in a slice of the class {empty_class!r}",
             "Correct the class or the mask; until then the mask counts as empty",
         )
-    return area
+    return area, mask_signs(stored.numpy(), mask)

@@ -139,6 +139,7 @@ def prepare(
         "empty_class": empty_class,
         "compact": compact,
         "extra": extra_facts,
+        "passed_over": scan.passed_over,
     }
     report = build_report(
         slices, near_pairs, copies, grouping, class_names, facts, left_out, scan.notes, len(scan.slices)

@@ -13,7 +13,9 @@ from urllib.parse import quote
 from braintumor_ext.errors import InputError
 from braintumor_ext.keys import IMAGE, SLICE
 from braintumor_ext.plain_text import printable
-from braintumor_ext.transforms import SUPPORTED_SUFFIXES, count_slices, find_images
+from braintumor_ext.transforms import FoundFiles, count_slices, find_files
+from braintumor_ext.transforms.formats import without_suffix
+from braintumor_ext.transforms.found_files import OWN_OUTPUT
 
 logger = logging.getLogger(__name__)
 
@@ -57,22 +59,24 @@ def list_inputs(
         InputError: when there is no such path, no supported file in it, or it is the folder to leave out.
     """
     root, wanted = Path(path), parse_slices(slices)
-    if root.is_file():
-        files, root = [root], root.parent
-    elif root.is_dir():
-        files = _files_below(root, None if exclude is None else Path(exclude))
-    else:
+    if not root.exists():
         raise InputError(root, "no such file or folder", "Give --dataset_dir a slice, or a folder of slices")
+    found = find_files(root)
+    if root.is_dir():
+        _leave_out_own(found, None if exclude is None else Path(exclude))
     items: list[dict[str, Any]] = []
-    for file in files:
-        items += _slices_of(file, file.relative_to(root).as_posix(), wanted)
+    for file in found.files:
+        items += _slices_of(file, file.relative_to(found.root).as_posix(), wanted)
     _name_outputs(items)
-    logger.info("%d slices of %d files in %s.", len(items), len(files), path)
+    counts = (len(items), found.count, printable(str(path)), len(found.files))
+    logger.info("%d slices of %d files in %s: %d read.", *counts)
+    for line in found.told():
+        logger.info("Left out: %s.", line)
     return items
 
 
-def _files_below(root: Path, exclude: Path | None) -> list[Path]:
-    files = find_images(root)
+def _leave_out_own(found: FoundFiles, exclude: Path | None) -> None:
+    root = found.root
     if exclude is not None:
         own, hidden = root.resolve(), exclude.resolve()
         if own == hidden:
@@ -80,11 +84,11 @@ def _files_below(root: Path, exclude: Path | None) -> list[Path]:
                 exclude, "is the folder of the inputs itself", "Give another --output_dir; a folder in it will do"
             )
         if own in hidden.parents:
-            files = [file for file in files if hidden not in file.resolve().parents]
-    if not files:
+            found.leave_out_where(lambda file: hidden in file.resolve().parents, OWN_OUTPUT)
+    if not found.files:
         known = "PNG, JPEG, BMP, TIFF, GIF, DICOM or NIfTI"
-        raise InputError(root, "no supported file in it", f"Give --dataset_dir a folder with {known} files")
-    return files
+        told = f" (left out: {'; '.join(found.told(1))})" if found.left_out else ""
+        raise InputError(root, f"no supported file in it{told}", f"Give --dataset_dir a folder with {known} files")
 
 
 def _slices_of(file: Path, name: str, wanted: str | int | None) -> list[dict[str, Any]]:
@@ -105,7 +109,7 @@ def _slices_of(file: Path, name: str, wanted: str | int | None) -> list[dict[str
 def _name_outputs(items: list[dict[str, Any]]) -> None:
     """Give each item a stem for its outputs: the path without suffix, with it where two files would share one."""
     names = {item["name"]: _file_name(item["name"]) for item in items}
-    short = {item["name"]: _file_name(_without_suffix(item["name"])) for item in items}
+    short = {item["name"]: _file_name(without_suffix(item["name"])) for item in items}
     uses = Counter(stem.lower() for stem in short.values())  # lower case: some file systems take a.png for A.png
     # The pictures of a volume's slices are called <stem>_slice000: a file of such a name takes <stem> too.
     numbered = {_NUMBERED.sub("", stem.lower()) for stem in short.values() if _NUMBERED.search(stem)}
@@ -123,8 +127,3 @@ def _name_outputs(items: list[dict[str, Any]]) -> None:
 def _file_name(name: str) -> str:
     """Return a name for files that everyone can open: a byte that is no text becomes ``%FF``, a line break ``%0A``."""
     return "".join(c if printable(c) == c else quote(c, safe="", errors="surrogateescape") for c in name)
-
-
-def _without_suffix(name: str) -> str:
-    suffix = next((s for s in sorted(SUPPORTED_SUFFIXES, key=len, reverse=True) if name.lower().endswith(s)), "")
-    return name[: len(name) - len(suffix)]

@@ -7,7 +7,8 @@ from braintumor_ext.transforms.augment import (
     RandErased,
 )
 from braintumor_ext.transforms.batch_augment import AugmentationDraw, BatchAugment
-from braintumor_ext.transforms.formats import SUPPORTED_SUFFIXES, find_images, is_supported
+from braintumor_ext.transforms.formats import SUPPORTED_SUFFIXES, is_supported
+from braintumor_ext.transforms.found_files import FoundFiles, find_files, find_images
 from braintumor_ext.transforms.grid import SliceGrid
 from braintumor_ext.transforms.intensity import ToUnitGrey, ToUnitGreyd, read_grey
 from braintumor_ext.transforms.load import LoadImageSlice, LoadImageSliced
@@ -22,6 +23,7 @@ __all__ = [
     "BatchAugment",
     "CheckSameSized",
     "FillUnknownd",
+    "FoundFiles",
     "LoadImageSlice",
     "LoadImageSliced",
     "RandBrightnessContrast",
@@ -35,6 +37,7 @@ __all__ = [
     "ToUnitGrey",
     "ToUnitGreyd",
     "count_slices",
+    "find_files",
     "find_images",
     "is_supported",
     "read_grey",

@@ -53,28 +53,14 @@ def is_supported(path: str | Path) -> bool:
     return head[128:] == b"DICM" or _is_bare_dicom(head)
 
 
-def find_images(root: str | Path) -> list[Path]:
-    """Return the supported files below a folder, sorted by relative path; hidden files and folders are left out.
+def without_suffix(name: str) -> str:
+    """Return a file's name or path without the suffix of a supported format (``.nii.gz`` is one).
 
     Args:
-        root: a folder (searched to any depth), or one file, which is returned whatever its suffix.
-
-    Raises:
-        InputError: if nothing is there.
+        name: a name, or a path as text.
     """
-    root = Path(root)
-    if root.is_file():
-        return [root]
-    if not root.is_dir():
-        raise InputError(root, "no such file or folder", "Check the path")
-    relative = (path.relative_to(root) for path in root.rglob("*"))
-    visible = [path for path in relative if not any(part.startswith(".") for part in path.parts)]
-    # Compared by parts as strings, so that the order does not depend on the machine's path separator or locale.
-    return [
-        root / path
-        for path in sorted(visible, key=Path.as_posix)
-        if (root / path).is_file() and is_supported(root / path)
-    ]
+    suffix = next((s for s in sorted(SUPPORTED_SUFFIXES, key=len, reverse=True) if name.lower().endswith(s)), "")
+    return name[: len(name) - len(suffix)]
 
 
 def container_of(path: str | Path) -> str:

@@ -37,6 +37,63 @@ def problems(done) -> str:
     return "\n".join(str(problem) for problem in done.left_out)
 
 
+def test_what_is_no_slice_is_named_and_no_error(folder, capsys):
+    images = folder / "set"
+    write_mask_file(images / "glioma_tumor" / "a0_mask.png")
+    write_slice(images / "glioma_tumor" / "@eaDir" / "a0.png" / "thumb.jpg", 3)
+    write_slice(images / "@eaDir" / "glioma_tumor" / "thumb.jpg", 3)
+    (images / "no_tumor" / "._a0.png").write_bytes(b"litter")
+    (images / "no_tumor" / "notes.txt").write_text("no slice")
+    (images / "no_tumor" / "all").symlink_to(images)
+    (folder / "elsewhere").mkdir()
+    write_slice(folder / "elsewhere" / "linked.png", 77)
+    (images / "no_tumor" / "linked").symlink_to(folder / "elsewhere")
+    assert main(["--images", str(images), "--output", str(folder / "out")]) == 0
+    told = capsys.readouterr().err
+    report = json.loads((folder / "out" / "data_report.json").read_text())
+    assert report["images"] == {"found": 33, "used": 33}
+    assert {reason: sorted(names) for reason, names in report["passed_over"].items()} == {
+        "masks beside their images": ["glioma_tumor/a0_mask.png"],
+        "thumbnails and litter of file servers and systems": [
+            "@eaDir/glioma_tumor/thumb.jpg",
+            "glioma_tumor/@eaDir/a0.png/thumb.jpg",
+            "no_tumor/._a0.png",
+        ],
+        "of no format that is read": ["no_tumor/notes.txt"],
+    }
+    for names in report["passed_over"].values():
+        assert all(name in told for name in names)
+    assert "--masks" in told
+
+
+def test_doubtful_masks_are_named(folder):
+    masks = folder / "masks" / "glioma_tumor"
+    shape = (60, 56)
+    whole, inverted, drawn = (np.full(shape, fill, np.uint8) for fill in (255, 255, 0))
+    inverted[20:30, 20:30] = 0
+    drawn[20:30, 20:30] = 255
+    half = drawn.copy()
+    half[:40] = 255
+    Image.fromarray(whole).save(masks / "a0.png")
+    Image.fromarray(inverted).save(masks / "a1.png")
+    Image.fromarray(np.dstack([np.zeros((*shape, 3), np.uint8), drawn])).save(masks / "a2.png")
+    Image.fromarray(np.dstack([np.full(shape, 255, np.uint8), drawn])).save(masks / "a3.png")
+    Image.fromarray(half).save(masks / "a4.png")
+    Image.fromarray(np.dstack([drawn, np.full(shape, 255, np.uint8)])).save(masks / "a5.png")  # an outline in grey
+    report = prepare(folder / "set", folder / "out", masks=folder / "masks").report
+    signs = {entry["image"].partition("/")[2]: entry["signs"] for entry in report["masks"]["glioma"]["doubtful"]}
+    assert sorted(signs) == ["a0.png", "a1.png", "a2.png", "a3.png", "a4.png"]
+    assert signs["a0.png"] == ["it covers 100% of the slice"]
+    assert "100 pixels" in signs["a1.png"][0]
+    assert "inverted" in signs["a1.png"][0]
+    assert "alpha" in signs["a2.png"][0]
+    assert "alpha" in signs["a3.png"][0]
+    assert signs["a3.png"][1] == "it covers 100% of the slice"
+    assert signs["a4.png"] == ["it covers 67% of the slice"]
+    text = (folder / "out" / "data_report.md").read_text()
+    assert all(f"doubtful: glioma_tumor/{name}" in text for name in signs)
+
+
 def test_monai_and_our_own_loader_read_what_was_written(folder):
     done = prepare(folder / "set", folder / "out", masks=folder / "masks")
     assert done.left_out == []

@@ -124,6 +124,22 @@ def test_the_output_folder_is_left_out_where_it_lies_among_the_inputs(tmp_path):
     assert [item["name"] for item in list_inputs(tmp_path, exclude=tmp_path / "out")] == ["a.png", "out2/b.png"]
 
 
+def test_the_log_accounts_for_every_file(tmp_path, caplog):
+    caplog.set_level("INFO")
+    write_picture(tmp_path / "a.png")
+    write_picture(tmp_path / "a_mask.png")
+    write_picture(tmp_path / "@eaDir" / "a.png" / "thumb.jpg")
+    write_picture(tmp_path / "out" / "masks" / "a.png")
+    write_volume(tmp_path / "v.nii.gz")
+    (tmp_path / "notes.txt").write_text("no slice")
+    items = list_inputs(tmp_path, "all", exclude=tmp_path / "out")
+    first, *rest = caplog.messages
+    assert first == f"{len(items)} slices of 6 files in {tmp_path}: 2 read."
+    assert sum(int(line.split()[2]) for line in rest) == 4
+    for name in ("a_mask.png", "@eaDir/a.png/thumb.jpg", "out/masks/a.png", "notes.txt"):
+        assert sum(line.endswith(f": {name}.") for line in rest) == 1
+
+
 def test_inputs_that_lie_in_the_output_folder_are_read(tmp_path):
     write_picture(tmp_path / "out" / "slices" / "a.png")
     assert len(list_inputs(tmp_path / "out" / "slices", exclude=tmp_path / "out")) == 1
@@ -138,6 +154,9 @@ def test_the_folder_of_inputs_cannot_be_the_output_folder(tmp_path):
 def test_nothing_to_read_is_an_error_with_a_remedy(tmp_path):
     (tmp_path / "notes.txt").write_text("no slice")
     with pytest.raises(InputError, match=r"no supported file.*--dataset_dir.*PNG"):
+        list_inputs(tmp_path)
+    (tmp_path / "notes.txt").rename(tmp_path / "Thumbs.db")
+    with pytest.raises(InputError, match=r"no supported file in it \(left out: 1 .*Thumbs\.db\)"):
         list_inputs(tmp_path)
     with pytest.raises(InputError, match=r"nowhere: no such file or folder.*--dataset_dir"):
         list_inputs(tmp_path / "nowhere")
