@@ -171,6 +171,7 @@ DESCRIPTION = Description(
     sha256="0" * 64,
     bundle_version="1",
     agreement={"slices": 32, "differences": {"class": 1e-6}},
+    content_sha256="1" * 64,
 )
 
 

@@ -41,12 +41,23 @@ class Backend(ABC):
 
     @abstractmethod
     def save(self, model: Any, path: Path, description: Description) -> None:
-        """Write what ``convert`` returned, with its description.
+        """Write what ``convert`` returned, with its description, sealed.
 
         Args:
             model: the network in this format.
             path: its file; further files get the same name with other suffixes.
             description: stored in the file under ``METADATA_KEY``.
+        """
+
+    @abstractmethod
+    def check(self, path: Path) -> None:
+        """Raise where a file has changed since ``save`` wrote it, if it is sealed.
+
+        Args:
+            path: the file that ``save`` wrote.
+
+        Raises:
+            InputError: a byte has changed.
         """
 
     @abstractmethod

@@ -62,7 +62,7 @@ def load_exported(
         device: where it is to run.
 
     Raises:
-        InputError: the file or a package is missing, or the file is broken.
+        InputError: the file or a package is missing, or the file is broken, or a byte of it has changed.
     """
     path = Path(checkpoint).with_suffix(backend.suffix) if exported is None else Path(exported)
     again = f"python -m scripts.export --checkpoint {checkpoint} --format {backend.name}"
@@ -70,12 +70,15 @@ def load_exported(
         raise InputError(path, f"no such {backend.name} export", f"Make it: {again}, or give --exported PATH")
     device = torch.device(device)
     try:
+        backend.check(path)
         network = backend.load(path, device)
     except InputError:
         raise
     except Exception as error:  # each runtime has its own kinds; all mean the same to the user
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(path, f"not a readable {backend.name} export ({reason})", f"Make it again: {again}") from error
+    if network.description.content_sha256 is None:
+        logger.warning("%s tells no checksum of its own, by which damage would be seen: %s", path, again)
     if device.type != "cpu" and backend.name != TorchScript.name:
         logger.info("The backend %s runs on the CPU, whatever the device.", backend.name)
     return network.eval()

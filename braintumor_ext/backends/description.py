@@ -33,6 +33,7 @@ class Description:
         bundle_version: the version of the bundle that exported it.
         agreement: how far its outputs were from eager PyTorch's; None until it is measured, and of int8.
         quantisation: of int8, what it costs; None of float32.
+        content_sha256: of the file itself, see :mod:`~braintumor_ext.backends.seal`; None of exports from before 0.6.
     """
 
     class_names: tuple[str, ...]
@@ -45,6 +46,7 @@ class Description:
     bundle_version: str
     agreement: Mapping[str, Any] | None = None
     quantisation: Mapping[str, Any] | None = None
+    content_sha256: str | None = None
 
     def with_agreement(self, agreement: Mapping[str, Any]) -> Description:
         """Return the same description with a measured agreement."""
@@ -53,6 +55,10 @@ class Description:
     def with_quantisation(self, quantisation: Mapping[str, Any]) -> Description:
         """Return the same description with a measured quantisation."""
         return replace(self, quantisation=quantisation)
+
+    def with_seal(self, content_sha256: str) -> Description:
+        """Return the same description with the SHA-256 of the file's content."""
+        return replace(self, content_sha256=content_sha256)
 
     def to_json(self) -> str:
         """Return the document, ASCII only."""
@@ -107,6 +113,11 @@ def _check_sha256(value: Any) -> None:
         raise ValueError(f"{value!r}, no SHA-256")
 
 
+def _check_seal(value: Any) -> None:
+    if value is not None:
+        _check_sha256(value)
+
+
 _CHECKS: dict[str, Callable[[Any], None]] = {
     "class_names": check_class_names,
     "empty_class": _check_empty_class,
@@ -118,6 +129,7 @@ _CHECKS: dict[str, Callable[[Any], None]] = {
     "bundle_version": _check_text,
     "agreement": check_plain,
     "quantisation": check_plain,
+    "content_sha256": _check_seal,
 }
 """What each entry must be."""
 

@@ -14,6 +14,7 @@ from braintumor_ext.backends.backend import Backend, needed
 from braintumor_ext.backends.description import METADATA_KEY, Description
 from braintumor_ext.backends.exported_network import ExportedNetwork, on_arrays
 from braintumor_ext.backends.heads_and_features import INPUT, OUTPUTS, HeadsAndFeatures
+from braintumor_ext.backends.seal import BLANK, check_seal, seal
 from braintumor_ext.networks import MINIMUM_SIZE
 
 
@@ -48,8 +49,13 @@ class Onnx(Backend):
 
     def save(self, model: Any, path: Path, description: Description) -> None:
         """Write the program with its description as a metadata property."""
-        model.model.metadata_props[METADATA_KEY] = description.to_json()
+        model.model.metadata_props[METADATA_KEY] = description.with_seal(BLANK).to_json()
         model.save(str(path), external_data=False)
+        seal(path)
+
+    def check(self, path: Path) -> None:
+        """Compare the file with its seal."""
+        check_seal(path)
 
     def load(self, path: Path, device: torch.device) -> ExportedNetwork:
         """Start a session of ONNX Runtime's CPU provider, with as many threads as PyTorch has."""

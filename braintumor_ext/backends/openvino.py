@@ -14,6 +14,7 @@ from braintumor_ext.backends.backend import Backend, needed
 from braintumor_ext.backends.description import METADATA_KEY, Description
 from braintumor_ext.backends.exported_network import ExportedNetwork, on_arrays
 from braintumor_ext.backends.heads_and_features import INPUT, OUTPUTS, HeadsAndFeatures
+from braintumor_ext.backends.seal import BLANK, check_seal, seal
 
 
 class OpenVino(Backend):
@@ -32,8 +33,13 @@ class OpenVino(Backend):
 
     def save(self, model: Any, path: Path, description: Description) -> None:
         """Write graph and weights as they are, none rounded to float16, with the description in ``rt_info``."""
-        model.set_rt_info(description.to_json(), [METADATA_KEY])
+        model.set_rt_info(description.with_seal(BLANK).to_json(), [METADATA_KEY])
         self.runtime().save_model(model, str(path), compress_to_fp16=False)
+        seal(path, [path.with_suffix(".bin")])
+
+    def check(self, path: Path) -> None:
+        """Compare both files with the seal."""
+        check_seal(path, [path.with_suffix(".bin")])
 
     def load(self, path: Path, device: torch.device) -> ExportedNetwork:
         """Compile for the CPU, in float32 (it would take bfloat16 where the processor has it); int8 stays int8."""

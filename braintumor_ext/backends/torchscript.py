@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from braintumor_ext.backends.backend import Backend
 from braintumor_ext.backends.description import METADATA_KEY, Description
 from braintumor_ext.backends.exported_network import ExportedNetwork
 from braintumor_ext.backends.heads_and_features import HeadsAndFeatures
+from braintumor_ext.backends.seal import BLANK, archive_sha256, damaged
 
 _EXTRA_FILE = f"{METADATA_KEY}.json"
 
@@ -33,7 +35,23 @@ class TorchScript(Backend):
     def save(self, model: Any, path: Path, description: Description) -> None:
         """Write the module with its description as an extra file."""
         with _no_deprecation():
-            torch.jit.save(model, str(path), _extra_files={_EXTRA_FILE: description.to_json().encode()})
+            for sealed in (BLANK, None):
+                text = description.with_seal(sealed or archive_sha256(path, _EXTRA_FILE)).to_json()
+                torch.jit.save(model, str(path), _extra_files={_EXTRA_FILE: text.encode()})
+
+    def check(self, path: Path) -> None:
+        """Compare the archive's entries with their own checksums, and with the seal."""
+        if not zipfile.is_zipfile(path):
+            return  # loading it will tell
+        with zipfile.ZipFile(path) as archive:
+            try:
+                texts = [archive.read(name) for name in archive.namelist() if name.endswith(f"/extra/{_EXTRA_FILE}")]
+            except zipfile.BadZipFile as error:
+                raise damaged(path, str(error)) from error
+        if texts and (told := Description.from_json(texts[0]).content_sha256) is not None:
+            found = archive_sha256(path, _EXTRA_FILE)
+            if found != told:
+                raise damaged(path, f"SHA-256 {found[:12]}…, not {told[:12]}…")
 
     def load(self, path: Path, device: torch.device) -> ExportedNetwork:
         """Read the module onto the device."""
