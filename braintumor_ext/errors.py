@@ -48,7 +48,7 @@ class InputErrors(ValueError):
 
 
 def explain_plainly() -> None:
-    """Let a program that ends with an input error show its message alone, instead of a traceback that buries it.
+    """Let a program that ends with an input error, or is interrupted, say so alone, without a traceback that buries it.
 
     MONAI's configuration parser wraps the error of a component several times, and a data loader's worker hands over
     its traceback as text. Nothing changes for other errors, nor where another handler of uncaught errors is already in
@@ -94,7 +94,9 @@ def unwrapped() -> Iterator[None]:
 
 def _show(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
     message = plain_message(error)
-    if message is None:
+    if isinstance(error, KeyboardInterrupt):
+        print("Interrupted.", file=sys.stderr)
+    elif message is None:
         sys.__excepthook__(kind, error, traceback)
     else:
         print(f"error: {message}", file=sys.stderr)

@@ -123,8 +123,17 @@ def test_last_pt_is_not_unpickled(folder: Path) -> None:
     torch.save({"network": Payload(), "epoch": 1}, folder / "models" / "last.pt")
     net = {"_target_": "tests.bundle.tiny_net.TinyNet", "in_channels": "@in_channels", "num_classes": 4}
     places = {"dataset_dir": "dataset", "ckpt_dir": "models", "output_dir": "out"}
-    workflow = make_workflow("train", image_size=32, network_def=net, resume=True, epochs=2, **places)
-    refused(lambda: run_workflow(workflow), "last.pt")
+    for stranger in (None, {"network": {}}, [1], torch.nn.Linear(1, 1)):
+        if stranger is not None:
+            torch.save(stranger, folder / "models" / "last.pt")
+        workflow = make_workflow("train", image_size=32, network_def=net, resume=True, epochs=2, **places)
+        with pytest.raises(Exception) as caught:
+            run_workflow(workflow)
+        message = str(plain_message(caught.value))
+        assert "last.pt: cannot be resumed (" in message
+        assert "--resume false" in message
+        assert "weights_only" not in message  # torch's advice
+        assert "trust" not in message
 
 
 # --- what lies beside a checkpoint

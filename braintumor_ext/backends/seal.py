@@ -1,7 +1,7 @@
 """The seal of an exported file: the SHA-256 of its content, which its own description holds.
 
 A file cannot hold its own hash. What is hashed is the file with 64 zeros in the seal's place, and the files that belong
-to it; of an archive, all entries but the one with the description.
+to it; of an archive of PyTorch's, all entries but the description and PyTorch's own id, which is made of all of them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from braintumor_ext.errors import InputError
 BLANK = "0" * 64
 """What stands in the seal's place until the file is sealed."""
 
+_OWN_ID = ".data/serialization_id"
 _SEAL = re.compile(rb"content_sha256[^0-9a-f]{1,20}([0-9a-f]{64})")
 
 
@@ -64,7 +65,7 @@ def archive_sha256(path: Path, without: str) -> str:
     content = hashlib.sha256()
     with zipfile.ZipFile(path) as archive:
         for name in sorted(archive.namelist()):
-            if name.endswith(without):
+            if name.endswith((without, _OWN_ID)):
                 continue
             content.update(f"{name.partition('/')[2]}\0".encode())  # the folder is called like the file
             try:

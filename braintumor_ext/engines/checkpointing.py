@@ -24,6 +24,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from braintumor_ext.calibration import set_stale_calibration_aside
 from braintumor_ext.engines.background_writer import BackgroundWriter
+from braintumor_ext.engines.lone_slice import lone_slice_error
 from braintumor_ext.engines.snapshot import snapshot
 from braintumor_ext.engines.weight_averaging import WeightAveraging
 from braintumor_ext.errors import InputError, causes_of
@@ -33,6 +34,8 @@ from braintumor_ext.networks import load_pretrained, read_settings, write_settin
 from braintumor_ext.networks.settings import SETTINGS, settings_text
 
 logger = logging.getLogger(__name__)
+
+_PARTS = {"network", "optimizer", "lr_scheduler", "epoch", "best"}  # of last.pt
 
 BEST = "model.pt"
 LAST = "last.pt"
@@ -72,15 +75,18 @@ def read_state(path: Path) -> Any:
     """Read what ``torch.save`` wrote, on the CPU.
 
     Raises:
-        ValueError: when a byte of it was changed, or it holds anything but tensors and plain values.
+        ValueError: when a byte of it was changed, or it holds anything but tensors and plain values, or no training's.
     """
     with zipfile.ZipFile(path) as archive:  # torch itself does not look at the checksums that it writes
         if broken := archive.testzip():
             raise ValueError(f"its part {broken} is damaged")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError):  # torch's own words would advise to load it unsafely
         raise ValueError("it holds more than tensors and plain values") from None
+    if not isinstance(state, dict) or not state.keys() >= _PARTS:
+        raise ValueError("it lacks what a training is resumed from")
+    return state
 
 
 def _has_settings(path: Path) -> bool:
@@ -215,6 +221,11 @@ class TrainingFiles:
         path = self.folder / LAST
         try:
             state = read_state(path)
+        except (zipfile.BadZipFile, ValueError) as error:
+            problem = f"cannot be resumed ({error})"
+            remedy = "Give the --ckpt_dir of a training that wrote one, or start anew with --resume false"
+            raise InputError(path, problem, remedy) from error
+        try:
             self.network.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.lr_scheduler.load_state_dict(state["lr_scheduler"])
@@ -355,4 +366,4 @@ class TrainingFiles:
             self.finish()
         except InputError as failed:
             logger.error("%s", failed)  # beside the error that ends the training
-        raise error
+        raise lone_slice_error(error) or error

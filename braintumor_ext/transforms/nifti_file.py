@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import zlib
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from nibabel.orientations import apply_orientation, ornt_transform
 from nibabel.spatialimages import HeaderDataError
 
 from braintumor_ext.errors import InputError
-from braintumor_ext.transforms.formats import NIFTI
+from braintumor_ext.transforms.formats import NIFTI, without_suffix
 from braintumor_ext.transforms.grid import (
     IDENTITY_ORNT,
     NiftiPlacement,
@@ -22,6 +23,7 @@ from braintumor_ext.transforms.grid import (
     scanner_placement,
 )
 
+_GZIP = b"\x1f\x8b"
 # What nibabel and gzip raise on broken files.
 _BROKEN = (OSError, EOFError, ValueError, OverflowError, zlib.error, ImageFileError, HeaderDataError)
 
@@ -62,7 +64,26 @@ def _opened(path: Path) -> Any:
     try:
         return NibabelReader().read(str(path))
     except _BROKEN as error:
-        raise _damaged(path, error) from error
+        raise _misnamed(path) or _damaged(path, error) from error
+
+
+def _misnamed(path: Path) -> InputError | None:
+    """Return the error of a whole NIfTI file whose name keeps nibabel from reading it; None of any other file."""
+    try:
+        with path.open("rb") as file:
+            is_packed = file.read(2) == _GZIP
+        with gzip.open(path) if is_packed else path.open("rb") as stream:
+            head = stream.read(348)
+    except (OSError, EOFError, zlib.error):
+        return None
+    is_whole = head[344:348] == b"n+1\0" or head[4:8] == b"n+2\0"
+    suffix = ".nii.gz" if is_packed else ".nii"
+    if not is_whole or path.name.lower().endswith(suffix):
+        return None
+    stem = without_suffix(path.name)
+    name = (path.stem if stem == path.name else stem) + suffix
+    what = "a gzipped NIfTI file" if is_packed else "a NIfTI file that is not gzipped"
+    return InputError(path, f"is {what}, whatever its name says", f"Rename it to {name}")
 
 
 def _damaged(path: Path, error: Exception) -> InputError:

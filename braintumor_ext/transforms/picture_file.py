@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile, ImageOps, TiffImagePlugin, UnidentifiedImageError
 from torchvision.io import ImageReadMode, decode_image, read_file
 
 from braintumor_ext.errors import InputError
@@ -27,7 +27,8 @@ _BROKEN = (
     Image.DecompressionBombError,
 )
 _EXIF_ORIENTATION = 0x0112
-_PHOTOMETRIC, _SAMPLE_FORMAT = 262, 339  # TIFF tags
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # TIFF tags
+_SAMPLE_KINDS = {1: "whole numbers", 2: "signed whole numbers", 3: "floating-point numbers"}
 _READABLE_MODES = ("1", "L", "LA", "RGB", "RGBA", "I", "F")
 _BITS = {"1": 1, "I": 32, "F": 32}
 
@@ -95,8 +96,31 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except InputError:
         raise
     except _BROKEN as error:
+        if isinstance(error, UnidentifiedImageError) and (kind := _tiff_values(path)) is not None:
+            remedy = "Save it as whole numbers of 8 or 16 bits, or as 32-bit floating-point numbers"
+            raise InputError(path, f"is a TIFF of {kind}, which is not read", remedy) from error
         reason = str(error) or type(error).__name__
         raise InputError(path, f"is truncated or damaged ({reason})", "Copy it again from its source") from error
+
+
+def _tiff_values(path: Path) -> str | None:
+    """Say what numbers a TIFF holds that Pillow does not know; None of any other file, or a broken one."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(8)
+            if head[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+                return None
+            if head[2:3] == b"+" or head[3:4] == b"+":  # of more than 4 GB, or written for it
+                head += file.read(8)
+            tags = TiffImagePlugin.ImageFileDirectory_v2(head)
+            file.seek(tags.next)
+            tags.load(file)
+            bits, kinds = tags.get(_BITS_PER_SAMPLE, (1,)), tags.get(_SAMPLE_FORMAT, (1,))
+    except _BROKEN:
+        return None
+    if bits[0] <= 32 and kinds[0] != 3:
+        return None
+    return f"{bits[0]}-bit {_SAMPLE_KINDS.get(kinds[0], 'values')}"
 
 
 def _is_deep_png(path: Path) -> bool:

@@ -101,3 +101,33 @@ def test_a_real_volume_is_shown_axially_with_its_mask_in_place(nifti_glioblastom
     assert count_slices(path) == 24
     stored = np.asarray(nib.load(path).dataobj)  # axes run to L, P, S
     np.testing.assert_array_equal(read_slice(path, 12)[0].numpy(), stored[..., 12].T.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("written", "name", "renamed"),
+    [
+        ("a.nii", "b.nii.gz", "b.nii"),
+        ("a.nii", "b.png", "b.nii"),
+        ("a.nii", "b.dcm", "b.nii"),
+        ("a.nii", "b", "b.nii"),
+        ("a.nii.gz", "b.nii", "b.nii.gz"),
+        ("a.nii.gz", "b.gz", "b.nii.gz"),
+        ("a.nii.gz", "b.png", "b.nii.gz"),
+    ],
+)
+def test_a_file_with_another_suffix_is_told_the_name_under_which_it_is_read(tmp_path, written, name, renamed):
+    values = np.arange(60, dtype=np.float32).reshape(6, 10, 1)
+    nib.save(nib.Nifti1Image(values, np.eye(4)), tmp_path / written)
+    (tmp_path / written).rename(tmp_path / name)
+    with pytest.raises(InputError, match=rf"is a .*NIfTI file.*, whatever its name says\. Rename it to {renamed}\.$"):
+        read_slice(tmp_path / name)
+    (tmp_path / name).rename(tmp_path / renamed)
+    assert float(read_slice(tmp_path / renamed).max()) == 59
+
+
+def test_a_truncated_file_of_the_right_name_is_still_called_damaged(tmp_path):
+    nib.save(nib.Nifti1Image(np.random.default_rng(0).random((6, 10, 4)), np.eye(4)), tmp_path / "a.nii.gz")
+    whole = (tmp_path / "a.nii.gz").read_bytes()
+    (tmp_path / "a.nii.gz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="truncated or damaged"):
+        read_slice(tmp_path / "a.nii.gz")

@@ -160,3 +160,39 @@ def test_a_turned_tiff_is_read_upright_with_the_grid_of_what_is_shown(
     read = read_slice(tmp_path / "a.tif")
     np.testing.assert_array_equal(read[0].numpy(), np.rot90(gradient(40, 30), turned))
     np.testing.assert_array_equal(read.meta["slice_size"], read.shape[1:])
+
+
+def tiff_of(values: np.ndarray, kind: int, big: bool = False) -> bytes:
+    """A plain TIFF of one strip, written by hand: Pillow writes no such values."""
+    height, width = values.shape
+    place, word = (16, "Q") if big else (8, "I")
+    pixels = values.tobytes()
+    tags = {256: width, 257: height, 258: values.itemsize * 8, 259: 1, 262: 1, 273: place, 277: 1, 278: height}
+    tags |= {279: len(pixels), 339: kind}
+    entries = [struct.pack(f"<HH{word}{word}", tag, 16 if big else 4, 1, value) for tag, value in tags.items()]
+    directory = struct.pack("<Q" if big else "<H", len(tags)) + b"".join(entries) + struct.pack(f"<{word}", 0)
+    head = struct.pack("<2sHHHQ", b"II", 43, 8, 0, place + len(pixels)) if big else None
+    return (head or struct.pack("<2sHI", b"II", 42, place + len(pixels))) + pixels + directory
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize(
+    ("dtype", "kind", "told"),
+    [
+        (np.float64, 3, "64-bit floating-point numbers"),
+        (np.float16, 3, "16-bit floating-point numbers"),
+        (np.int64, 2, "64-bit signed whole numbers"),
+        (np.uint64, 1, "64-bit whole numbers"),
+    ],
+)
+def test_a_tiff_of_numbers_that_are_not_read_says_what_to_save(tmp_path, dtype, kind, told, big):
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff_of(gradient(dtype=dtype), kind, big))
+    with pytest.raises(InputError, match=rf"a\.tif: is a TIFF of {told}, which is not read\. Save it as .*32-bit"):
+        read_slice(path)
+
+
+def test_the_remedy_for_such_a_tiff_works(tmp_path):
+    values = gradient(dtype=np.float64)
+    (tmp_path / "a.tif").write_bytes(tiff_of(values.astype(np.float32), 3))
+    np.testing.assert_array_equal(read_slice(tmp_path / "a.tif").numpy()[0], values)

@@ -1,0 +1,109 @@
+"""Paths on the command line of ``python -m monai.bundle run``: used as given, or one line says what to write.
+
+Two programs change them on the way. Python Fire reads each value as Python where it can: ``2024_03_11`` becomes the
+number 20240311, ``a,b`` a tuple, ``a#b`` the text ``a``. MONAI's parser takes ``@`` and ``%`` at the beginning for a
+reference and a macro, and writes ``::`` for ``#``.
+"""
+
+from __future__ import annotations
+
+import ast
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from braintumor_ext.config_text import verbatim
+from braintumor_ext.errors import InputError
+
+PATH_OPTIONS = (
+    "bundle_root",
+    "cache_dir",
+    "calibration",
+    "checkpoint",
+    "ckpt_dir",
+    "datalist",
+    "dataset_dir",
+    "exported",
+    "output_dir",
+    "pretrained",
+)
+"""The options of the bundle's configs that are paths."""
+
+_NONE = ("none", "None", "null", "")
+_SWITCHES = ("true", "false", "True", "False")  # `pretrained` is one, too
+
+
+def check_paths(arguments: Sequence[str] | None = None) -> None:
+    """Raise where a path on the command line would not reach the config as it was given.
+
+    Args:
+        arguments: the command line with the program's name; ``sys.argv`` if None. That of another program than
+            ``monai.bundle`` is not looked at.
+
+    Raises:
+        InputError: it says what to write instead.
+    """
+    given = sys.argv if arguments is None else list(arguments)
+    if Path(given[0]).parts[-3:] != ("monai", "bundle", "__main__.py"):
+        return
+    for name, value in _options(given[1:]):
+        if name in PATH_OPTIONS:
+            _check(name, value)
+
+
+def _options(arguments: Sequence[str]) -> Iterator[tuple[str, str | None]]:
+    """Yield the options as Python Fire finds them; the value is None where there is none."""
+    for argument, following in zip(arguments, [*arguments[1:], None], strict=True):
+        if not argument.startswith("--"):
+            continue
+        name, equals, joined = argument[2:].partition("=")
+        behind = None if following is None or following.startswith("--") else following
+        yield name.replace("-", "_"), joined if equals else behind
+
+
+def _check(name: str, value: str | None) -> None:
+    if value is None:
+        raise InputError(f"--{name}", "is given without a path", "Write the path behind it")
+    if value.startswith("$") or value in _NONE or (name == "pretrained" and value in _SWITCHES):
+        return  # an expression is meant as one
+    understood = _read_by_fire(value)
+    if isinstance(understood, str) and understood == _unquoted(value) and verbatim(understood) == understood:
+        return
+    if value.startswith("@"):
+        problem = f"{value} would be taken for a reference into the config"
+    elif understood != value and not (isinstance(understood, str) and "#" in value):
+        problem = f"{value} would be taken for {understood!r}"
+    else:
+        problem = f"{value} would be changed on the way: '#' has a meaning in configs"
+    remedy = f"Write --{name} {writing_of(value)}"
+    if value.startswith("@"):
+        remedy += f" for the path, --{name} {shlex.quote('$' + value)} for the reference"
+    raise InputError(f"--{name}", problem, remedy)
+
+
+def writing_of(path: str) -> str:
+    """Return what to write on the command line, quoted for a shell, so that a config gets this very path."""
+    plain = path if path.startswith(("/", "./", "../")) else f"./{path}"
+    if verbatim(plain) == plain and _read_by_fire(plain) == plain:
+        return shlex.quote(plain)
+    expression = verbatim(plain)
+    if "'" not in plain and '"' not in plain:  # easier to read: no quotes within quotes of the same kind
+        expression = f'$"{expression[2:-1]}"' if expression.startswith("$'") else f'$"{plain}"'
+    return shlex.quote(expression)
+
+
+def _read_by_fire(value: str) -> Any:
+    from fire.parser import DefaultParseValue  # what MONAI's command line reads values with
+
+    return DefaultParseValue(value)
+
+
+def _unquoted(value: str) -> str:
+    """Return the text in a value that is quoted for Python, too; any other value as it is."""
+    try:
+        found = ast.literal_eval(value) if value[:1] in "'\"" else value
+    except (SyntaxError, ValueError):
+        return value
+    return found if isinstance(found, str) else value
