@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from os import PathLike
 from types import TracebackType
 
+_INTERRUPTED = 130  # as shells tell it: 128 and the signal's number
+
 
 class InputError(ValueError):
     """One input that cannot be used.
@@ -96,6 +98,7 @@ def _show(kind: type[BaseException], error: BaseException, traceback: TracebackT
     message = plain_message(error)
     if isinstance(error, KeyboardInterrupt):
         print("Interrupted.", file=sys.stderr)
+        raise SystemExit(_INTERRUPTED)
     elif message is None:
         sys.__excepthook__(kind, error, traceback)
     else:

@@ -365,7 +365,7 @@ def test_a_sample_of_real_slices_is_prepared_whole(brain_tumor_mri, tmp_path):
         tmp_path / "set", tmp_path / "out", brain_tumor_mri / "masks", brain_tumor_mri / "groups.csv", split_seed=1
     )
     assert done.left_out == []
-    assert done.report["masks"]["glioma"] == {"known": 21, "unknown": [], "without_tumour": []}
+    assert done.report["masks"]["glioma"] == {"known": 21, "unknown": [], "without_tumour": [], "doubtful": []}
     assert done.report["groups"]["divided_by_split"] == 0
     assert done.report["groups"]["images_without_given_group"] == 0
     assert 0 < done.report["floors"]["test"]["nearest_neighbour"]["accuracy"] < 1
