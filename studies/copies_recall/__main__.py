@@ -19,6 +19,9 @@ from studies.copies_recall.report import draw_recall, render_recall, render_scal
 from studies.copies_recall.scale import time_search
 from studies.copies_recall.slices import GroupedSlices, choose, read_slices
 
+MATERIAL = 500
+"""How many slices the pictures of a timed search are mixed from."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
@@ -35,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if (value := getattr(options, name)) is not None and value < least:
                 raise InputError(f"--{name}", f"{value} is less than {least}", "Give a larger number")
         groups = options.images.parent / "groups.csv" if options.groups is None else options.groups
-        slices = read_slices(options.images, groups)
+        at_most = None if options.scale is None else MATERIAL
+        slices = read_slices(options.images, groups, at_most, options.seed)
         context = {"data": options.images.resolve().parent.name, "slices": len(slices.names), "seed": options.seed}
         if options.scale is None:
             _recall(slices, context, options)

@@ -37,12 +37,14 @@ class GroupedSlices:
     unreadable: list[InputError]
 
 
-def read_slices(images: Path, groups: Path) -> GroupedSlices:
+def read_slices(images: Path, groups: Path, at_most: int | None = None, seed: int = 0) -> GroupedSlices:
     """Read the slices below a folder.
 
     Args:
         images: holds a folder for each class.
         groups: CSV with the columns image, group and group_source (``patient`` where the group is one).
+        at_most: how many to read, drawn at random; None for all.
+        seed: of that draw.
 
     Raises:
         InputError: a folder or the table is absent or broken, no slice can be read, or the group of one is not told.
@@ -53,6 +55,9 @@ def read_slices(images: Path, groups: Path) -> GroupedSlices:
     if unknown := [item.key for item in found if item.key not in group_of]:
         problem = f"does not tell the group of {len(unknown)} slice(s), such as {unknown[0]}"
         raise InputError(groups, problem, "Add a row for each: copies within a group would count as false alarms")
+    if at_most is not None and at_most < len(found):
+        drawn = np.random.default_rng(seed).permutation(len(found))[:at_most]
+        found = [found[position] for position in sorted(drawn)]
     kept, framed, unreadable = [], [], []
     for item in tqdm(found, "reading", unit="file"):
         try:
