@@ -24,10 +24,10 @@ def local_contrast(pictures: torch.Tensor, side: int = 13, inside: torch.Tensor 
     """
     values = pictures.float()[:, None]
     counted = torch.ones_like(values[:1]) if inside is None else inside[:, None]
-    weight = functional.avg_pool2d(counted, side, stride=1, padding=side // 2).clamp_min(1e-6)
+    weight = _smooth(counted, side).clamp_min(1e-6)
 
     def mean(x: torch.Tensor) -> torch.Tensor:
-        return functional.avg_pool2d(x * counted, side, stride=1, padding=side // 2) / weight
+        return _smooth(x * counted, side) / weight
 
     detail = values - mean(values)
     spread = mean(detail**2).sqrt()
@@ -89,6 +89,12 @@ def likeness_under(moving: torch.Tensor, fixed: torch.Tensor, maps: torch.Tensor
         one, other = (_standardised(local_contrast(x, inside=inside), inside) for x in (moved, fixed[chosen]))
         likeness[chosen] = (one * other).sum(dim=(1, 2))
     return likeness
+
+
+def _smooth(values: torch.Tensor, side: int) -> torch.Tensor:
+    """The sums over squares round each pixel, divided by a constant: in two passes, which costs a fraction of one."""
+    rows = functional.avg_pool2d(values, (side, 1), stride=1, padding=(side // 2, 0))
+    return functional.avg_pool2d(rows, (1, side), stride=1, padding=(0, side // 2))
 
 
 def _shrunk(pictures: torch.Tensor, side: int) -> torch.Tensor:
