@@ -9,7 +9,7 @@ from typing import Any
 
 from braintumor_ext.files import replacing
 from braintumor_ext.jsonable import jsonable
-from braintumor_ext.markdown import number, table, with_interval
+from braintumor_ext.reporting import number, table, with_interval
 from braintumor_ext.visualize.colours import OKABE_ITO
 from braintumor_ext.visualize.figure import new_figure, save_png
 

@@ -14,8 +14,8 @@ from braintumor_ext import Predictor
 from braintumor_ext.data.classes import display_name
 from braintumor_ext.files import replacing
 from braintumor_ext.jsonable import jsonable
-from braintumor_ext.markdown import NONE, number, table, with_interval, with_median
 from braintumor_ext.metrics import SliceRecord, write_records
+from braintumor_ext.reporting import NONE, number, table, with_interval, with_median
 from braintumor_ext.visualize import draw_overlay, tile_pictures
 from braintumor_ext.visualize.colours import LINE_STYLES, OKABE_ITO
 from braintumor_ext.visualize.figure import new_figure, save_png
