@@ -11,16 +11,18 @@ import torch
 from torch.nn import functional
 from tqdm import tqdm
 
-from braintumor_ext.data.alignment import aligned_likeness, local_contrast
+from braintumor_ext.data.alignment import align, likeness_under, local_contrast
 
 COPY_LIKENESS = 0.9
 """Slices at least as like as this after alignment are taken for copies of one another."""
 
 _CUT = 0.1  # of a picture's side: what a tighter crop lacks at an edge
+_CUT_ALL_ROUND = 0.15  # what a still tighter crop lacks at all four edges
 _TURN = 6.0  # degrees
 _SOFT_SIZE = 32
 _ROUGH_SIZE = 16  # side of the pictures that are compared roughly
 _ROUGH_LIKENESS = 0.3
+_NEAR = 0.6  # likeness as the alignment sees it, above which a pair is judged in full
 _CANDIDATES = 5  # of each slice in each mirror state
 _BLOCK = 1024  # rows of the matrix of rough likeness held in memory at a time
 
@@ -101,7 +103,9 @@ def _search(moving: torch.Tensor, fixed: torch.Tensor, same_set: bool, bar: tqdm
             values, columns = best.topk(min(_CANDIDATES, len(fixed)), dim=1)
             row, rank = torch.nonzero(values > _ROUGH_LIKENESS, as_tuple=True)
             a, b = row + start, columns[row, rank]
-            alike = aligned_likeness(details[0][a], details[1][b], views[which[row, b].long()])
+            alike, maps = align(details[0][a], details[1][b], views[which[row, b].long()])
+            near = alike > _NEAR
+            alike[near] = likeness_under(moving[a[near]], fixed[b[near]], maps[near])
             found += [(*pair, mirrored) for pair in zip(a.tolist(), b.tolist(), alike.tolist(), strict=True)]
         bar.update(len(block))
     return found
@@ -111,6 +115,8 @@ def _views(mirrored: bool) -> torch.Tensor:
     """Maps (V, 2, 3) to a part of a picture, or to the turned picture, as ``affine_grid`` takes them."""
     spans = [(1 - (a + b), a - b) for a, b in itertools.product((0, _CUT), repeat=2)]  # scale and middle
     crops = [[[sx, 0, mx], [0, sy, my]] for (sx, mx), (sy, my) in itertools.product(spans, spans)]
+    tight = 1 - 2 * _CUT_ALL_ROUND
+    crops.append([[tight, 0, 0], [0, tight, 0]])
     angle = np.radians(_TURN)
     turns = [[[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0]] for a in (-angle, angle)]
     views = torch.tensor(crops + turns, dtype=torch.float32)

@@ -1,0 +1,107 @@
+"""The recall of the search for copies as files: copies_recall.json, .md and .png."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from braintumor_ext.files import replacing
+from braintumor_ext.jsonable import jsonable
+from braintumor_ext.reporting import number, table, with_interval
+from braintumor_ext.visualize.colours import OKABE_ITO
+from braintumor_ext.visualize.figure import new_figure, save_png
+
+
+def write_json_and_text(content: Mapping[str, Any], text: str, output: Path, name: str) -> None:
+    """Write ``<name>.json`` and ``<name>.md``; each takes the place of an earlier one."""
+    with replacing(output / f"{name}.json") as partial:
+        partial.write_text(json.dumps(jsonable(dict(content)), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    with replacing(output / f"{name}.md") as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def render_recall(content: Mapping[str, Any]) -> str:
+    """Return the Markdown report of recall and false alarms.
+
+    Args:
+        content: what ``copies_recall.json`` holds: ``context``, ``kinds`` and ``false_alarms``.
+    """
+    rows = [
+        [
+            name,
+            f"{found['found']} of {found['n']}",
+            with_interval({"value": found["recall"], "ci95": found["ci95"]}),
+            number(found["likeness"]),
+            str(found["wrong"]),
+        ]
+        for name, found in content["kinds"].items()
+    ]
+    alarms = content["false_alarms"]
+    counted = [
+        [title, f"{alarms[name]['reported']:,}", f"{alarms[name]['pairs']:,}"]
+        for title, name in (
+            ("slices of two known patients: false alarms", "different_patients"),
+            ("other pairs of two groups: some are copies that the table of groups lacks", "other_groups"),
+        )
+    ]
+    return (
+        "\n\n".join(
+            [
+                "# Recall of the search for copies",
+                "\n".join(f"- {name.replace('_', ' ')}: {value}" for name, value in content["context"].items()),
+                "Copies of real slices, one of a group, searched for among their originals. Wrong: pairs of a copy "
+                "with another's original. In brackets: 95% interval (Wilson).",
+                table(["kind of copy", "found", "recall", "median likeness", "wrong"], rows),
+                "![Recall](copies_recall.png)",
+                "All slices as they are, compared with one another; pairs within a group are not counted:",
+                table(["pairs", "reported as copies", "compared"], counted),
+            ]
+        )
+        + "\n"
+    )
+
+
+def render_scale(content: Mapping[str, Any]) -> str:
+    """Return the Markdown report of a timed search.
+
+    Args:
+        content: what ``copies_scale.json`` holds: ``context`` and ``search``.
+    """
+    found = content["search"]
+    first, second = found["pictures"]
+    rows = [
+        ["pictures", f"{first:,} with {second:,}"],
+        ["minutes", number(found["minutes"], 1)],
+        [f"minutes of processor time, {found['threads']} thread(s)", number(found["cpu_minutes"], 1)],
+        [
+            "peak memory of the process, GiB",
+            f"{number(found['peak_gib'], 2)} ({number(found['before_gib'], 2)} before)",
+        ],
+        ["pairs reported (there are none)", f"{found['reported']:,}"],
+    ]
+    facts = "\n".join(f"- {name.replace('_', ' ')}: {value}" for name, value in content["context"].items())
+    return "\n\n".join(["# Time of a search for copies", facts, table(["", "value"], rows)]) + "\n"
+
+
+def draw_recall(kinds: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+    """Write a PNG with a bar and its 95% interval for each kind of copy.
+
+    Args:
+        kinds: of ``recall_by_kind``.
+        path: the PNG file.
+    """
+    figure = new_figure(8, 0.34 * len(kinds) + 1.2)
+    axes = figure.add_subplot()
+    for place, found in enumerate(kinds.values()):
+        axes.barh(place, found["recall"], 0.7, color=OKABE_ITO[1], alpha=0.85)
+        axes.plot(found["ci95"], [place, place], color="black", marker="|", linewidth=1.3, clip_on=False)
+        axes.text(0.01, place, f"{found['found']} of {found['n']}", va="center", fontsize=8, color="white")
+    axes.set_yticks(range(len(kinds)), list(kinds))
+    axes.set(xlim=(0, 1), ylim=(len(kinds) - 0.4, -0.6), xlabel="share of the copies that are found, 95% interval")
+    axes.set_title("Recall of the search for copies")
+    axes.grid(axis="x", color="0.9")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    save_png(figure, path)

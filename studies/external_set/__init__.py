@@ -1,0 +1,1 @@
+"""How a checkpoint does on the slices of another hospital, sequence by sequence."""

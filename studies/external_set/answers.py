@@ -1,0 +1,104 @@
+"""What a model says of the slices of an external set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from tqdm import tqdm
+
+from braintumor_ext import Predictor
+from braintumor_ext.errors import InputError
+from braintumor_ext.inference.prediction import Prediction
+from braintumor_ext.metrics import SliceRecord, score_mask
+from braintumor_ext.transforms import read_mask, read_slice
+from studies.external_set.slices import ExternalSlice
+
+
+@dataclass
+class Answers:
+    """The answers about one sequence.
+
+    Args:
+        records: one for each slice that could be predicted; ``group`` is the patient.
+        blank: the slices of a single value, which have no answer.
+        failed: slice to what was wrong with it or its mask.
+    """
+
+    records: list[SliceRecord] = field(default_factory=list)
+    blank: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def answers_about(predictor: Predictor, slices: Sequence[ExternalSlice], title: str = "") -> Answers:
+    """Predict slices, with the predictor's own precision, and compare the masks with the true ones.
+
+    Args:
+        predictor: of the checkpoint in question.
+        slices: of one sequence.
+        title: of the progress bar.
+    """
+    answers = Answers()
+    with tqdm(total=len(slices), desc=title, unit="slice") as bar:
+        for start in range(0, len(slices), predictor.batch_size):
+            batch = slices[start : start + predictor.batch_size]
+            for item, prediction in zip(batch, predictor([item.path for item in batch]), strict=True):
+                _keep(answers, predictor, item, prediction)
+            bar.update(len(batch))
+    return answers
+
+
+def true_mask(item: ExternalSlice, empty_class: str | None, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Return a slice's true mask, (H, W) bool: empty in the class without tumour; None where it is unknown.
+
+    Raises:
+        InputError: the mask cannot be read, or has another size than its slice.
+    """
+    if item.class_name == empty_class:
+        return np.zeros(shape, dtype=bool)
+    if item.mask is None:
+        return None
+    true = read_mask(item.mask) > 0
+    if true.shape != shape:
+        problem = f"is {true.shape[1]}x{true.shape[0]}, but its image is {shape[1]}x{shape[0]}"
+        raise InputError(item.mask, problem, "Give the mask that was drawn on that very image")
+    return true
+
+
+def _keep(answers: Answers, predictor: Predictor, item: ExternalSlice, prediction: Prediction) -> None:
+    if prediction.mask is None or prediction.probabilities is None:
+        if _is_blank(item):
+            answers.blank.append(item.name)
+        else:
+            answers.failed[item.name] = str(prediction.error).replace(str(item.path), item.name)
+        return
+    try:
+        true = true_mask(item, predictor.decode.empty_class, prediction.mask.shape)
+    except InputError as error:
+        answers.failed[item.name] = f"its mask {error.problem}. {error.remedy}."
+        return
+    scores = {} if true is None else score_mask(prediction.mask, true)._asdict()
+    if scores:
+        scores["hd95_unit"] = scores.pop("unit")
+    answers.records.append(
+        SliceRecord(
+            image=item.name,
+            group=item.patient,
+            true_class=predictor.class_names.index(item.class_name),
+            probabilities=tuple(prediction.probabilities.values()),
+            mask_known=true is not None,
+            true_area_px=0 if true is None else int(true.sum()),
+            pred_area_px=int(prediction.mask.sum()),
+            flags=prediction.flags,
+            **scores,
+        )
+    )
+
+
+def _is_blank(item: ExternalSlice) -> bool:
+    try:
+        pixels = read_slice(item.path).numpy()
+    except InputError:
+        return False
+    return bool((pixels == pixels.flat[0]).all())

@@ -1,0 +1,194 @@
+"""An external set's figures as files: external_set.json, external_set.md, per_slice.csv and pictures."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sklearn.metrics import roc_curve
+
+from braintumor_ext import Predictor
+from braintumor_ext.data.classes import display_name
+from braintumor_ext.files import replacing
+from braintumor_ext.jsonable import jsonable
+from braintumor_ext.metrics import SliceRecord, write_records
+from braintumor_ext.reporting import NONE, number, table, with_interval, with_median
+from braintumor_ext.visualize import draw_overlay, tile_pictures
+from braintumor_ext.visualize.colours import LINE_STYLES, OKABE_ITO
+from braintumor_ext.visualize.figure import new_figure, save_png
+from studies.external_set.answers import Answers, true_mask
+from studies.external_set.slices import ExternalSlice
+from studies.external_set.summary import tumour_scores
+
+STANDING = (
+    "A development set: never trained on, but it may choose between things that grouped validation cannot tell apart, "
+    "so that these figures are those of no test set."
+)
+ROC_PNG = "roc.png"
+COLUMNS, WIDTH = 3, 520
+"""Pictures in a row of a sheet, and the width of each in pixels."""
+
+
+def write_report(
+    content: Mapping[str, Any],
+    answers: Mapping[str, Answers],
+    slices: Mapping[str, Sequence[ExternalSlice]],
+    predictor: Predictor,
+    output: Path,
+) -> None:
+    """Write the report; each file takes the place of an earlier one.
+
+    Args:
+        content: what ``external_set.json`` holds: ``context``, ``note``, ``remarks`` and ``sequences``.
+        answers: by sequence.
+        slices: by sequence.
+        predictor: what answered; it draws a few of the slices.
+        output: the folder, made if it does not exist.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    names, empty = predictor.class_names, str(predictor.decode.empty_class)
+    _draw_roc({name: found.records for name, found in answers.items()}, names, empty, output / ROC_PNG)
+    for name, found in answers.items():
+        _draw_slices(_worth_seeing(found.records, names.index(empty)), slices[name], predictor, output / f"{name}.png")
+    with replacing(output / "per_slice.csv") as partial:
+        records = [record for found in answers.values() for record in found.records]
+        write_records(records, partial, names, names.index(empty))
+    with replacing(output / "external_set.md") as partial:
+        partial.write_text(render_report(content), encoding="utf-8")
+    with replacing(output / "external_set.json") as partial:
+        text = json.dumps(jsonable(dict(content)), indent=2, allow_nan=False, ensure_ascii=False)
+        partial.write_text(text + "\n", encoding="utf-8")
+
+
+def render_report(content: Mapping[str, Any]) -> str:
+    """Return the Markdown report.
+
+    Args:
+        content: what ``external_set.json`` holds.
+    """
+    lines = ["# External set", "", " ".join(filter(None, [STANDING, content["note"]])), ""]
+    lines += [f"- {name.replace('_', ' ')}: {value}" for name, value in content["context"].items()]
+    lines.append("- AUC: tumour against no tumour; in brackets: 95% interval by bootstrap over patients")
+    lines.append("- raw: the mask head alone; gated: its mask counts only where the predicted class has a tumour")
+    lines += [f"- {remark}" for remark in content["remarks"]]
+    sequences = content["sequences"]
+    columns = [_cells(summary) for summary in sequences.values()]
+    labels = dict.fromkeys(label for cells in columns for label in cells)  # not every sequence has all classes
+    body = [[label, *(cells.get(label, NONE) for cells in columns)] for label in labels]
+    parts = ["\n".join(lines), table(["", *sequences], body), f"![ROC curves]({ROC_PNG})"]
+    for name, summary in sequences.items():
+        parts += [f"## {name}", _called(summary)]
+        if summary["flags"]:
+            parts.append(_flags(summary))
+        if summary["failed"]:
+            listed = [f"- {slice_}: {problem}" for slice_, problem in summary["failed"].items()]
+            parts.append(f"{len(listed)} slice(s) could not be judged:\n\n" + "\n".join(listed[:20]))
+        parts.append(
+            "The best and the worst outlines of tumours, and the slices without tumour that look most like one to the "
+            f"model:\n\n![Slices]({name}.png)"
+        )
+    return "\n\n".join(parts) + "\n"
+
+
+def _cells(summary: Mapping[str, Any]) -> dict[str, str]:
+    """One sequence's cells by the label of their row."""
+    gates = ("raw", "gated")
+    return {
+        "patients": str(summary["patients"]),
+        "tumour slices; slices without": f"{summary['tumour_slices']}; {summary['no_tumour_slices']}",
+        "left out: blank; not judged": f"{len(summary['blank'])}; {len(summary['failed'])}",
+        **{f"AUC by P({display_name(name)})": with_interval(found) for name, found in summary["auc"].items()},
+        "sensitivity: tumour slices called a tumour class": _share(summary["sensitivity"]),
+        "specificity: slices without tumour called so": _share(summary["specificity"]),
+        **{f"Dice of tumour slices, {gate}": with_median(summary["dice"][gate]) for gate in gates},
+        **{f"tumour slices whose mask overlaps the tumour, {gate}": _share(summary["overlap"][gate]) for gate in gates},
+        **{f"tumour slices with any predicted pixel, {gate}": _share(summary["any_pixel"][gate]) for gate in gates},
+        **{
+            f"slices without tumour and without a predicted pixel, {gate}": _share(
+                summary["no_tumour_without_pixel"][gate]
+            )
+            for gate in gates
+        },
+        "tumour slices of unknown mask": str(summary["mask_unknown"]),
+    }
+
+
+def _called(summary: Mapping[str, Any]) -> str:
+    classes = list(next(iter(summary["called"].values())))
+    rows = [[display_name(true), *map(str, counts.values())] for true, counts in summary["called"].items()]
+    return table(["true class, called:", *map(display_name, classes)], rows)
+
+
+def _flags(summary: Mapping[str, Any]) -> str:
+    rows = [[flag, _share(found["tumour"]), _share(found["no_tumour"])] for flag, found in summary["flags"].items()]
+    return table(["flag", "tumour slices", "slices without tumour"], rows)
+
+
+def _share(estimate: Mapping[str, Any]) -> str:
+    return f"{with_interval(estimate)}: {estimate['count']} of {estimate['n']}"
+
+
+def _draw_roc(
+    records: Mapping[str, Sequence[SliceRecord]], class_names: Sequence[str], empty_class: str, path: Path
+) -> None:
+    figure = new_figure(6.2, 5.6)
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color="0.6", linewidth=1, linestyle=(0, (1, 3)), label="chance")
+    for index, (sequence, found) in enumerate(records.items()):
+        if not found:
+            continue
+        tumour = [record.true_class != class_names.index(empty_class) for record in found]
+        for style, (name, score) in zip(
+            LINE_STYLES * 4, tumour_scores(found, class_names, empty_class).items(), strict=False
+        ):
+            false_rate, true_rate, _ = roc_curve(tumour, score)
+            label = f"{sequence}, P({display_name(name)})"
+            axes.plot(false_rate, true_rate, color=OKABE_ITO[index % 8], linestyle=style, linewidth=2, label=label)
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
+    axes.set_xlabel("slices without tumour taken for one (1 - specificity)")
+    axes.set_ylabel("tumour slices found (sensitivity)")
+    axes.set_title("Tumour against no tumour")
+    axes.legend(loc="lower right")
+    axes.grid(color="0.9")
+    save_png(figure, path)
+
+
+def _worth_seeing(records: Sequence[SliceRecord], empty: int) -> dict[str, str]:
+    """Return slices to draw and why: the best and worst Dice, and those without tumour that most look like one."""
+    outlined = [record for record in records if record.true_class != empty and record.true_area_px > 0]
+    # Of the many without any overlap, those that the model is surest to be without tumour.
+    ranked = sorted(outlined, key=lambda record: (-record.dice, record.probabilities[empty]))
+    clear = sorted((r for r in records if r.true_class == empty), key=lambda record: record.probabilities[empty])
+    chosen = {record.image: f"best, Dice {number(record.dice, 2)}" for record in ranked[:COLUMNS]}
+    chosen |= {record.image: f"worst, Dice {number(record.dice, 2)}" for record in ranked[COLUMNS:][-COLUMNS:]}
+    chosen |= {
+        record.image: f"no tumour, P(tumour) {number(1 - record.probabilities[empty], 2)}" for record in clear[:COLUMNS]
+    }
+    return chosen
+
+
+def _draw_slices(chosen: Mapping[str, str], slices: Sequence[ExternalSlice], predictor: Predictor, path: Path) -> None:
+    if not chosen:
+        path.unlink(missing_ok=True)  # that of an earlier run
+        return
+    by_name = {item.name: item for item in slices}
+    with tempfile.TemporaryDirectory() as scratch:
+        files = []
+        for number_, (name, title) in enumerate(chosen.items()):
+            item = by_name[name]
+            answer = predictor(item.path)
+            assert answer.image is not None
+            assert answer.mask is not None
+            files.append(Path(scratch) / f"{number_:03d}.png")
+            true = true_mask(item, predictor.decode.empty_class, answer.mask.shape)
+            note = "; ".join(answer.flags) or None
+            draw_overlay(
+                answer.image, answer.mask, files[-1], f"{title}: {item.path.stem}", answer.probabilities, true, note
+            )
+        with replacing(path) as partial:
+            sheet = Path(scratch) / "sheet.png"
+            tile_pictures(files, sheet, COLUMNS, WIDTH)
+            partial.write_bytes(sheet.read_bytes())
