@@ -65,7 +65,7 @@ def example_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with model.pt (64 px, masks of bright squares) and what belongs to it; not to be changed."""
     folder = write_example_models(tmp_path_factory.mktemp("example") / "models")
     yield folder
-    shutil.rmtree(folder)  # more than 100 MB
+    shutil.rmtree(folder)  # 50 MB
 
 
 @pytest.fixture(scope="session")

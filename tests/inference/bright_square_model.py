@@ -40,7 +40,7 @@ def write_bright_square_model(ckpt_dir: Path) -> Path:
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     # Solved by least squares, the head needs features that are many and linear: more than the network has by default.
-    network = BrainTumorNet(pyramid_channels=256, pyramid_activation=False)
+    network = BrainTumorNet(encoder="resnet18", pyramid_channels=256, pyramid_activation=False)
     pairs = [square_slice(top=t, left=s, seed=i) for i, (t, s) in enumerate(rng.uniform(0.05, 0.7, size=(36, 2)))]
     # Half of them stretched to the full range, as those of 16 bit are when they are read.
     greys = [(g - g.min()) / (g.max() - g.min()) if i % 2 else g for i, (g, _) in enumerate(pairs)]

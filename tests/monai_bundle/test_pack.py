@@ -171,7 +171,7 @@ def test_metadata_and_model_card_tell_the_checkpoints_own_evaluation(models, eva
     section = card.partition("## This checkpoint")[2].partition("\n## ")[0]
     assert sha256_of(models / "model.pt") in section
     assert f"| accuracy | {measured['classification']['accuracy']['value']:.3f} (" in section
-    assert card.index("## This checkpoint") < card.index("## Model overview")
+    assert card.index("## This checkpoint") < card.index("## Results")
 
 
 def test_a_checkpoint_that_was_not_evaluated_says_so(packed_bundle):
