@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export MPLBACKEND := Agg
 
-.PHONY: help demo test test-deploy test-label test-gpu benchmark lint format clean
+.PHONY: help demo test test-slow test-all test-deploy test-label test-gpu benchmark lint format clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /: /'
@@ -20,8 +20,15 @@ demo: $(VENV)/installed ## Make a data set, train, calibrate, evaluate, predict 
 
 JOBS ?= 2
 
-test: $(VENV)/installed ## All tests that need no GPU, in JOBS=2 processes of one thread
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not gpu and not label and not deploy"
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m
+
+test: $(VENV)/installed ## The quick tests, in JOBS=2 processes of one thread
+	$(PYTEST) "not slow and not gpu and not label and not deploy"
+
+test-slow: $(VENV)/installed ## The slow ones: whole trainings, packed bundles, exports, distributed runs
+	$(PYTEST) "slow and not gpu and not label and not deploy"
+
+test-all: test test-slow ## Both
 
 test-gpu: $(VENV)/installed ## The tests that need CUDA (skipped where there is none)
 	$(BIN)/python -m pytest -m gpu
