@@ -382,8 +382,7 @@ class PredictionWriter:
             replace(prediction, source=title, image=image).save_overlay(path)
             row["overlay"] = path.relative_to(self.folder).as_posix()
         if self.report and index < REPORT_PICTURES:
-            assert prediction.mask is not None
-            picture = render_thumbnail(image, prediction.mask, prediction.heat_map)
+            picture = render_thumbnail(image, *prediction.drawn_on(image))
             self.pictures.save(numbered_stem(item), picture)
 
     def _settle(self, most: int) -> None:

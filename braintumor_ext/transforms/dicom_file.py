@@ -17,6 +17,7 @@ from braintumor_ext.errors import InputError
 from braintumor_ext.transforms.formats import DICOM
 from braintumor_ext.transforms.frame_order import spatial_order
 from braintumor_ext.transforms.grid import SliceGrid
+from braintumor_ext.transforms.limits import DEFLATE, check_held, check_size
 
 DICOM_READERS = ("itk", "pydicom")
 """Which MONAI reader decodes the pixels first; the other one is tried if it fails."""
@@ -30,6 +31,7 @@ _BROKEN = (
     KeyError,
     AttributeError,
     NotImplementedError,
+    MemoryError,
     InvalidDicomError,
     BytesLengthException,
 )
@@ -54,7 +56,8 @@ def dicom_grid(path: Path) -> SliceGrid:
 
     Raises:
         InputError: if it is no DICOM image, of a colour space that is not supported, or has frames whose places repeat,
-            are uneven or differ in orientation: no affine can tell where they are.
+            are uneven or differ in orientation: no affine can tell where they are; or if it asks for more than the
+            limits or than the file can hold (see `transforms.limits`).
     """
     header = _header(path)
     try:
@@ -122,7 +125,32 @@ def _header(path: Path) -> pydicom.Dataset:
         raise InputError(
             path, f"has {samples} sample(s) a pixel where {colour} has {_COLOURS[colour]}", "Export it again"
         )
+    try:
+        _check_claims(path, header)
+    except InputError:
+        raise
+    except _BROKEN as error:
+        raise _damaged(path, error) from error
     return header
+
+
+def _check_claims(path: Path, header: pydicom.Dataset) -> None:
+    """Refuse a file that asks for more than the limits, or claims more than it can hold."""
+    frames, rows, columns = _frame_count(header), int(header.Rows), int(header.Columns)
+    if min(frames, rows, columns) < 1:
+        raise InputError(path, f"tells of {frames} frame(s) of {rows} x {columns} pixels", "Export it again")
+    samples = _COLOURS[header.PhotometricInterpretation]
+    needed = -(-frames * rows * columns * samples * int(header.get("BitsAllocated", 16)) // 8)
+    held, syntax = path.stat().st_size, _transfer_syntax(header)
+    if syntax is None or not syntax.is_compressed or syntax.is_deflated:
+        check_held(path, needed, held, DEFLATE if syntax is not None and syntax.is_deflated else 1)
+    else:
+        check_held(path, frames * 8, held)  # each is in an item of its own, whose head is as long
+    check_size(path, rows, columns, frames, samples * max(int(header.get("BitsAllocated", 16)) / 8, 2))
+
+
+def _transfer_syntax(header: pydicom.Dataset) -> pydicom.uid.UID | None:
+    return getattr(header.file_meta, "TransferSyntaxUID", None) if "TransferSyntaxUID" in header.file_meta else None
 
 
 def _check_bytes(path: Path, header: pydicom.Dataset) -> None:
@@ -132,7 +160,7 @@ def _check_bytes(path: Path, header: pydicom.Dataset) -> None:
     if keyword is None:
         raise InputError(path, "holds no DICOM image (it lacks PixelData)", "Give an image file of the series")
     frames, data = _frame_count(header), whole[keyword].value or b""
-    syntax = getattr(whole.file_meta, "TransferSyntaxUID", None) if "TransferSyntaxUID" in whole.file_meta else None
+    syntax = _transfer_syntax(whole)
     if syntax is not None and syntax.is_compressed and not syntax.is_deflated:
         found, needed, unit = _count_fragments(data), frames, "fragment(s)"
     else:
