@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pydicom
 from monai.data import ITKReader, PydicomReader
+from pydicom.dataelem import RawDataElement
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import SegmentationStorage
 
@@ -38,6 +39,7 @@ _BROKEN = (
 _COLOURS = {"MONOCHROME1": 1, "MONOCHROME2": 1, "RGB": 3}
 """Colour spaces, and the samples of a pixel in each."""
 
+_UNDEFINED = 0xFFFFFFFF  # of an element's length: its end is marked
 _ITEM = b"\xfe\xff\x00\xe0"
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -156,6 +158,10 @@ def _transfer_syntax(header: pydicom.Dataset) -> pydicom.uid.UID | None:
 def _check_bytes(path: Path, header: pydicom.Dataset) -> None:
     """Refuse a file that holds fewer pixels than its header tells: ITK fills up from stale memory."""
     whole = pydicom.dcmread(path, force=True)
+    for element in whole.values():
+        # GDCM takes as much memory as an element claims.
+        if isinstance(element, RawDataElement) and element.length != _UNDEFINED:
+            check_held(path, element.length, len(element.value or b""))
     keyword = next((name for name in _PIXELS if name in whole), None)
     if keyword is None:
         raise InputError(path, "holds no DICOM image (it lacks PixelData)", "Give an image file of the series")
@@ -179,8 +185,10 @@ def _count_fragments(data: bytes) -> int:
     """Return how many fragments encapsulated pixels hold, whose first item is a table of offsets (DICOM PS3.5, A.4)."""
     count, place = 0, 0
     while data[place : place + 4] == _ITEM:
-        count += 1
         place += 8 + int.from_bytes(data[place + 4 : place + 8], "little")
+        if place > len(data):
+            break  # cut, or it claims more than there is
+        count += 1
     return max(count - 1, 0)
 
 

@@ -26,6 +26,7 @@ _BROKEN = (
     EOFError,
     OverflowError,
     MemoryError,
+    KeyError,
     struct.error,
 )
 _EXIF_ORIENTATION = 0x0112

@@ -126,6 +126,27 @@ def test_fewer_fragments_than_frames_are_an_error(tmp_path):
         read_slice(path, 0)
 
 
+def test_an_element_that_claims_more_than_the_file_holds_is_an_error(tmp_path):
+    path = write_dicom(tmp_path / "a.dcm", gradient(dtype=np.uint16))
+    head = bytes.fromhex("00b000b1") + b"OB\0\0" + (3_000_000_000).to_bytes(4, "little")
+    path.write_bytes(path.read_bytes() + head + bytes(8))
+    with pytest.raises(InputError, match="needs 3,000,000,000"):
+        read_slice(path)
+
+
+def test_a_fragment_that_claims_more_than_the_file_holds_is_an_error(tmp_path):
+    path = write_dicom(tmp_path / "a.dcm", gradient(dtype=np.uint16))
+    whole = pydicom.dcmread(path)
+    whole.compress(pydicom.uid.RLELossless)
+    whole.save_as(path)
+    content = bytearray(path.read_bytes())
+    place = content.rindex(b"\xfe\xff\x00\xe0") + 4
+    content[place : place + 4] = (2_500_000_000).to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"holds 0 fragment|damaged"):
+        read_slice(path)
+
+
 def test_colours_of_one_sample_are_an_error(tmp_path):
     path = write_dicom(tmp_path / "a.dcm", gradient(), PhotometricInterpretation="RGB")
     with pytest.raises(InputError, match=r"1 sample\(s\) a pixel where RGB has 3"):
