@@ -12,7 +12,7 @@ import pydicom
 from monai.data import ITKReader, PydicomReader
 from pydicom.dataelem import RawDataElement
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.uid import SegmentationStorage
+from pydicom.uid import RLELossless, SegmentationStorage
 
 from braintumor_ext.errors import InputError
 from braintumor_ext.transforms.formats import DICOM
@@ -169,6 +169,8 @@ def _check_bytes(path: Path, header: pydicom.Dataset) -> None:
     syntax = _transfer_syntax(whole)
     if syntax is not None and syntax.is_compressed and not syntax.is_deflated:
         found, needed, unit = _count_fragments(data), frames, "fragment(s)"
+        if syntax == RLELossless and found >= needed:
+            _check_segments(path, data)
     else:
         samples = frames * int(header.Rows) * int(header.Columns) * _COLOURS[header.PhotometricInterpretation]
         found, needed, unit = len(data), -(-samples * int(header.get("BitsAllocated", 16)) // 8), "bytes"
@@ -179,6 +181,21 @@ def _check_bytes(path: Path, header: pydicom.Dataset) -> None:
             f"({frames} frame(s) of {header.Rows} x {header.Columns})",
             "Copy it again from its source",
         )
+
+
+def _check_segments(path: Path, data: bytes) -> None:
+    """Refuse run-length segments out of their order or their fragment (DICOM PS3.5, G.5).
+
+    GDCM takes memory by their distances.
+    """
+    place = 8 + int.from_bytes(data[4:8], "little")  # after the table of offsets
+    while data[place : place + 4] == _ITEM:
+        length = int.from_bytes(data[place + 4 : place + 8], "little")
+        words = np.frombuffer(data[place + 8 : place + 72], dtype="<u4").astype(np.int64)
+        offsets = [64, *words[1 : 1 + int(words[0])], length] if len(words) == 16 and words[0] < 16 else [1, 0]
+        if (np.diff(offsets) < 0).any():
+            raise InputError(path, "has run-length segments that are not in their fragment", "Copy it again")
+        place += 8 + length
 
 
 def _count_fragments(data: bytes) -> int:

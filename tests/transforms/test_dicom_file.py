@@ -147,6 +147,20 @@ def test_a_fragment_that_claims_more_than_the_file_holds_is_an_error(tmp_path):
         read_slice(path)
 
 
+def test_run_length_segments_out_of_order_are_an_error(tmp_path):
+    path = write_dicom(tmp_path / "a.dcm", gradient(dtype=np.uint16))
+    whole = pydicom.dcmread(path)
+    whole.compress(pydicom.uid.RLELossless)
+    whole.save_as(path)
+    assert read_slice(path).shape == (1, 40, 30)
+    content = bytearray(path.read_bytes())
+    place = content.rindex(b"\xfe\xff\x00\xe0") + 16  # of the second segment, before the first
+    content[place : place + 4] = (9).to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="segments"):
+        read_slice(path)
+
+
 def test_colours_of_one_sample_are_an_error(tmp_path):
     path = write_dicom(tmp_path / "a.dcm", gradient(), PhotometricInterpretation="RGB")
     with pytest.raises(InputError, match=r"1 sample\(s\) a pixel where RGB has 3"):
