@@ -206,6 +206,8 @@ def _count_fragments(data: bytes) -> int:
         if place > len(data):
             break  # cut, or it claims more than there is
         count += 1
+    if data[place:].strip(b"\0"):
+        return 0  # what follows is no item, and GDCM would take its bytes for a length
     return max(count - 1, 0)
 
 
