@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export MPLBACKEND := Agg
 
-.PHONY: help demo test test-slow test-all test-deploy test-label test-gpu benchmark lint format clean
+.PHONY: help demo test test-slow test-all test-reliability test-deploy test-label test-gpu benchmark lint format clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /: /'
@@ -20,15 +20,19 @@ demo: $(VENV)/installed ## Make a data set, train, calibrate, evaluate, predict 
 
 JOBS ?= 2
 
+REST := not gpu and not label and not deploy and not reliability
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m
 
 test: $(VENV)/installed ## The quick tests, in JOBS=2 processes of one thread
-	$(PYTEST) "not slow and not gpu and not label and not deploy"
+	$(PYTEST) "not slow and $(REST)"
 
 test-slow: $(VENV)/installed ## The slow ones: whole trainings, packed bundles, exports, distributed runs
-	$(PYTEST) "slow and not gpu and not label and not deploy"
+	$(PYTEST) "slow and $(REST)"
 
 test-all: test test-slow ## Both
+
+test-reliability: $(VENV)/installed ## Random kills, flipped bits, mutated files, much work: figures in the end; RELIABILITY_SHARE=0.1 does a tenth
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m reliability -p no:xdist --timeout 3600 tests/reliability
 
 test-gpu: $(VENV)/installed ## The tests that need CUDA (skipped where there is none)
 	$(BIN)/python -m pytest -m gpu

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from types import TracebackType
+
+from braintumor_ext.plain_text import printable
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""The system's numbers for: no space left, over the quota, file too large, file system that is only to be read."""
 
 _INTERRUPTED = 130  # as shells tell it: 128 and the signal's number
 
@@ -23,7 +29,7 @@ class InputError(ValueError):
 
     def __init__(self, path: str | PathLike[str], problem: str, remedy: str) -> None:
         self.path, self.problem, self.remedy = str(path), problem, remedy
-        super().__init__(f"{self.path}: {problem}. {remedy}.")
+        super().__init__(f"{printable(self.path)}: {problem}. {remedy}.")
 
     def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
         return type(self), (self.path, self.problem, self.remedy)
@@ -50,7 +56,7 @@ class InputErrors(ValueError):
 
 
 def explain_plainly() -> None:
-    """Let a program that ends with an input error, or is interrupted, say so alone, without a traceback that buries it.
+    """Let a program that ends with an input error, on a full disk, or interrupted, say so alone, without a traceback.
 
     MONAI's configuration parser wraps the error of a component several times, and a data loader's worker hands over
     its traceback as text. Nothing changes for other errors, nor where another handler of uncaught errors is already in
@@ -61,7 +67,7 @@ def explain_plainly() -> None:
 
 
 def plain_message(error: BaseException) -> str | None:
-    """Return the message of the input error behind an error; None if there is none.
+    """Return the message of the input error, or the full disk, behind an error; None if there is none.
 
     Args:
         error: an input error, or one that was raised from it or hands over a worker's traceback.
@@ -72,7 +78,17 @@ def plain_message(error: BaseException) -> str | None:
             return str(cause)
         if found := told.search(str(cause)):
             return found[1]
-    return None
+    full = disk_full(error)
+    if full is None:
+        return None
+    path = printable(str(full.filename or "a file"))
+    return f"{path}: {full.strerror}. Make room, or write elsewhere, and run it again."
+
+
+def disk_full(error: BaseException | None) -> OSError | None:
+    """Return what the system says of a full disk behind an error; None if it is another error."""
+    found = (cause for cause in causes_of(error) if isinstance(cause, OSError) and cause.errno in DISK_FULL)
+    return next(found, None)
 
 
 def causes_of(error: BaseException | None) -> Iterator[BaseException]:

@@ -19,6 +19,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     A kill or an error leaves the old file as it was, and so does a loss of power: what was written is flushed to the
     disk before it takes the old file's place.
+
+    Raises:
+        OSError: the system cannot write it; ``filename`` is then ``path``, which the system itself seldom tells.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -28,6 +31,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         with open(partial, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(partial, target)
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, str(partial)):
+            raise
+        raise OSError(error.errno, error.strerror, str(target)) from error
     finally:
         partial.unlink(missing_ok=True)
 

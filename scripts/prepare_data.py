@@ -13,7 +13,7 @@ from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, FOLDER_NAMES
 from braintumor_ext.data.data_report import copies_warning, extra_line
 from braintumor_ext.data.prepare import PROTOCOLS, prepare
 from braintumor_ext.data.split import SECTIONS
-from braintumor_ext.errors import InputError
+from braintumor_ext.errors import InputError, disk_full
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,6 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if (full := disk_full(error)) is None:
+            raise
+        remedy = "Make room, or give another --output, and run it again."
+        print(f"error: {full.filename or options.output}: {full.strerror}. {remedy}", file=sys.stderr)
         return 2
     for problem in done.left_out:
         print(f"left out: {problem}", file=sys.stderr)

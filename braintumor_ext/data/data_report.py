@@ -20,6 +20,7 @@ from braintumor_ext.data.floors import file_property_floor, floor_table, nearest
 from braintumor_ext.data.inspection import InspectedSlice
 from braintumor_ext.data.split import SECTIONS
 from braintumor_ext.errors import InputError
+from braintumor_ext.files import replacing
 from braintumor_ext.transforms import read_grey, read_mask
 
 SMALL_SIDE = 224
@@ -183,8 +184,10 @@ def write_report(report: Mapping[str, Any], slices: Sequence[InspectedSlice], ou
         output: the folder to write to.
     """
     text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
-    (output / "data_report.json").write_text(text + "\n", encoding="utf-8")
-    (output / "data_report.md").write_text(report_markdown(report), encoding="utf-8")
+    # Names may hold bytes that are no text: an escape of JSON's stands for each.
+    for name, content in (("data_report.json", text + "\n"), ("data_report.md", report_markdown(report))):
+        with replacing(output / name) as partial:
+            partial.write_text(content, encoding="utf-8", errors="backslashreplace")
     classes = [name for name in report["counts"] if name != "all"]
     contact_sheet(slices, classes).savefig(output / "contact_sheet.png")
 
@@ -415,7 +418,7 @@ def contact_sheet(slices: Sequence[InspectedSlice], class_names: Sequence[str]) 
 
 
 def _chosen(slices: Sequence[InspectedSlice]) -> list[InspectedSlice]:
-    shuffled = sorted(slices, key=lambda s: hashlib.sha256(s.key.encode()).digest())
+    shuffled = sorted(slices, key=lambda s: hashlib.sha256(s.key.encode(errors="surrogateescape")).digest())
     first_of_group: dict[str, InspectedSlice] = {}
     for slice_ in shuffled:
         first_of_group.setdefault(slice_.group, slice_)

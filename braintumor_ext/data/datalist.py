@@ -21,6 +21,7 @@ from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, empty_class_of
 from braintumor_ext.data.file_properties import file_properties
 from braintumor_ext.data.split import EXTRA, SECTIONS
 from braintumor_ext.errors import InputError, InputErrors
+from braintumor_ext.files import replacing
 from braintumor_ext.keys import CLASS, GROUP, IMAGE, LABEL, SLICE
 
 DATALIST_JSON = "datalist.json"
@@ -40,7 +41,8 @@ def write_datalist(path: Path, content: Mapping[str, Any]) -> None:
         path: the file to write.
         content: facts about the data set, then the sections as lists of items.
     """
-    path.write_text(datalist_text(content), encoding="ascii", newline="\n")
+    with replacing(path) as partial:
+        partial.write_text(datalist_text(content), encoding="ascii", newline="\n")
 
 
 def datalist_text(content: Mapping[str, Any]) -> str:

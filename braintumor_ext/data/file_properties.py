@@ -15,6 +15,7 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError
 
 from braintumor_ext.errors import InputError
+from braintumor_ext.files import replacing
 from braintumor_ext.plain_text import csv_row, csv_text
 from braintumor_ext.transforms.dicom_file import dicom_grid
 from braintumor_ext.transforms.formats import NIFTI, PICTURE, container_of
@@ -109,7 +110,7 @@ def write_items_csv(dataset_dir: Path, rows: Iterable[Mapping[str, Any]]) -> Pat
         rows: mappings with ``COLUMNS``.
     """
     path = dataset_dir / ITEMS_CSV
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         writer.writerows(csv_row(row[name] for name in COLUMNS) for row in rows)

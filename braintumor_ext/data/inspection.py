@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import logging
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +19,10 @@ from braintumor_ext.data.modality import suspicions
 from braintumor_ext.data.picture_frame import framed_picture
 from braintumor_ext.data.thumbnails import thumbnail
 from braintumor_ext.errors import InputError
+from braintumor_ext.files import sha256_of
 from braintumor_ext.transforms import ToBinaryMask, ToUnitGrey, read_slice
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -97,26 +100,38 @@ def _inspect(found: FoundSlice, empty_class: str | None) -> tuple[InspectedSlice
                 "Save the slices to learn from as files of their own (inference takes a volume by --slices all, "
                 "--slices middle or --slices N)",
             )
-        raw = read_slice(found.path)
+        raw = read_slice(found.path, shrink=True)
         grey = ToUnitGrey()(raw).numpy()[0]
+        slice_ = InspectedSlice(
+            found,
+            properties,
+            sha256_of(found.path),
+            thumbnail(grey),
+            framed_picture(grey),
+            suspicions=suspicions(raw.numpy(), grey),
+        )
     except InputError as problem:
         return None, problem
-    slice_ = InspectedSlice(
-        found,
-        properties,
-        hashlib.sha256(found.path.read_bytes()).hexdigest(),
-        thumbnail(grey),
-        framed_picture(grey),
-        suspicions=suspicions(raw.numpy(), grey),
-    )
+    except Exception as problem:  # whatever it is, it costs one file
+        return None, _unexpected(found.path, problem)
     if found.mask is None:
         return slice_, None
     try:
-        slice_.mask_area, slice_.mask_signs = _mask_facts(found, grey.shape, empty_class)
+        slice_.mask_area, slice_.mask_signs = _mask_facts(found, (properties.height, properties.width), empty_class)
     except InputError as problem:
         return slice_, problem
+    except Exception as problem:
+        return slice_, _unexpected(found.mask, problem)
     slice_.mask = found.mask
     return slice_, None
+
+
+def _unexpected(path: Path, problem: Exception) -> InputError:
+    logger.debug("%s could not be read.", path, exc_info=problem)
+    reason = (str(problem).splitlines() or [""])[0]
+    return InputError(
+        path, f"could not be read ({type(problem).__name__}: {reason})", "Open it in a viewer, or leave it out"
+    )
 
 
 def _mask_facts(found: FoundSlice, shape: tuple[int, ...], empty_class: str | None) -> tuple[int, list[str]]:

@@ -122,6 +122,8 @@ class CachedSlices(Dataset):
         path = folder / f"slices-{self.key()}.npy"
         with FileLock(path.with_suffix(".lock")):  # the other processes wait for the first
             if not path.is_file():
+                for left in folder.glob(f".{path.name}.*.partial"):  # by a process that was killed: we have the lock
+                    left.unlink(missing_ok=True)
                 self._write(path)
         pixels = np.load(path, mmap_mode="c")  # copy on write: what a step writes by mistake never reaches the file
         if pixels.shape[:2] != (len(self.data), 2):

@@ -46,7 +46,10 @@ def canonical(name: str) -> str:
 
 def _draw(seed: int, *names: str) -> int:
     """A number of 256 bits that depends on the seed and the names only."""
-    return int.from_bytes(hashlib.sha256("\0".join([str(seed), *map(canonical, names)]).encode()).digest(), "big")
+    text = "\0".join([str(seed), *map(canonical, names)])
+    return int.from_bytes(
+        hashlib.sha256(text.encode(errors="surrogateescape")).digest(), "big"
+    )  # names may hold bytes that are no text
 
 
 def section_sizes(count: int, shares: Sequence[int] = SHARES) -> list[int]:

@@ -27,7 +27,7 @@ from braintumor_ext.engines.background_writer import BackgroundWriter
 from braintumor_ext.engines.lone_slice import lone_slice_error
 from braintumor_ext.engines.snapshot import snapshot
 from braintumor_ext.engines.weight_averaging import WeightAveraging
-from braintumor_ext.errors import InputError, causes_of
+from braintumor_ext.errors import InputError, causes_of, disk_full
 from braintumor_ext.files import remove_partials, replacing, set_aside, sha256_of
 from braintumor_ext.flags import as_bool
 from braintumor_ext.networks import load_pretrained, read_settings, write_settings
@@ -366,4 +366,7 @@ class TrainingFiles:
             self.finish()
         except InputError as failed:
             logger.error("%s", failed)  # beside the error that ends the training
+        if (full := disk_full(error)) is not None:  # another handler's: the history, the curves, TensorBoard
+            with self._telling(Path(full.filename or self.folder)):
+                raise error
         raise lone_slice_error(error) or error

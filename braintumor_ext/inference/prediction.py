@@ -11,6 +11,7 @@ import numpy as np
 
 from braintumor_ext.data.classes import display_name
 from braintumor_ext.errors import InputError
+from braintumor_ext.transforms.shrink import nearest, shrunk_size
 from braintumor_ext.visualize import draw_overlay
 
 NOT_CALIBRATED = "not calibrated"
@@ -31,7 +32,8 @@ class Prediction:
         flags: what to be careful about, such as ``low confidence``.
         calibrated: whether the probabilities are calibrated.
         error: why there is no prediction; None where there is one.
-        image: (H, W) float32 in [0, 1], the slice in grey; None where it was not kept.
+        image: (H, W) float32 in [0, 1], the slice in grey, a very large one shrunk by whole factors; None where it was
+            not kept.
     """
 
     source: str
@@ -54,6 +56,18 @@ class Prediction:
         """Return the same prediction with its slice in grey, (H, W) in [0, 1]."""
         return replace(self, image=image)
 
+    def drawn_on(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the mask and the heat map to draw on a slice in grey: in its size if it was shrunk.
+
+        Args:
+            image: (H, W), of a slice that was predicted.
+        """
+        assert self.mask is not None
+        size = shrunk_size(*self.mask.shape)
+        if image.shape != size or size == self.mask.shape:
+            return self.mask, self.heat_map
+        return nearest(self.mask, size), None if self.heat_map is None else nearest(self.heat_map, size)
+
     def save_overlay(self, path: str | PathLike[str]) -> None:
         """Write a PNG: the slice, the mask's outline, the heat map if there is one, and the probabilities.
 
@@ -68,15 +82,16 @@ class Prediction:
             raise InputError(self.source, f"has no prediction to draw ({self.error})", "Leave it out")
         if self.image is None:
             raise ValueError(f"the slice of {self.source} was not kept: add it by with_image.")
+        mask, heat_map = self.drawn_on(self.image)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         draw_overlay(
             self.image,
-            self.mask,
+            mask,
             path,
             title=f"{self.source}: {display_name(self.label)}",
             probabilities=self.probabilities,
             note="; ".join(self.flags) or None,
-            heat_map=self.heat_map,
+            heat_map=heat_map,
             probabilities_title="" if self.calibrated else NOT_CALIBRATED,
         )
 

@@ -25,7 +25,7 @@ from torch import Tensor
 from braintumor_ext.calibration.calibration import NOT_CALIBRATED, Calibration
 from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, display_name
 from braintumor_ext.errors import InputError
-from braintumor_ext.files import replacing, set_aside, sha256_of
+from braintumor_ext.files import remove_partials, replacing, set_aside, sha256_of
 from braintumor_ext.flags import as_bool
 from braintumor_ext.inference.decode import AnswerDecoder
 from braintumor_ext.inference.mask_files import PNG_FORMAT, SEG_FORMAT, MaskFiles, numbered_stem, told_in
@@ -188,6 +188,7 @@ class PredictionWriter:
     def _prepare_folder(self) -> None:
         """Bring the rows that there are, and the files that hold them, to the state that the run goes on from."""
         if self._leads:
+            remove_partials(self.folder)
             kept = self._kept() if self.resume else {}
             if kept != self.rows and not self._finished:
                 raise InputError(self.folder, "was changed while this run was starting", "Start it again")
@@ -382,8 +383,7 @@ class PredictionWriter:
             replace(prediction, source=title, image=image).save_overlay(path)
             row["overlay"] = path.relative_to(self.folder).as_posix()
         if self.report and index < REPORT_PICTURES:
-            assert prediction.mask is not None
-            picture = render_thumbnail(image, prediction.mask, prediction.heat_map)
+            picture = render_thumbnail(image, *prediction.drawn_on(image))
             self.pictures.save(numbered_stem(item), picture)
 
     def _settle(self, most: int) -> None:

@@ -11,7 +11,7 @@ from braintumor_ext.inference.predictor import Predictor
 from braintumor_ext.keys import CLASS, IMAGE, LABEL, SLICE, UNKNOWN
 from braintumor_ext.metrics import score_mask
 from braintumor_ext.metrics.section_scores import SectionScores
-from braintumor_ext.transforms import LoadImageSlice, ToBinaryMask
+from braintumor_ext.transforms import read_mask
 
 
 def score_section(predictor: Predictor, items: Sequence[Mapping[str, Any]]) -> SectionScores:
@@ -35,7 +35,7 @@ def score_section(predictor: Predictor, items: Sequence[Mapping[str, Any]]) -> S
         if item.get(CLASS, UNKNOWN) != UNKNOWN:
             right.append(found.class_index == int(item[CLASS]))
         if LABEL in item:
-            true = ToBinaryMask()(LoadImageSlice()(item[LABEL], item.get(SLICE)))[0].bool().numpy()
+            true = read_mask(item[LABEL], item.get(SLICE)) > 0
             if true.any():
                 dice.append(score_mask(found.mask, true).dice)
     accuracy, overlap = (float(np.mean(values)) if values else None for values in (right, dice))

@@ -307,7 +307,10 @@ class MapEvaluation:
         for name, explainer in self._explainers(self.network).items():
             yield name, explainer(x, classes.to(x.device)).maps
         height, width = x.shape[2:]
-        seeds = [zlib.crc32(f"{self.seed} {shown_name(item, self.dataset_dir)}".encode()) for item in items]
+        seeds = [
+            zlib.crc32(f"{self.seed} {shown_name(item, self.dataset_dir)}".encode(errors="surrogateescape"))
+            for item in items
+        ]
         yield FLOORS[0], random_maps(seeds, (height, width), self._grid(x)).to(x.device)
         yield FLOORS[1], centre_maps(x)
 

@@ -88,9 +88,10 @@ def write_evaluation(
     with replacing(folder / "per_image.csv") as path:
         write_records(ordered, path, class_names, empty_index)
     with replacing(folder / "report.md") as path:
-        path.write_text(render_report(summary), encoding="utf-8")
+        path.write_text(render_report(summary), encoding="utf-8", errors="backslashreplace")
     with replacing(folder / "metrics.json") as path:
-        path.write_text(json.dumps(summary, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(summary, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
     return summary
 
 

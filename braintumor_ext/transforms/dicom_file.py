@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 import pydicom
 from monai.data import ITKReader, PydicomReader
+from pydicom.dataelem import RawDataElement
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.uid import SegmentationStorage
+from pydicom.uid import RLELossless, SegmentationStorage
 
 from braintumor_ext.errors import InputError
 from braintumor_ext.transforms.formats import DICOM
 from braintumor_ext.transforms.frame_order import spatial_order
 from braintumor_ext.transforms.grid import SliceGrid
+from braintumor_ext.transforms.limits import DEFLATE, check_held, check_size
 
 DICOM_READERS = ("itk", "pydicom")
 """Which MONAI reader decodes the pixels first; the other one is tried if it fails."""
@@ -30,12 +32,14 @@ _BROKEN = (
     KeyError,
     AttributeError,
     NotImplementedError,
+    MemoryError,
     InvalidDicomError,
     BytesLengthException,
 )
 _COLOURS = {"MONOCHROME1": 1, "MONOCHROME2": 1, "RGB": 3}
 """Colour spaces, and the samples of a pixel in each."""
 
+_UNDEFINED = 0xFFFFFFFF  # of an element's length: its end is marked
 _ITEM = b"\xfe\xff\x00\xe0"
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -54,7 +58,8 @@ def dicom_grid(path: Path) -> SliceGrid:
 
     Raises:
         InputError: if it is no DICOM image, of a colour space that is not supported, or has frames whose places repeat,
-            are uneven or differ in orientation: no affine can tell where they are.
+            are uneven or differ in orientation: no affine can tell where they are; or if it asks for more than the
+            limits or than the file can hold (see `transforms.limits`).
     """
     header = _header(path)
     try:
@@ -122,19 +127,50 @@ def _header(path: Path) -> pydicom.Dataset:
         raise InputError(
             path, f"has {samples} sample(s) a pixel where {colour} has {_COLOURS[colour]}", "Export it again"
         )
+    try:
+        _check_claims(path, header)
+    except InputError:
+        raise
+    except _BROKEN as error:
+        raise _damaged(path, error) from error
     return header
+
+
+def _check_claims(path: Path, header: pydicom.Dataset) -> None:
+    """Refuse a file that asks for more than the limits, or claims more than it can hold."""
+    frames, rows, columns = _frame_count(header), int(header.Rows), int(header.Columns)
+    if min(frames, rows, columns) < 1:
+        raise InputError(path, f"tells of {frames} frame(s) of {rows} x {columns} pixels", "Export it again")
+    samples = _COLOURS[header.PhotometricInterpretation]
+    needed = -(-frames * rows * columns * samples * int(header.get("BitsAllocated", 16)) // 8)
+    held, syntax = path.stat().st_size, _transfer_syntax(header)
+    if syntax is None or not syntax.is_compressed or syntax.is_deflated:
+        check_held(path, needed, held, DEFLATE if syntax is not None and syntax.is_deflated else 1)
+    else:
+        check_held(path, frames * 8, held)  # each is in an item of its own, whose head is as long
+    check_size(path, rows, columns, frames, samples * max(int(header.get("BitsAllocated", 16)) / 8, 2))
+
+
+def _transfer_syntax(header: pydicom.Dataset) -> pydicom.uid.UID | None:
+    return getattr(header.file_meta, "TransferSyntaxUID", None) if "TransferSyntaxUID" in header.file_meta else None
 
 
 def _check_bytes(path: Path, header: pydicom.Dataset) -> None:
     """Refuse a file that holds fewer pixels than its header tells: ITK fills up from stale memory."""
     whole = pydicom.dcmread(path, force=True)
+    for element in whole.values():
+        # GDCM takes as much memory as an element claims.
+        if isinstance(element, RawDataElement) and element.length != _UNDEFINED:
+            check_held(path, element.length, len(element.value or b""))
     keyword = next((name for name in _PIXELS if name in whole), None)
     if keyword is None:
         raise InputError(path, "holds no DICOM image (it lacks PixelData)", "Give an image file of the series")
     frames, data = _frame_count(header), whole[keyword].value or b""
-    syntax = getattr(whole.file_meta, "TransferSyntaxUID", None) if "TransferSyntaxUID" in whole.file_meta else None
+    syntax = _transfer_syntax(whole)
     if syntax is not None and syntax.is_compressed and not syntax.is_deflated:
         found, needed, unit = _count_fragments(data), frames, "fragment(s)"
+        if syntax == RLELossless and found >= needed:
+            _check_segments(path, data)
     else:
         samples = frames * int(header.Rows) * int(header.Columns) * _COLOURS[header.PhotometricInterpretation]
         found, needed, unit = len(data), -(-samples * int(header.get("BitsAllocated", 16)) // 8), "bytes"
@@ -147,12 +183,31 @@ def _check_bytes(path: Path, header: pydicom.Dataset) -> None:
         )
 
 
+def _check_segments(path: Path, data: bytes) -> None:
+    """Refuse run-length segments out of their order or their fragment (DICOM PS3.5, G.5).
+
+    GDCM takes memory by their distances.
+    """
+    place = 8 + int.from_bytes(data[4:8], "little")  # after the table of offsets
+    while data[place : place + 4] == _ITEM:
+        length = int.from_bytes(data[place + 4 : place + 8], "little")
+        words = np.frombuffer(data[place + 8 : place + 72], dtype="<u4").astype(np.int64)
+        offsets = [64, *words[1 : 1 + int(words[0])], length] if len(words) == 16 and words[0] < 16 else [1, 0]
+        if (np.diff(offsets) < 0).any():
+            raise InputError(path, "has run-length segments that are not in their fragment", "Copy it again")
+        place += 8 + length
+
+
 def _count_fragments(data: bytes) -> int:
     """Return how many fragments encapsulated pixels hold, whose first item is a table of offsets (DICOM PS3.5, A.4)."""
     count, place = 0, 0
     while data[place : place + 4] == _ITEM:
-        count += 1
         place += 8 + int.from_bytes(data[place + 4 : place + 8], "little")
+        if place > len(data):
+            break  # cut, or it claims more than there is
+        count += 1
+    if data[place:].strip(b"\0"):
+        return 0  # what follows is no item, and GDCM would take its bytes for a length
     return max(count - 1, 0)
 
 

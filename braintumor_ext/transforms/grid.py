@@ -91,22 +91,27 @@ class SliceGrid:
         """The number of slices in the file."""
         return self.shape[2]
 
-    def metadata(self, path: str | Path, slice_index: int) -> dict[str, Any]:
+    def metadata(self, path: str | Path, slice_index: int, factors: tuple[int, int] = (1, 1)) -> dict[str, Any]:
         """Return the metadata of one slice: the same keys, types and shapes whatever the format.
 
         Args:
             path: the file, or an empty string for an array in memory.
             slice_index: 0-based; of no effect for a single slice, whose index is told as -1.
+            factors: by which the rows and columns of its array were shrunk; only ``affine`` tells of them.
         """
         single = self.slice_count == 1
         index = 0 if single else slice_index
         affine = self.affine.copy()
         affine[:3, 3] += index * affine[:3, 2]
+        of_array = affine.copy()
+        for axis, factor in enumerate(factors):
+            of_array[:3, 3] += affine[:3, axis] * (factor - 1) / 2
+            of_array[:3, axis] *= factor
         size = np.array(self.shape[:2], dtype=np.int64)
         return {
             "filename_or_obj": str(path),
-            "affine": affine,
-            "original_affine": affine.copy(),
+            "affine": of_array,
+            "original_affine": affine,
             "space": "RAS",
             "original_channel_dim": 0,
             "spatial_shape": size.copy(),  # MONAI's writers and inverters look for this name

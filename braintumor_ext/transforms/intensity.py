@@ -145,7 +145,7 @@ def grey_channel(values: torch.Tensor, bits: int) -> torch.Tensor:
 
 
 def read_grey(path: str | Path, slice_index: int | None = None, allow_constant: bool = False) -> np.ndarray:
-    """Return one slice of a file in grey, (H, W) float32 in [0, 1].
+    """Return one slice of a file in grey, (H, W) float32 in [0, 1]; a very large one shrunk (see `SliceReader`).
 
     Args:
         path: a picture, a DICOM or a NIfTI file.
@@ -156,5 +156,5 @@ def read_grey(path: str | Path, slice_index: int | None = None, allow_constant: 
         InputError: if the file cannot be read, is a volume and no valid slice of it was chosen, holds values that are
             not finite, or one value only.
     """
-    grey = ToUnitGrey(allow_constant=allow_constant)(read_slice(path, slice_index))
+    grey = ToUnitGrey(allow_constant=allow_constant)(read_slice(path, slice_index, shrink=True))
     return grey.numpy()[0]

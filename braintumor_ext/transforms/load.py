@@ -28,10 +28,11 @@ class LoadImageSlice(Transform):
     Args:
         dicom_reader: ``itk`` or ``pydicom``: which one decodes DICOM pixels first.
         labels: whether the files are masks: a picture with a palette then gives its indices, not their colours.
+        shrink: whether a file's very large slice is shrunk by whole factors (see `SliceReader`).
     """
 
-    def __init__(self, dicom_reader: str = "itk", labels: bool = False) -> None:
-        self.labels = labels
+    def __init__(self, dicom_reader: str = "itk", labels: bool = False, shrink: bool = True) -> None:
+        self.labels, self.shrink = labels, shrink
         self.dicom_reader = look_up_option(dicom_reader, DICOM_READERS)
 
     def __call__(
@@ -48,7 +49,7 @@ class LoadImageSlice(Transform):
             ValueError: if an array has another shape.
         """
         if isinstance(data, str | PathLike):
-            return read_slice(Path(data), slice_index, self.dicom_reader, self.labels)
+            return read_slice(Path(data), slice_index, self.dicom_reader, self.labels, self.shrink)
         return slice_from_memory(data)
 
 
@@ -61,6 +62,7 @@ class LoadImageSliced(MapTransform):
         allow_missing_keys: whether an item may lack one of the keys.
         dicom_reader: as in `LoadImageSlice`.
         label_keys: which of the keys are masks (``labels`` of `LoadImageSlice`).
+        shrink: as in `LoadImageSlice`; an image and its mask, being of one size, are shrunk alike.
     """
 
     def __init__(
@@ -70,12 +72,13 @@ class LoadImageSliced(MapTransform):
         allow_missing_keys: bool = False,
         dicom_reader: str = "itk",
         label_keys: KeysCollection = LABEL,
+        shrink: bool = True,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.slice_key = slice_key
         self.label_keys = ensure_tuple(label_keys)
-        self.loader = LoadImageSlice(dicom_reader)
-        self.label_loader = LoadImageSlice(dicom_reader, labels=True)
+        self.loader = LoadImageSlice(dicom_reader, shrink=shrink)
+        self.label_loader = LoadImageSlice(dicom_reader, labels=True, shrink=shrink)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the item with the slices in the place of their paths."""

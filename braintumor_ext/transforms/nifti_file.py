@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,11 @@ from braintumor_ext.transforms.grid import (
     patient_grid,
     scanner_placement,
 )
+from braintumor_ext.transforms.limits import DEFLATE, check_held, check_size
 
 _GZIP = b"\x1f\x8b"
 # What nibabel and gzip raise on broken files.
-_BROKEN = (OSError, EOFError, ValueError, OverflowError, zlib.error, ImageFileError, HeaderDataError)
+_BROKEN = (OSError, EOFError, ValueError, OverflowError, MemoryError, zlib.error, ImageFileError, HeaderDataError)
 
 
 def nifti_grid(path: Path) -> SliceGrid:
@@ -35,7 +37,8 @@ def nifti_grid(path: Path) -> SliceGrid:
         path: a file with two or three spatial axes; further axes must have length 1.
 
     Raises:
-        InputError: if the header is damaged, has a fourth axis, holds colours or complex numbers, or no usable affine.
+        InputError: if the header is damaged, has a fourth axis, holds colours or complex numbers, or no usable affine;
+            or asks for more than the limits or than the file can hold (see `transforms.limits`).
     """
     return _grid(path, _opened(path))
 
@@ -108,9 +111,22 @@ def _grid(path: Path, image: Any) -> SliceGrid:
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
         raise InputError(path, f"has an affine that cannot be inverted: {affine.tolist()}", "Repair its header")
     padded = (*shape[:3], 1)[:3]
-    return patient_grid(
+    _check_held(path, image)
+    grid = patient_grid(
         NIFTI, _bits(image), (padded[0], padded[1], padded[2]), len(shape), affine, _placement(path, image, affine)
     )
+    check_size(path, *grid.shape, pixel_bytes=8 if _is_scaled(image) else stored.itemsize)
+    return grid
+
+
+def _check_held(path: Path, image: Any) -> None:
+    """Refuse an image whose file is too small for it: a header of a few bytes may claim any size."""
+    stored = Path(image.file_map["image"].filename or path)  # of a pair, .hdr and .img, the second
+    if not stored.is_file():
+        return  # reading it will tell
+    offset = int(getattr(image.dataobj, "offset", 0))
+    needed = offset + math.prod(int(n) for n in image.shape) * int(image.get_data_dtype().itemsize)
+    check_held(path, needed, stored.stat().st_size, DEFLATE if stored.name.lower().endswith(".gz") else 1)
 
 
 def _placement(path: Path, image: Any, affine: np.ndarray) -> NiftiPlacement:
@@ -130,7 +146,11 @@ def _placement(path: Path, image: Any, affine: np.ndarray) -> NiftiPlacement:
 
 def _bits(image: Any) -> int:
     stored = image.get_data_dtype()
-    slope, intercept = getattr(image.dataobj, "slope", 1.0), getattr(image.dataobj, "inter", 0.0)
-    if stored == np.uint8 and (slope, intercept) == (1.0, 0.0):
+    if stored == np.uint8 and not _is_scaled(image):
         return 8
     return max(16, stored.itemsize * 8)
+
+
+def _is_scaled(image: Any) -> bool:
+    """Return whether stored values are multiplied or added to: nibabel makes float64 of them."""
+    return (getattr(image.dataobj, "slope", 1.0), getattr(image.dataobj, "inter", 0.0)) != (1.0, 0.0)

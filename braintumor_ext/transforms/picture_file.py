@@ -13,6 +13,8 @@ from torchvision.io import ImageReadMode, decode_image, read_file
 
 from braintumor_ext.errors import InputError
 from braintumor_ext.transforms.grid import SliceGrid, flat_grid
+from braintumor_ext.transforms.limits import DEFLATE, JPEG, MOST_PIXELS, check_held, check_size, more_by
+from braintumor_ext.transforms.shrink import shrunk, whole_factors
 
 _FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "GIF", "WEBP")
 # What Pillow's plugins raise on broken files.
@@ -23,14 +25,20 @@ _BROKEN = (
     TypeError,
     EOFError,
     OverflowError,
+    MemoryError,
+    KeyError,
     struct.error,
-    Image.DecompressionBombError,
 )
 _EXIF_ORIENTATION = 0x0112
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # TIFF tags
 _SAMPLE_KINDS = {1: "whole numbers", 2: "signed whole numbers", 3: "floating-point numbers"}
 _READABLE_MODES = ("1", "L", "LA", "RGB", "RGBA", "I", "F")
 _BITS = {"1": 1, "I": 32, "F": 32}
+_CHANNELS = {"1": 1, "L": 1, "I": 1, "F": 1, "LA": 2, "PA": 4, "La": 2, "RGBA": 4, "RGBa": 4, "CMYK": 4}
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
+_BAND = 2**22  # pixels of a large picture that are taken out of Pillow's memory at a time
+if Image.MAX_IMAGE_PIXELS is not None and MOST_PIXELS > Image.MAX_IMAGE_PIXELS:
+    Image.MAX_IMAGE_PIXELS = MOST_PIXELS  # the environment asked for more
 
 
 def picture_grid(path: Path) -> SliceGrid:
@@ -40,49 +48,127 @@ def picture_grid(path: Path) -> SliceGrid:
         path: a picture. An EXIF orientation is honoured: the grid is that of the picture as it is shown.
 
     Raises:
-        InputError: if Pillow does not know the format.
+        InputError: if Pillow does not know the format, or the header asks for more than the limits or than the file
+            can hold (see `transforms.limits`).
     """
     with _opened(path) as image:
-        width, height = image.size
-        # Pillow turns a TIFF's size itself.
-        if image.format != "TIFF" and image.getexif().get(_EXIF_ORIENTATION, 1) in (5, 6, 7, 8):
-            width, height = height, width
+        height, width = _shown_size(image)
         deep = image.mode.startswith("I;16") or _is_deep_png(path) or _is_signed_byte(image)
         bits = 16 if deep else _BITS.get(image.mode, 8)
         return flat_grid(height, width, slices=_frame_count(image), bits=bits)
 
 
-def picture_pixels(path: Path, labels: bool = False) -> np.ndarray:
+def picture_pixels(path: Path, labels: bool = False, shrink: bool = False) -> np.ndarray:
     """Return the frames of a picture, (frames, C, H, W), values as stored; palettes and rarer modes become RGB(A).
 
     Args:
         path: a picture with one frame or more of one size.
         labels: whether it is a mask: of a palette then the indices count, as annotation tools write labels so, in
             whatever colours.
+        shrink: whether a very large picture is shrunk by whole factors (see `transforms.shrink`).
 
     Raises:
-        InputError: if it is truncated, damaged or has frames of several sizes.
+        InputError: if it is truncated, damaged, has frames of several sizes, or asks for more than the limits.
     """
     if _is_deep_png(path):
-        return _deep_png(path)
+        pixels = _deep_png(path)
+        factors = whole_factors(*pixels.shape[-2:]) if shrink else (1, 1)
+        return pixels if factors == (1, 1) else shrunk(pixels, factors, labels)
     with _opened(path) as image:
         _refuse_inverted(path, image)
-        signed = _is_signed_byte(image)
-        frames = []
-        for index in range(_frame_count(image)):
-            image.seek(index)
+        factors = whole_factors(*_shown_size(image)) if shrink else (1, 1)
+        return _frames(path, image, factors, labels)
+
+
+def _frames(
+    path: Path, image: Image.Image, factors: tuple[int, int], labels: bool, colour: str | None = None
+) -> np.ndarray:
+    """Return all frames in one array, into which each is put as it is decoded.
+
+    Args:
+        path: the file, for errors.
+        image: of the file.
+        factors: by which rows and columns are shrunk; 1, 1 for not at all.
+        labels: as in `picture_pixels`.
+        colour: the mode to bring all of them to; None for their own.
+    """
+    signed, count = _is_signed_byte(image), _frame_count(image)
+    pixels, first = np.empty(0), None
+    for index in range(count):
+        image.seek(index)
+        if factors == (1, 1):
             # exif_transpose copies the frame, which also decodes it: a truncated file fails here.
-            frame = ImageOps.exif_transpose(image)
-            frames.append(_indices(frame) if labels and frame.mode in ("P", "PA") else _readable(frame))
-    if len({frame.mode for frame in frames}) > 1:  # Pillow gives a GIF's first frame by palette, the others in colour
-        frames = [frame.convert("RGB") for frame in frames]
-    sizes = sorted({frame.size for frame in frames})
-    if len(sizes) > 1:
-        raise InputError(
-            path, f"has frames of several sizes (width, height): {sizes}", "Save each frame as its own file"
-        )
-    arrays = [np.asarray(frame).view(np.int8) if signed else np.asarray(frame) for frame in frames]
-    return np.stack([a[None] if a.ndim == 2 else np.moveaxis(a, -1, 0) for a in arrays])
+            frame = _taken(ImageOps.exif_transpose(image), labels, colour)
+            found, values = (frame.mode, frame.size), _channels_first(frame, signed)
+        else:
+            found, values = _shrunk_frame(image, factors, labels, colour, signed)
+        if first is None:
+            pixels, first = np.empty((count, *values.shape), values.dtype), found
+        if found[1] != first[1]:
+            sizes = sorted({first[1], found[1]})
+            problem = f"has frames of several sizes (width, height): {sizes}"
+            raise InputError(path, problem, "Save each frame as its own file")
+        if found[0] != first[0]:  # Pillow gives a GIF's first frame by palette, the others in colour
+            return _frames(path, image, factors, labels, "RGB")
+        pixels[index] = values
+    return pixels
+
+
+def _shrunk_frame(
+    image: Image.Image, factors: tuple[int, int], labels: bool, colour: str | None, signed: bool
+) -> tuple[tuple[str, tuple[int, int]], np.ndarray]:
+    """Return the mode and size of a frame, and its values shrunk, (C, rows, columns), without a whole copy of it."""
+    down, across = factors
+    step = min(down, across, 8)
+    if image.format == "JPEG" and step > 1:  # which is decoded at an eighth, a quarter or half of its size
+        width, height = image.size
+        image.draft(None, (width // step, height // step))
+        down, across = (down // step, across // step) if image.size != (width, height) else factors
+    ImageOps.exif_transpose(image, in_place=True)  # also decodes it
+    width, height = image.size
+    band, parts, mode = max(_BAND // width // down, 1) * down, [], ""
+    for top in range(0, height, band):
+        part = _taken(image.crop((0, top, width, min(top + band, height))), labels, colour)
+        mode = part.mode
+        parts.append(shrunk(_channels_first(part, signed), (down, across), labels))
+    return (mode, (width, height)), np.concatenate(parts, axis=-2)
+
+
+def _taken(frame: Image.Image, labels: bool, colour: str | None) -> Image.Image:
+    """Return a frame in a mode whose values count."""
+    frame = _indices(frame) if labels and frame.mode in ("P", "PA") else _readable(frame)
+    return frame if colour is None else frame.convert(colour)
+
+
+def _channels_first(frame: Image.Image, signed: bool) -> np.ndarray:
+    values = np.asarray(frame)
+    values = values.view(np.int8) if signed else values
+    return values[None] if values.ndim == 2 else np.moveaxis(values, -1, 0)
+
+
+def _shown_size(image: Image.Image) -> tuple[int, int]:
+    """Return the rows and columns of a picture as it is shown."""
+    width, height = image.size
+    # Pillow turns a TIFF's size itself.
+    if image.format != "TIFF" and image.getexif().get(_EXIF_ORIENTATION, 1) in (5, 6, 7, 8):
+        width, height = height, width
+    return height, width
+
+
+def _check_claims(path: Path, image: Image.Image) -> None:
+    """Refuse a picture that asks for more than the limits, or claims more than its file can hold."""
+    width, height = image.size
+    deep = image.mode.startswith("I;16")
+    pixel_bytes = 2 if deep else _CHANNELS.get(image.mode, 3) * (4 if image.mode in ("I", "F") else 1)
+    png = _png_pixel(path)
+    if png is not None:
+        depth, channels = png
+        pixel_bytes = channels * 2 if depth == 16 else pixel_bytes
+        check_held(path, height * (1 + -(-width * depth * channels // 8)), path.stat().st_size, DEFLATE)
+    elif image.format in ("JPEG", "MPO"):
+        check_held(path, height * width, path.stat().st_size, JPEG)
+    check_size(path, height, width, 1, pixel_bytes)  # before frames are counted, which takes time
+    check_size(path, height, width, _frame_count(image), pixel_bytes)
 
 
 @contextmanager
@@ -92,9 +178,13 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             _refuse_truncated(path)
         # A file, not its path: of that Pillow maps plain TIFF into memory, and then mixes up the rows of turned ones.
         with path.open("rb") as file, Image.open(file, formats=_FORMATS) as image:
+            _check_claims(path, image)
             yield image
     except InputError:
         raise
+    except Image.DecompressionBombError as error:
+        problem = f"has more than the {MOST_PIXELS:,} pixels that are read ({error})"
+        raise InputError(path, problem, more_by("MOST_PIXELS")) from error
     except _BROKEN as error:
         if isinstance(error, UnidentifiedImageError) and (kind := _tiff_values(path)) is not None:
             remedy = "Save it as whole numbers of 8 or 16 bits, or as 32-bit floating-point numbers"
@@ -123,11 +213,19 @@ def _tiff_values(path: Path) -> str | None:
     return f"{bits[0]}-bit {_SAMPLE_KINDS.get(kinds[0], 'values')}"
 
 
-def _is_deep_png(path: Path) -> bool:
-    """Return whether a file is a PNG of 16 bits with colours or alpha, of which Pillow keeps the upper 8."""
+def _png_pixel(path: Path) -> tuple[int, int] | None:
+    """Return the bits of a sample and the samples of a pixel of a PNG; None of other files."""
     with path.open("rb") as file:
         head = file.read(26)
-    return head[:4] == b"\x89PNG" and head[24:25] == b"\x10" and head[25:26] in (b"\x02", b"\x04", b"\x06")
+    if head[:4] != b"\x89PNG" or len(head) < 26:
+        return None
+    return head[24], _PNG_CHANNELS.get(head[25], 4)
+
+
+def _is_deep_png(path: Path) -> bool:
+    """Return whether a file is a PNG of 16 bits with colours or alpha, of which Pillow keeps the upper 8."""
+    depth, channels = _png_pixel(path) or (0, 0)
+    return depth == 16 and channels > 1
 
 
 def _deep_png(path: Path) -> np.ndarray:

@@ -18,6 +18,7 @@ from braintumor_ext.transforms.formats import DICOM, NIFTI, container_of, is_sup
 from braintumor_ext.transforms.grid import SliceGrid
 from braintumor_ext.transforms.nifti_file import nifti_grid, nifti_pixels
 from braintumor_ext.transforms.picture_file import picture_grid, picture_pixels
+from braintumor_ext.transforms.shrink import shrunk, whole_factors
 
 
 @dataclass(frozen=True)
@@ -28,13 +29,15 @@ class SourceSlice:
         path: the file.
         index: 0-based index of the slice in the file.
         grid: the grid of all of the file's slices.
-        pixels: (C, H, W) float32, values as stored.
+        pixels: (C, H, W) float32, values as stored; of a very large slice that was shrunk, (C, rows, columns).
+        factors: by which its rows and columns were shrunk.
     """
 
     path: Path
     index: int
     grid: SliceGrid
     pixels: np.ndarray
+    factors: tuple[int, int] = (1, 1)
 
 
 class SliceReader(ImageReader):
@@ -50,11 +53,19 @@ class SliceReader(ImageReader):
         slice_index: 0-based index of the slice to read from a volume; may be absent for a file of one slice.
         dicom_reader: ``itk`` or ``pydicom``: which one decodes DICOM pixels first.
         labels: whether the files are masks: a picture with a palette then gives its indices, not their colours.
+        shrink: whether a very large slice is shrunk by whole factors (see `transforms.shrink`). Its metadata are still
+            those of the file's own grid, but for ``affine``, which is the array's.
     """
 
-    def __init__(self, slice_index: int | None = None, dicom_reader: str = "itk", labels: bool = False) -> None:
+    def __init__(
+        self,
+        slice_index: int | None = None,
+        dicom_reader: str = "itk",
+        labels: bool = False,
+        shrink: bool = False,
+    ) -> None:
         super().__init__()
-        self.labels = labels
+        self.labels, self.shrink = labels, shrink
         self.slice_index = slice_index
         self.dicom_reader = look_up_option(dicom_reader, DICOM_READERS)
 
@@ -81,10 +92,14 @@ class SliceReader(ImageReader):
             raise ValueError(f"one file is read at a time, got {len(paths)}")
         path = Path(paths[0])
         container_of(path)  # tells what is wrong with a path that cannot be opened, before its time stamp is asked for
-        grid, pixels = _recent.read(path, self.dicom_reader, self.labels)
+        grid, pixels = _recent.read(path, self.dicom_reader, self.labels, self.shrink)
         index = _checked_index(path, grid.slice_count, kwargs.get("slice_index", self.slice_index))
+        values = pixels[index]
+        factors = whole_factors(*grid.shape[:2]) if self.shrink else (1, 1)
+        if values.shape[-2:] == grid.shape[:2] and factors != (1, 1):  # pictures are shrunk as they are decoded
+            values = shrunk(values, factors, self.labels)
         # A copy: the volume behind it stays in the cache and must not change with the slice.
-        return SourceSlice(path, index, grid, np.array(pixels[index], dtype=np.float32, order="C"))
+        return SourceSlice(path, index, grid, np.array(values, dtype=np.float32, order="C"), factors)
 
     def get_data(self, img: SourceSlice) -> tuple[np.ndarray, dict[str, Any]]:
         """Return a slice's values, (C, H, W) float32, and its metadata (see `SliceGrid.metadata`).
@@ -92,11 +107,15 @@ class SliceReader(ImageReader):
         Args:
             img: what `read` returned.
         """
-        return img.pixels, img.grid.metadata(img.path, img.index)
+        return img.pixels, img.grid.metadata(img.path, img.index, img.factors)
 
 
 def read_slice(
-    path: str | Path, slice_index: int | None = None, dicom_reader: str = "itk", labels: bool = False
+    path: str | Path,
+    slice_index: int | None = None,
+    dicom_reader: str = "itk",
+    labels: bool = False,
+    shrink: bool = False,
 ) -> MetaTensor:
     """Return one slice of a file, (C, H, W) float32, values as stored, with the metadata of `SliceGrid.metadata`.
 
@@ -105,11 +124,12 @@ def read_slice(
         slice_index: 0-based index of the slice in a volume.
         dicom_reader: as in `SliceReader`.
         labels: as in `SliceReader`.
+        shrink: as in `SliceReader`.
 
     Raises:
         InputError: if the file cannot be read, or is a volume and no valid slice of it was chosen.
     """
-    reader = SliceReader(slice_index, dicom_reader, labels)
+    reader = SliceReader(slice_index, dicom_reader, labels, shrink)
     array, meta = reader.get_data(reader.read(path))
     return MetaTensor.ensure_torch_and_prune_meta(array, meta)
 
@@ -136,35 +156,46 @@ def _grid(path: Path) -> SliceGrid:
 class _RecentFiles:
     """The files read last, decoded: reading all slices of a volume, one after the other, decodes it once.
 
-    Two, an image and its mask, if both fit into ``most_bytes``; one of any size.
+    Two, an image and its mask, if both fit into ``most_bytes``; one of any size. Of a file that cannot be decoded its
+    error is kept: that a volume is damaged is found once, and not once for each of its slices.
     """
 
     def __init__(self, most_bytes: int) -> None:
         self.most_bytes = most_bytes
         # Replaced as a whole: threads that read at once may decode a file twice, and never see half a change.
-        self._files: tuple[tuple[Any, SliceGrid, np.ndarray], ...] = ()
+        self._files: tuple[tuple[Any, SliceGrid, np.ndarray | InputError], ...] = ()
 
-    def read(self, path: Path, dicom_reader: str, labels: bool) -> tuple[SliceGrid, np.ndarray]:
+    def read(self, path: Path, dicom_reader: str, labels: bool, shrink: bool = False) -> tuple[SliceGrid, np.ndarray]:
         """Return a file's grid and its slices, (slices, C, H, W), which must not be changed."""
         status = path.stat()
-        key = (path, status.st_mtime_ns, status.st_size, dicom_reader, labels)
+        key = (path, status.st_mtime_ns, status.st_size, dicom_reader, labels, shrink)
         known = self._files
-        found = next((file for file in known if file[0] == key), None) or (key, *_decoded(path, dicom_reader, labels))
+        found = next((file for file in known if file[0] == key), None) or (
+            key,
+            *_decoded(path, dicom_reader, labels, shrink),
+        )
         last = (found, *(file for file in known if file is not found))[:2]
-        self._files = last if sum(pixels.nbytes for _, _, pixels in last) <= self.most_bytes else (found,)
-        return found[1:]
+        held = sum(pixels.nbytes for _, _, pixels in last if isinstance(pixels, np.ndarray))
+        self._files = last if held <= self.most_bytes else (found,)
+        grid, pixels = found[1:]
+        if isinstance(pixels, InputError):
+            raise InputError(pixels.path, pixels.problem, pixels.remedy)
+        return grid, pixels
 
 
 _recent = _RecentFiles(most_bytes=2**29)
 
 
-def _decoded(path: Path, dicom_reader: str, labels: bool) -> tuple[SliceGrid, np.ndarray]:
-    container = container_of(path)
-    if container == NIFTI:
-        return nifti_grid(path), nifti_pixels(path)
-    if container == DICOM:
-        return dicom_grid(path), dicom_pixels(path, dicom_reader)
-    return picture_grid(path), picture_pixels(path, labels)
+def _decoded(path: Path, dicom_reader: str, labels: bool, shrink: bool) -> tuple[SliceGrid, np.ndarray | InputError]:
+    grid = _grid(path)
+    try:
+        if grid.container == NIFTI:
+            return grid, nifti_pixels(path)
+        if grid.container == DICOM:
+            return grid, dicom_pixels(path, dicom_reader)
+        return grid, picture_pixels(path, labels, shrink)
+    except InputError as error:
+        return grid, error
 
 
 def _checked_index(path: Path, count: int, index: int | None) -> int:

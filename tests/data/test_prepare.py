@@ -17,6 +17,8 @@ from braintumor_ext.data.prepare import prepare
 from braintumor_ext.errors import InputError
 from scripts.prepare_data import main
 from tests.data.folders import class_folders, grey_slice, write_mask_file, write_slice
+from tests.transforms import claims
+from tests.transforms.files import write_dicom
 
 
 @pytest.fixture
@@ -240,6 +242,37 @@ def test_bad_files_are_left_out_told_with_a_remedy_and_the_rest_goes_on(folder):
     assert done.report["masks"]["glioma"]["unknown"] == ["glioma_tumor/a3.png"]
     assert len(done.report["left_out"]) == 7
     assert "zero.jpg" in (folder / "out" / "data_report.md").read_text(encoding="utf-8")
+
+
+def test_one_file_never_stops_a_preparation(tmp_path):
+    """DICOM of colours with one sample, of a size that no file has, and a JPEG that asks for gigabytes."""
+    folder = class_folders(tmp_path / "in", per_class=4)
+    pixels = np.zeros((8, 8), np.uint16)
+    glioma = folder / "glioma_tumor"
+    write_dicom(glioma / "b0.dcm", pixels, PhotometricInterpretation="RGB")
+    write_dicom(glioma / "b1.dcm", pixels, Rows=65_535, Columns=65_535)
+    write_dicom(glioma / "b2.dcm", pixels, NumberOfFrames=2_000_000_000)
+    claims.jpeg(glioma / "b3.jpg", 13_000, 13_000)
+    claims.nifti(glioma / "b4.nii", (1024, 1024, 2640), 98_000)
+    done = prepare(folder, tmp_path / "out")
+    assert sorted(Path(problem.path).name for problem in done.left_out) == [
+        f"b{n}{s}" for n, s in enumerate((".dcm", ".dcm", ".dcm", ".jpg", ".nii"))
+    ]
+    assert sum(map(len, by_section(tmp_path / "out").values())) == 16
+
+
+def test_names_that_are_no_text_or_of_two_lines_cost_nothing(tmp_path):
+    folder = class_folders(tmp_path / "in", per_class=4)
+    for number, name in enumerate(("gr\udcfc\udcdf.png", "two\nlines.png")):
+        write_slice(folder / "glioma_tumor" / name, seed=50 + number)
+    (folder / "glioma_tumor" / "bad\udcff.png").write_bytes(b"nothing")
+    done = prepare(folder, tmp_path / "out")
+    listed = set().union(*by_section(tmp_path / "out").values())
+    assert {Path(name).name for name in listed} >= {"gr\udcfc\udcdf.png", "two\nlines.png"}
+    assert "bad\\xff.png" in str(done.left_out[0])
+    report = json.loads((tmp_path / "out" / "data_report.json").read_text(encoding="utf-8"))
+    assert report["counts"]["glioma"]["total"] == 6
+    assert all((tmp_path / "out" / name).is_file() for name in ("items.csv", "data_report.md"))
 
 
 def test_a_mask_with_tumour_in_the_empty_class_is_told_and_counts_as_empty(folder):

@@ -28,7 +28,18 @@ from tests.engines.trainers import Weigh, make_evaluator, make_trainer, validati
 CLASSES = ["glioma", "no_tumor"]
 
 
-def train(folder: Path, scores, epochs, resume=False, network=None, rank=0, scaler=None, handler=None, **kwargs):
+def train(
+    folder: Path,
+    scores,
+    epochs,
+    resume=False,
+    network=None,
+    rank=0,
+    scaler=None,
+    handler=None,
+    epoch_handler=None,
+    **kwargs,
+):
     """Train a weight vector whose validations score as told; return its files' handler and the trainer."""
     network = network if network is not None else Weigh()
     evaluator = make_evaluator(scores, network)
@@ -50,6 +61,8 @@ def train(folder: Path, scores, epochs, resume=False, network=None, rank=0, scal
     )
     if handler is not None:
         trainer.add_event_handler(Events.ITERATION_COMPLETED, handler)
+    if epoch_handler is not None:
+        trainer.add_event_handler(Events.EPOCH_COMPLETED, epoch_handler)
     trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda _: schedule.step())
     files.attach(trainer)
     files.begin(trainer)

@@ -110,24 +110,27 @@ def network(batch):
     calls.append(len(batch))
     time.sleep(0.5 * (len(calls) == 3))  # until the answers before are drawn
     if len(calls) == 4:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), int(sys.argv[3]))
+        time.sleep(5)
     return with_heat(batch)
 
 run(Path(sys.argv[1]), Path(sys.argv[2]), "all", batch_size=2, network=network)
 """
 
 
-def test_a_kill_leaves_a_table_that_a_run_goes_on_with(inputs, tmp_path):
+@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGTERM])
+def test_a_kill_leaves_a_table_that_a_run_goes_on_with(inputs, tmp_path, kind):
     predict(inputs, tmp_path / "through", resume=False)
-    command = [sys.executable, "-W", "ignore", "-c", KILLED, str(inputs), str(tmp_path / "out")]
+    command = [sys.executable, "-W", "ignore", "-c", KILLED, str(inputs), str(tmp_path / "out"), str(int(kind))]
     killed = subprocess.run(command, cwd=REPOSITORY, check=False, capture_output=True, text=True)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert killed.returncode == -kind, killed.stderr
     rows = table(tmp_path / "out")
     assert [row["file"] for row in rows] == ["a.png", "b.png", "c.png", "d.png", *["v.nii.gz"] * 2][: len(rows)]
     assert len(rows) > 0
     assert not (tmp_path / "out" / "predictions.json").exists()
     with open(tmp_path / "out" / "predictions.csv", "ab") as file:
         file.write(b"x.png,,glio")  # as if it had come in the middle of a line
+    (tmp_path / "out" / ".predictions.csv.4711.partial").write_bytes(b"half")  # or of writing the table anew
     assert predict(inputs, tmp_path / "out") == 10 - sum(not row["error"] for row in rows)
     assert contents(tmp_path / "out") == contents(tmp_path / "through")
 
