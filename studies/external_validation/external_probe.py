@@ -20,6 +20,7 @@ from braintumor_ext.inference.tolerant_dataset import describe
 from braintumor_ext.keys import IMAGE, SLICE, UNKNOWN
 from braintumor_ext.metrics import SliceRecord, score_mask
 from braintumor_ext.transforms import SUPPORTED_SUFFIXES, LoadImageSlice, read_mask
+from braintumor_ext.transforms.found_files import MASKS, find_files
 from braintumor_ext.visualize import render_overlay
 
 logger = logging.getLogger(__name__)
@@ -149,7 +150,7 @@ def probe_images(
     if healthy and masks is not None:
         raise InputError(masks, "masks are given of slices that are said to be healthy", "Give one of the two")
     mask_of = {} if masks is None else _index(Path(masks))
-    items = [item for item in list_inputs(root, "all") if not (masks is not None and _is_mask(item, mask_of))]
+    items = list_inputs(root, "all")
     if not items:
         raise InputError(root, "holds masks only", "Give the folder of the images")
     probe = ExternalProbe(
@@ -168,21 +169,13 @@ def probe_images(
 
 
 def _index(masks: Path) -> dict[str, Path]:
-    """Return each mask's path by the relative stem of its image."""
-    root = masks if masks.is_dir() else masks.parent
-    found: dict[str, Path] = {}
-    for item in list_inputs(masks):
-        stem = _stem(item["name"])
-        path = root / item["name"]
-        found[stem.removesuffix(MASK_SUFFIX)] = path if stem.endswith(MASK_SUFFIX) else found.get(stem, path)
-    return found
-
-
-def _is_mask(item: dict[str, Any], mask_of: dict[str, Path]) -> bool:
-    """Tell a mask that lies among the images."""
-    return any(Path(item[IMAGE]).resolve() == path.resolve() for path in mask_of.values()) and _stem(
-        item["name"]
-    ).endswith(MASK_SUFFIX)
+    """Return each mask's path by the relative stem of its image; those beside their images go first."""
+    found = find_files(masks)
+    index: dict[str, Path] = {}
+    for path in [*found.files, *found.left_out.get(MASKS, ())]:
+        stem = _stem(path.relative_to(found.root).as_posix())
+        index[stem.removesuffix(MASK_SUFFIX)] = path if stem.endswith(MASK_SUFFIX) else index.get(stem, path)
+    return index
 
 
 def _stem(name: str) -> str:
