@@ -126,6 +126,8 @@ def test_an_interruption_leaves_no_traceback(kind: str, tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        # A shell's background job ignores the signal, and so would what it starts: these tests, and their children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     if kind == "bundle":
         assert process.stdout is not None

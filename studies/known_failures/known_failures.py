@@ -82,7 +82,7 @@ def known_failures(
     parts[f"{USUAL_SIDE}x{USUAL_SIDE}"] = by_class(_is_usual)
     parts["another size"] = by_class(lambda s: not _is_usual(s))
     if any(s.copied is not None for s in known):
-        parts["with a copy among the extra slices"] = by_class(lambda s: s.copied is True)
+        parts["with a copy among the extra slices, left out"] = by_class(lambda s: s.copied is True)
         parts["without one"] = by_class(lambda s: s.copied is not True)
     patients_are_usual = all((s.group_source == PATIENT) == _is_usual(s) for s in known)
     confusions = Counter(

@@ -10,8 +10,7 @@ from scipy.stats import sem
 
 from braintumor_ext.errors import InputError
 from braintumor_ext.metrics import SliceRecord, write_records
-from studies.comparison import judge, render_judgement
-from studies.comparison import judge as judge_recipe
+from studies.comparison import compare_runs, judge, render_judgement
 
 NAMES = ("tumor", "no_tumor")
 
@@ -104,7 +103,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
             folders[side].append(str(folder))
     output = tmp_path / "out"
     options = ["--class_names", *NAMES, "--title", "Of a test", "--output", str(output)]
-    assert judge_recipe.main(["--without", *folders["a"], "--with", *folders["b"], *options]) == 0
+    assert compare_runs.main(["--without", *folders["a"], "--with", *folders["b"], *options]) == 0
     told = capsys.readouterr().out
     assert told.startswith("# Of a test")
     assert "a-fold1 → b-fold1" in told
@@ -113,5 +112,5 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     gain = json.loads((output / "judgement.json").read_text(encoding="utf-8"))["gains"]["accuracy"]["mean"]
     assert gain == pytest.approx(0.4)
 
-    assert judge_recipe.main(["--without", folders["a"][0], "--with", str(tmp_path / "none.csv"), *options]) == 2
+    assert compare_runs.main(["--without", folders["a"][0], "--with", str(tmp_path / "none.csv"), *options]) == 2
     assert "none.csv" in capsys.readouterr().err

@@ -42,7 +42,7 @@ def test_the_calibration_is_fitted_to_the_released_file(released, example_models
     assert content["fitted_on"] == "validation"
     assert content["image_size"] == before["image_size"]
     assert content["date"] != before["date"]
-    assert content["detector"]["stages"] == [256, 512, 1024, 2048]
+    assert content["detector"]["stages"] == [64, 128, 256, 512]
 
 
 def test_two_slices_of_each_class_are_stored_with_where_and_what_they_are(released, phantoms, evaluation):

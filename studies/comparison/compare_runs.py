@@ -55,7 +55,7 @@ def _read(paths: Sequence[Path], class_names: Sequence[str]) -> Mapping[str, Seq
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m studies.comparison.judge", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m studies.comparison.compare_runs", description=__doc__)
     runs = "evaluations (a folder with per_image.csv, or such a file)"
     parser.add_argument("--without", nargs="+", type=Path, required=True, metavar="DIR", help=f"{runs} of the baseline")
     parser.add_argument(
