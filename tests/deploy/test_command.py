@@ -85,7 +85,8 @@ def test_broken_dicom_files_are_named_before_anything_is_written(packed_bundle, 
     (folder / "nothing.dcm").write_bytes(b"")
     rewrite(slices[1].path, PixelSpacing=None)
     frames = write_slice(folder / "frames")
-    rewrite(frames.path, NumberOfFrames=3)
+    pixels = pydicom.dcmread(frames.path).PixelData
+    rewrite(frames.path, NumberOfFrames=3, PixelData=3 * pixels)
     rewrite(slices[2].path, PhotometricInterpretation="PALETTE COLOR")
     message = refused(folder, packed_bundle, tmp_path)
     for path, why in (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -28,29 +30,38 @@ def label(*corners: tuple[int, int]) -> torch.Tensor:
 
 
 def test_the_share_outside_by_hand():
-    # class 1 of slice 0: 3 in the tumour's cell, 1 elsewhere, and a negative one that counts as nothing: 1 / 4 outside
-    # class 0 of slice 1: all of it elsewhere; slice 2 shows no tumour
-    evidence = torch.zeros(3, 2, 2, 2)
-    evidence[0, 1] = torch.tensor([[3.0, 1.0], [-5.0, 0.0]])
-    evidence[1, 0] = torch.tensor([[2.0, 0.0], [0.0, 0.0]])
-    evidence[2] = 1.0
+    # On 2 x 2 cells, so times 4, with softplus(x) = log(1 + exp(4 x)) / 4 and one unit outside.
+    evidence = torch.full((3, 2, 2, 2), -100.0)
+    evidence[0, 1] = torch.tensor([[3.0, 1.0], [-5.0, 0.0]])  # 12 inside; 4, 0 and log(2) / 4 outside
+    evidence[1, 0] = torch.tensor([[-100.0, 2.0], [-100.0, -100.0]])  # all of it outside
     masks = label((0, 0), (1, 1))
-    assert evidence_outside(evidence, torch.tensor([1, 0, 1]), masks).item() == pytest.approx((0.25 + 1) / 2)
-    assert evidence_outside(evidence, torch.tensor([1, -1, 1]), masks).item() == pytest.approx(0.25)  # class unknown
+    first = (5 + math.log(2) / 4) / (17 + math.log(2) / 4)
+    assert evidence_outside(evidence, torch.tensor([1, 0, 1]), masks).item() == pytest.approx((first + 1) / 2)
+    assert evidence_outside(evidence, torch.tensor([1, -1, 1]), masks).item() == pytest.approx(first)  # class unknown
     masks[0] = -1  # mask unknown
     assert evidence_outside(evidence, torch.tensor([1, 0, 1]), masks).item() == pytest.approx(1)
     assert evidence_outside(evidence, torch.tensor([-1, -1, -1]), masks).item() == 0
 
 
-def test_its_gradient_moves_evidence_into_the_tumour_whatever_its_size():
-    for scale in (1e-3, 1.0, 1e3):
+def test_no_positive_evidence_is_no_way_out():
+    """As a plain share would be: 0 where nothing is positive, so that the map of the class is empty."""
+    classes, masks = torch.tensor([0]), label((0, 0))[:1]
+    nothing = torch.full((1, 2, 2, 2), -1.0, requires_grad=True)
+    within = torch.full((1, 2, 2, 2), -1.0)
+    within[0, 0, 0, 0] = 1.0
+    assert evidence_outside(nothing, classes, masks) > 0.95
+    assert evidence_outside(within, classes, masks) < 0.25
+    evidence_outside(nothing, classes, masks).backward()
+    assert nothing.grad[0, 0, 0, 0] < 0  # more of it in the tumour
+
+
+def test_its_gradient_moves_evidence_into_the_tumour():
+    for scale in (1e-3, 0.1, 1.0):
         evidence = (scale * torch.ones(1, 2, 2, 2)).requires_grad_()
         evidence_outside(evidence, torch.tensor([0]), label((0, 0))[:1]).backward()
         assert evidence.grad[0, 0, 0, 0] < 0
         assert (evidence.grad[0, 0].flatten()[1:] > 0).all()
         assert not evidence.grad[0, 1].any()
-        # more of the same everywhere changes nothing
-        assert abs((evidence.grad * evidence).sum().item()) < 1e-6
 
 
 def test_the_network_gives_it_in_training_alone_and_the_loss_adds_it():
