@@ -19,6 +19,8 @@ from braintumor_ext.command_line import PATH_OPTIONS, check_paths, writing_of
 from braintumor_ext.errors import InputError
 from tests.bundle.workflows import ROOT, command_line
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = str(Path("somewhere") / "monai" / "bundle" / "__main__.py")
 CHANGED = [
     "2024_03_11",

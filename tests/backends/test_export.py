@@ -17,6 +17,8 @@ from braintumor_ext.explain import ExplainingInferer
 from braintumor_ext.networks import BrainTumorNet
 from scripts.export import COUNT, main
 
+pytestmark = pytest.mark.slow
+
 DESCRIPTION = Description(("a", "b", "c", "d"), None, 3, 64, {}, "model.pt", "0" * 64, "0.0.0")
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from tests.conftest import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 CODE = """
 import ctypes, mmap, resource
 from braintumor_ext.backends.freed_memory import keep_freed_memory

@@ -21,6 +21,8 @@ from tests.bundle.workflows import told
 from tests.conftest import REPOSITORY
 from tests.inference.conftest import Prediction, inference_workflow, predict
 
+pytestmark = pytest.mark.slow
+
 FORMATS = list(BACKENDS)
 PLAIN = {"explain": "none", "overlays": False, "report": False, "batch_size": 3}
 

@@ -30,6 +30,8 @@ from scripts.export import main
 from tests.conftest import REPOSITORY
 from tests.inference.bright_square_model import square_slice
 
+pytestmark = pytest.mark.slow
+
 DESCRIPTION = Description(("a", "b", "c", "d"), None, 3, 64, {}, "model.pt", "0" * 64, "0.0.0")
 CHANNELS = (8, 12, 16, 24)
 SAME = SectionScores(200, 0.9, 0.8, (0,) * 200)

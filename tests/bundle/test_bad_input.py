@@ -21,6 +21,8 @@ from tests.bundle.tiny_net import TinyNet
 from tests.bundle.workflows import FLAT, command_line, make_workflow, places, run_workflow, told
 from tests.data.folders import class_folders, grey_slice, write_mask_file, write_slice
 
+pytestmark = pytest.mark.slow
+
 # --- what a bad file can be: each writes it at a path and returns the path ---
 
 

@@ -11,6 +11,8 @@ from monai.bundle import ConfigParser
 
 from tests.bundle.workflows import ROOT, make_workflow, places, read_table, run_workflow
 
+pytestmark = pytest.mark.slow
+
 OVERLAYS = sorted(path.stem for path in (ROOT / "configs" / "baselines").glob("*.json"))
 CLASS_ONLY = ("efficientnet_b0", "no_segmentation", "resnet50", "vgg16")
 

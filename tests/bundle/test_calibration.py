@@ -15,6 +15,8 @@ from braintumor_ext.networks import bfloat16_stages
 from tests.bundle.test_evaluation import evaluate
 from tests.bundle.workflows import FLAT, make_workflow, read_table, run_workflow, told, train
 
+pytestmark = pytest.mark.slow
+
 
 def calibrate(dataset_dir, models, folder, **overrides):
     """Calibrate a model of ``models``, with the report in ``folder``."""

@@ -17,6 +17,8 @@ import torch
 from braintumor_ext.networks import BrainTumorNet, HeadView
 from tests.bundle.workflows import ROOT, TINY_NET, make_workflow, places, read_table
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = {
     "train": ("train", ["train"]),
     "evaluate": ("train", ["train", "evaluate"]),

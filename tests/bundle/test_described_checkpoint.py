@@ -18,6 +18,8 @@ from monai_bundle.pack import NAME, pack
 from tests.bundle.workflows import ROOT, make_workflow, places, run_workflow, told, train
 from tests.inference.bright_square_model import square_slice
 
+pytestmark = pytest.mark.slow
+
 OTHER = {"pyramid_channels": 24, "pyramid_activation": False, "reduction": 8, "hidden": 64}
 """A network that is not the default one."""
 

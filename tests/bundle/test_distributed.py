@@ -19,6 +19,8 @@ from tests.bundle.test_evaluation import evaluate
 from tests.bundle.test_training import history, same
 from tests.bundle.workflows import ROOT, SMALL, make_workflow, read_table
 
+pytestmark = pytest.mark.slow
+
 TRAINING, VALIDATION, TEST = 13, 9, 9
 """Odd numbers, so that two processes have different numbers of slices, and of batches of four."""
 

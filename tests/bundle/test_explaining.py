@@ -9,6 +9,8 @@ import pytest
 
 from tests.bundle.workflows import FLAT, TINY_NET, command_line, make_workflow, places, read_table, run_workflow, told
 
+pytestmark = pytest.mark.slow
+
 FILES = {"explanations.json", "explanations.md", "per_slice.csv", "deletion_insertion.png", "sanity.png"}
 CONFIGS = "['configs/train.json','configs/explain.json']"
 

@@ -12,6 +12,8 @@ from monai.engines.utils import IterationEvents
 from tests.bundle.test_training import history, last, same
 from tests.bundle.workflows import FLAT, Interruption, make_workflow, places, run_until_interrupted, run_workflow, train
 
+pytestmark = pytest.mark.slow
+
 STILL = {f"augmentation::{name}": 0 for name in ("flip", "rotation", "brightness", "contrast", "erase")}
 
 

@@ -17,7 +17,7 @@ from scripts import prepare_data
 from tests.bundle.test_evaluation import evaluate
 from tests.bundle.workflows import make_workflow, read_table, run_workflow, train
 
-pytestmark = pytest.mark.real_data
+pytestmark = [pytest.mark.real_data, pytest.mark.slow]
 
 FOLDERS = ("glioma_tumor", "meningioma_tumor", "pituitary_tumor", "no_tumor")
 PER_CLASS = 5

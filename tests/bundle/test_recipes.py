@@ -13,6 +13,8 @@ from monai.engines.utils import IterationEvents
 from braintumor_ext.errors import InputErrors
 from tests.bundle.workflows import ROOT, make_workflow, places, told, train
 
+pytestmark = pytest.mark.slow
+
 RECIPES = sorted(path.stem for path in (ROOT / "configs" / "recipes").glob("*.json"))
 
 

@@ -26,6 +26,8 @@ from tests.bundle.workflows import (
     train,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def last(folder: Path) -> dict:
     return torch.load(folder / "models" / "last.pt", weights_only=True)

@@ -131,6 +131,7 @@ def test_an_interrupted_run_leaves_no_cache_that_another_could_take(items, tmp_p
     assert not list(tmp_path.glob("*.partial"))
 
 
+@pytest.mark.slow
 def test_several_processes_make_one_file(items, tmp_path):
     code = (
         "import sys, json\n"

@@ -11,6 +11,8 @@ from PIL import Image
 from tests.inference.writing import table
 from tests.memory import run_measured
 
+pytestmark = pytest.mark.slow
+
 SETUP = """
 import sys
 from pathlib import Path

@@ -22,6 +22,8 @@ from tests.inference.bright_square_model import SIZE, square_slice
 from tests.inference.conftest import Prediction, predict
 from tests.one_slice import shown_slice, write_series
 
+pytestmark = pytest.mark.slow
+
 PICTURES, VOLUME, SERIES = 9, 4, 3
 SLICES = PICTURES + VOLUME + SERIES + 1
 SETTINGS = {"batch_size": 2, "slices": "all", "output_format": "dicom_seg"}

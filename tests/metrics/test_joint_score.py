@@ -131,6 +131,7 @@ def _rank(rank: int, folder: str) -> None:
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_all_processes_get_the_score_of_all_slices(tmp_path) -> None:  # type: ignore[no-untyped-def]
     torch.multiprocessing.spawn(_rank, args=(str(tmp_path),), nprocs=2)
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))

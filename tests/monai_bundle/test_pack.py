@@ -29,6 +29,8 @@ from tests.example_models import TEMPERATURE
 from tests.inference.bright_square_model import SIZE, square_slice
 from tests.monai_bundle.only_required import run_alone
 
+pytestmark = pytest.mark.slow
+
 DATA = Path(os.environ.get("BRAINTUMOR_DATA", REPOSITORY.parent / "shared" / "data"))
 
 

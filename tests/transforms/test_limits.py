@@ -104,6 +104,7 @@ def test_the_environment_allows_more_or_less_and_what_is_no_number_is_told(monke
             limit("MOST_PIXELS", 7)
 
 
+@pytest.mark.slow
 def test_a_limit_of_the_environment_holds(tmp_path: Path) -> None:
     """More pixels than Pillow takes by itself, and fewer slices than usual."""
     Image.fromarray(np.zeros((13_400, 13_400), np.uint8)).save(tmp_path / "large.png")

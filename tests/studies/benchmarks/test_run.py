@@ -12,6 +12,8 @@ from studies.benchmarks import __main__ as suite
 from studies.benchmarks.command import main as run_benchmark
 from studies.benchmarks.record import Row, Table, read_result
 
+pytestmark = pytest.mark.slow
+
 
 def run(quick: bool) -> list[Table]:
     """Stand for a benchmark: a real one's ``run`` lies in its own module."""

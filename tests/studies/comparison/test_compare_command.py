@@ -24,6 +24,8 @@ from braintumor_ext.metrics import read_records
 from studies.comparison.__main__ import main
 from tests.conftest import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["glioma", "meningioma", "pituitary", "no_tumor"]
 
 

@@ -16,6 +16,8 @@ from studies.known_failures import __main__ as command
 from studies.known_failures import known_failures, worst_errors
 from tests.studies.conftest import read
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("glioma", "meningioma", "pituitary", "no_tumor")
 
 

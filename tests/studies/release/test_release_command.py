@@ -21,6 +21,8 @@ from studies.release import compare_answers, read_expected
 from tests.conftest import REPOSITORY
 from tests.studies.conftest import read, release_arguments
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_files_belong_to_one_checkpoint(released, example_models, phantoms):
     names = {"model.pt", "training.json", "calibration.json", "expected.json"}
