@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pydicom
@@ -146,13 +148,27 @@ def test_pipes_are_no_files_and_the_order_does_not_depend_on_the_links(tmp_path:
     assert names(find_files(root)) == (["a/2.png", "b.png", "z/1.png"], {NO_FILE: ["c.png"]})
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may open all")
-def test_what_cannot_be_opened_is_told(tmp_path: Path) -> None:
-    made(tmp_path, "a.png", "closed/b.png", "IM1")
-    (tmp_path / "closed").chmod(0)
-    (tmp_path / "IM1").chmod(0)
-    assert names(find_files(tmp_path)) == (["a.png"], {CLOSED: ["IM1", "closed"]})
-    (tmp_path / "closed").chmod(0o700)
+@pytest.fixture
+def plain_folder() -> Iterator[Path]:
+    """A folder of a user whom modes bind: root, who may open all, becomes nobody for the test."""
+    root, nobody = os.geteuid() == 0, 65534
+    with tempfile.TemporaryDirectory() as folder:
+        if root:
+            os.chown(folder, nobody, nobody)
+            os.seteuid(nobody)
+        try:
+            yield Path(folder)
+        finally:
+            if root:
+                os.seteuid(0)
+
+
+def test_what_cannot_be_opened_is_told(plain_folder: Path) -> None:
+    made(plain_folder, "a.png", "closed/b.png", "IM1")
+    (plain_folder / "closed").chmod(0)
+    (plain_folder / "IM1").chmod(0)
+    assert names(find_files(plain_folder)) == (["a.png"], {CLOSED: ["IM1", "closed"]})
+    (plain_folder / "closed").chmod(0o700)
 
 
 def test_each_reason_is_told_in_a_line_with_a_few_names(tmp_path: Path) -> None:
