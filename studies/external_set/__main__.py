@@ -21,6 +21,7 @@ from studies.external_set.answers import Answers, answers_about
 from studies.external_set.report import render_report, write_report
 from studies.external_set.slices import find_slices
 from studies.external_set.summary import summarise_sequence
+from studies.options import add_checkpoint_options
 
 ROOT = Path(__file__).resolve().parents[2]
 DRAWS, SEED = 2000, 0
@@ -91,17 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sequences", nargs="+", metavar="NAME", help="(default: all folders in DATA but the masks')")
     parser.add_argument("--masks", type=Path, metavar="DIR", help="(default: DATA/masks, if there is one)")
     parser.add_argument("--groups", type=Path, metavar="CSV", help="(default: DATA/groups.csv)")
-    parser.add_argument(
-        "--checkpoint_dir",
-        "--checkpoint-dir",
-        type=Path,
-        default=Path("models"),
-        metavar="DIR",
-        help="folder of model.pt, training.json and calibration.json (default: %(default)s)",
-    )
+    add_checkpoint_options(parser)
     parser.add_argument("--output", type=Path, required=True, metavar="OUT", help="folder of the report")
     parser.add_argument("--note", metavar="TEXT", help="what readers must know of the data")
-    parser.add_argument("--device", metavar="DEVICE", help="(default: a GPU if there is one)")
     return parser
 
 

@@ -13,6 +13,7 @@ from braintumor_ext.calibration import describe_calibration
 from braintumor_ext.engines.run_context import run_context
 from braintumor_ext.errors import InputError
 from studies.external_validation import ExternalProbe, probe_images, write_probes
+from studies.options import add_checkpoint_options
 from studies.release import checkpoint_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,16 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     truth.add_argument("--masks", type=Path, metavar="DIR", help="their true masks: the same stems, or with _mask")
     truth.add_argument("--healthy", action="store_true", help="all of them are without tumour")
     parser.add_argument("--name", metavar="NAME", help="what to call your slices (default: their folder's name)")
-    parser.add_argument(
-        "--checkpoint_dir",
-        "--checkpoint-dir",
-        type=Path,
-        default=Path("models"),
-        metavar="DIR",
-        help="folder of model.pt, training.json and calibration.json (default: %(default)s)",
-    )
+    add_checkpoint_options(parser)
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the report")
-    parser.add_argument("--device", metavar="DEVICE", help="(default: a GPU if there is one)")
     return parser
 
 
