@@ -51,7 +51,7 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def set_aside(path: str | os.PathLike[str], until_replaced: bool = False) -> Path | None:
+def backup_existing(path: str | os.PathLike[str], until_replaced: bool = False) -> Path | None:
     """Rename a file that is about to be replaced by its time of writing; return its new path, None if there is none.
 
     Args:

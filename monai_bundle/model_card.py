@@ -11,7 +11,7 @@ from typing import Any
 from braintumor_ext.data.classes import display_name
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import sha256_of
-from braintumor_ext.metrics.evaluation_report import CALIBRATION_NAMES, FLOOR_NAMES, RATE_NAMES
+from braintumor_ext.metrics.evaluation_report import CALIBRATION_NAMES, RATE_NAMES, TRIVIAL_BASELINE_NAMES
 from braintumor_ext.reporting import table, with_interval
 
 _AGAIN = "Evaluate this checkpoint with `evaluating` and give its metrics.json"
@@ -48,8 +48,8 @@ def evaluation_metrics(evaluation: Mapping[str, Any]) -> dict[str, float]:
     tumours = evaluation["segmentation"]["tumour_slices"]
     overlaps = {f"mean_{name}": tumours[name]["value"] for name in ("dice", "iou")}
     calibration = {name: evaluation["calibration"][name]["value"] for name in CALIBRATION_NAMES}
-    floors = {f"floor_{name}": floor["accuracy"] for name, floor in evaluation["floors"].items()}
-    measured = {**rates, **overlaps, **calibration, **floors}
+    baselines = {f"baseline_{name}": baseline["accuracy"] for name, baseline in evaluation["trivial_baselines"].items()}
+    measured = {**rates, **overlaps, **calibration, **baselines}
     return {name: round(float(value), 4) for name, value in measured.items() if value is not None}
 
 
@@ -97,8 +97,8 @@ def _training(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _measured(evaluation: Mapping[str, Any]) -> Iterator[list[str]]:
     for name, label in RATE_NAMES.items():
         yield [label, with_interval(evaluation["classification"][name])]
-    for name, floor in evaluation["floors"].items():
-        yield [FLOOR_NAMES.get(name, name), f"{floor['accuracy']:.3f}"]
+    for name, baseline in evaluation["trivial_baselines"].items():
+        yield [TRIVIAL_BASELINE_NAMES.get(name, name), f"{baseline['accuracy']:.3f}"]
     tumours = evaluation["segmentation"]["tumour_slices"]
     for label, name in (("Dice on tumour slices", "dice"), ("IoU on tumour slices", "iou")):
         yield [label, with_interval(tumours[name])]

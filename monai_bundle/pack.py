@@ -21,7 +21,7 @@ import braintumor_ext
 from braintumor_ext.calibration import read_calibration
 from braintumor_ext.calibration.calibration import CALIBRATION
 from braintumor_ext.errors import InputError
-from braintumor_ext.files import replacing, set_aside, sha256_of
+from braintumor_ext.files import backup_existing, replacing, sha256_of
 from braintumor_ext.networks import BrainTumorNet, load_weights, network_of_checkpoint
 from braintumor_ext.networks.settings import NETWORK, SETTINGS, read_settings
 from monai_bundle.archive import write_archive
@@ -187,11 +187,11 @@ def _put_in_place(scratch: Path, output: Path) -> None:
     """Move the folder and the archive to where they belong; what stands there and differs is renamed."""
     archive = output / f"{NAME}.zip"
     if (output / NAME).exists() and _contents(output / NAME) != _contents(scratch / NAME):
-        set_aside(output / NAME)
+        backup_existing(output / NAME)
     if not (output / NAME).exists():
         os.replace(scratch / NAME, output / NAME)
     if archive.exists() and sha256_of(archive) != sha256_of(scratch / archive.name):
-        set_aside(archive)
+        backup_existing(archive)
     with replacing(archive) as partial:
         os.replace(scratch / archive.name, partial)
 

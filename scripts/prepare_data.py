@@ -63,11 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{done.datalist}: " + ", ".join(f"{counts[name]:,} {name}" for name in SECTIONS))
     if (extra := done.report["extra"]) is not None:
         print(extra_line(extra))
-    for section, floor in done.report["floors"].items():
-        if floor:
+    for section, baseline in done.report["trivial_baselines"].items():
+        if baseline:
             print(
-                f"floors on {section}: nearest neighbour {floor['nearest_neighbour']['accuracy']:.3f}, "
-                f"file properties {floor['file_properties']['accuracy']:.3f}"
+                f"baselines on {section}: nearest neighbour {baseline['nearest_neighbour']['accuracy']:.3f}, "
+                f"file properties {baseline['file_properties']['accuracy']:.3f}"
             )
     print(f"report: {done.datalist.with_name('data_report.md')}")
     return 1 if done.left_out else 0

@@ -16,7 +16,7 @@ from braintumor_ext.backends.backend import Backend
 from braintumor_ext.backends.description import Description
 from braintumor_ext.backends.heads_and_features import HeadsAndFeatures
 from braintumor_ext.errors import InputError
-from braintumor_ext.files import set_aside
+from braintumor_ext.files import backup_existing
 from braintumor_ext.networks import BrainTumorNet
 
 logger = logging.getLogger(__name__)
@@ -74,5 +74,5 @@ def put_in_place(folder: Path, path: Path) -> None:
             os.utime(old, (path.stat().st_atime, path.stat().st_mtime))  # so that both are renamed alike
     for new in sorted(folder.iterdir(), key=lambda file: file.name == path.name):
         target = path.with_name(new.name)
-        set_aside(target)
+        backup_existing(target)
         os.replace(new, target)

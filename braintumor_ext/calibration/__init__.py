@@ -15,10 +15,10 @@ from braintumor_ext.calibration.calibration import (
 from braintumor_ext.calibration.calibrator import Calibrator
 from braintumor_ext.calibration.confidence import confidence_threshold
 from braintumor_ext.calibration.items import calibration_items, spread_over_groups
+from braintumor_ext.calibration.ood_detector import FeatureDetector
 from braintumor_ext.calibration.precision_agreement import PrecisionAgreement
 from braintumor_ext.calibration.probes import PROBE_KINDS, draw_probe, probe_items
 from braintumor_ext.calibration.temperature import fit_temperature, scaled_probabilities
-from braintumor_ext.calibration.unusual_input import FeatureDetector
 
 __all__ = [
     "CALIBRATION",

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from braintumor_ext.calibration.ood_detector import FeatureDetector
 from braintumor_ext.calibration.precision_agreement import PrecisionAgreement
-from braintumor_ext.calibration.unusual_input import FeatureDetector
 from braintumor_ext.config_text import check_plain
 from braintumor_ext.errors import InputError
-from braintumor_ext.files import replacing, set_aside, sha256_of
+from braintumor_ext.files import backup_existing, replacing, sha256_of
 
 logger = logging.getLogger(__name__)
 
@@ -161,7 +161,7 @@ def write_calibration(path: str | os.PathLike[str], calibration: Calibration) ->
     text = "{\n" + ",\n".join(f'    "{k}": {json.dumps(v)}' for k, v in json.loads(text).items()) + "\n}\n"
     with replacing(target) as partial:
         partial.write_text(text, encoding="utf-8")
-        set_aside(target)
+        backup_existing(target)
 
 
 def read_calibration(
@@ -233,7 +233,7 @@ def set_stale_calibration_aside(checkpoint: str | os.PathLike[str]) -> Path | No
         return None
     except (OSError, ValueError, KeyError, TypeError):
         known = None  # broken: it would be refused
-    return None if known == sha256_of(checkpoint) else set_aside(path)
+    return None if known == sha256_of(checkpoint) else backup_existing(path)
 
 
 def group_count(groups: Sequence[str | None]) -> int:

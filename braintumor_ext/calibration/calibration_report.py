@@ -74,7 +74,7 @@ def write_calibration_report(
                 training_slices=training_slices,
                 known=known.sum(),
                 low_confidence=LOW_CONFIDENCE,
-                unusual_input=UNUSUAL_INPUT,
+                ood_detector=UNUSUAL_INPUT,
                 probability_rows=_probability_rows(validation, own, crossed),
                 confidence_rows=_confidence_rows(validation, own, crossed),
                 alarm_rows=_alarm_rows(calibration, validation, own, crossed),

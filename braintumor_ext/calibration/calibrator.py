@@ -20,9 +20,9 @@ from braintumor_ext.calibration.calibration import CALIBRATION, Calibration, gro
 from braintumor_ext.calibration.calibration_report import REPORT, write_calibration_report
 from braintumor_ext.calibration.items import PROBE, ROLE, TRAINING, VALIDATION
 from braintumor_ext.calibration.measures import cross_fit, fit_answers
+from braintumor_ext.calibration.ood_detector import FeatureDetector
 from braintumor_ext.calibration.precision_agreement import PrecisionAgreement, mask_overlaps
 from braintumor_ext.calibration.probes import KIND
-from braintumor_ext.calibration.unusual_input import FeatureDetector
 from braintumor_ext.data.classes import CLASS_NAMES
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import sha256_of

@@ -2,9 +2,9 @@
 
 from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, class_of_folder, display_name
 from braintumor_ext.data.datalist import load_datalist, load_section, shown_name
-from braintumor_ext.data.floors import floors_for
 from braintumor_ext.data.group_sources import read_group_sources
 from braintumor_ext.data.slice_cache import CachedSlices, slice_dataset
+from braintumor_ext.data.trivial_baselines import trivial_baselines_for
 
 __all__ = [
     "CLASS_NAMES",
@@ -12,10 +12,10 @@ __all__ = [
     "CachedSlices",
     "class_of_folder",
     "display_name",
-    "floors_for",
     "load_datalist",
     "load_section",
     "read_group_sources",
     "shown_name",
     "slice_dataset",
+    "trivial_baselines_for",
 ]

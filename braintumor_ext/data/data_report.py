@@ -16,9 +16,9 @@ from braintumor_ext.data.classes import display_name
 from braintumor_ext.data.copies import COPY_LIKENESS, Copy
 from braintumor_ext.data.duplicates import NEAR_DUPLICATE_CORRELATION, Grouping, byte_duplicates, connected_sets
 from braintumor_ext.data.extra import REASONS
-from braintumor_ext.data.floors import file_property_floor, floor_table, nearest_neighbour_floor
 from braintumor_ext.data.inspection import InspectedSlice
 from braintumor_ext.data.split import SECTIONS
+from braintumor_ext.data.trivial_baselines import baseline_table, file_property_baseline, nearest_neighbour_baseline
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import replacing
 from braintumor_ext.transforms import read_grey, read_mask
@@ -66,7 +66,7 @@ def build_report(
         **facts,
         "images": {"found": found, "used": len(slices)},
         "counts": _counts(slices, class_names),
-        "floors": _floors(slices, class_names),
+        "trivial_baselines": _baselines(slices, class_names),
         "groups": _groups(slices, grouping),
         "byte_duplicates": _sets(slices, byte_duplicates([s.sha256 for s in slices])),
         "near_duplicates": {
@@ -93,21 +93,23 @@ def _counts(slices: Sequence[InspectedSlice], class_names: Sequence[str]) -> dic
     return {name: {**row, "total": sum(row.values())} for name, row in rows.items()}
 
 
-def _floors(slices: Sequence[InspectedSlice], class_names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Both floors from training to validation and to test; empty where one side has no images."""
+def _baselines(slices: Sequence[InspectedSlice], class_names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Both baselines from training to validation and to test; empty where one side has no images."""
     sides = {name: [s for s in slices if s.section == name] for name in SECTIONS}
     classes = {name: [list(class_names).index(s.class_name) for s in side] for name, side in sides.items()}
     thumbnails = {name: np.array([s.thumbnail for s in side]) for name, side in sides.items()}
     files = {name: [s.properties for s in side] for name, side in sides.items()}
-    floors: dict[str, dict[str, Any]] = {}
+    baselines: dict[str, dict[str, Any]] = {}
     for name in SECTIONS[1:]:
-        floors[name] = {}
+        baselines[name] = {}
         if sides["training"] and sides[name]:
-            floors[name] = floor_table(
-                nearest_neighbour_floor(thumbnails["training"], classes["training"], thumbnails[name], classes[name]),
-                file_property_floor(files["training"], classes["training"], files[name], classes[name]),
+            baselines[name] = baseline_table(
+                nearest_neighbour_baseline(
+                    thumbnails["training"], classes["training"], thumbnails[name], classes[name]
+                ),
+                file_property_baseline(files["training"], classes["training"], files[name], classes[name]),
             )
-    return floors
+    return baselines
 
 
 def _groups(slices: Sequence[InspectedSlice], grouping: Grouping) -> dict[str, Any]:
@@ -215,12 +217,12 @@ def report_markdown(report: Mapping[str, Any]) -> str:
             [[name, *(f"{row[c]:,}" for c in (*SECTIONS, "total"))] for name, row in report["counts"].items()],
         ),
         "",
-        "## Floors",
+        "## Trivial baselines",
         "",
         "What a network must clearly beat. Nearest neighbour: the class of the training slice whose 48x48 thumbnail "
         "correlates best. File properties: a decision tree on width, height, mode and bytes, without any pixel.",
         "",
-        *_table(["section", "n", "nearest neighbour", "file properties"], _floor_rows(report["floors"])),
+        *_table(["section", "n", "nearest neighbour", "file properties"], _baseline_rows(report["trivial_baselines"])),
         "",
         "## Groups and duplicates",
         "",
@@ -308,7 +310,7 @@ def _extra_lines(extra: Mapping[str, Any] | None) -> list[str]:
     if extra is None:
         return []
     told = extra_line(extra).removeprefix("extra: ")
-    lines = ["## Extra slices", "", f"For training only; no part of the counts and floors above. Used: {told}.", ""]
+    lines = ["## Extra slices", "", f"For training only; no part of the counts and baselines above. Used: {told}.", ""]
     if not extra["groups_given"]:
         lines += [
             "No groups of theirs were given: a slice of a patient of validation or test that looks different is not "
@@ -318,11 +320,11 @@ def _extra_lines(extra: Mapping[str, Any] | None) -> list[str]:
     return lines
 
 
-def _floor_rows(floors: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+def _baseline_rows(baselines: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
     rows = []
-    for section, floor in floors.items():
-        if floor:
-            nearest, files = floor["nearest_neighbour"], floor["file_properties"]
+    for section, baseline in baselines.items():
+        if baseline:
+            nearest, files = baseline["nearest_neighbour"], baseline["file_properties"]
             rows.append([section, f"{nearest['n']:,}", f"{nearest['accuracy']:.1%}", f"{files['accuracy']:.1%}"])
         else:
             rows.append([section, "0", "not measurable", "not measurable"])

@@ -86,7 +86,7 @@ def prepare(
         folder_table: normalised folder name to class name.
         overwrite: put another datalist in the place of one that is there; the old one is renamed.
         extra: slices that training may draw on beside its own, in the same layout; see ``choose_extra`` for which
-            of them become the section ``extra``. They take no part in the split and in the floors.
+            of them become the section ``extra``. They take no part in the split and in the baselines.
         extra_masks: their masks.
         extra_groups: their groups, under the same names as in ``groups``.
 

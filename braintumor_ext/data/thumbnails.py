@@ -1,4 +1,4 @@
-"""The 48x48 grey thumbnails that near-duplicates and the nearest-neighbour floor compare."""
+"""The 48x48 grey thumbnails that near-duplicates and the nearest-neighbour baseline compare."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def thumbnail(grey: np.ndarray) -> np.ndarray:
     """Shrink a slice to a thumbnail; its aspect ratio is not kept.
 
     Pillow's bilinear filter on 8-bit grey (it averages over the whole source area when it shrinks): the published
-    floors of the data set were measured so.
+    baselines of the data set were measured so.
 
     Args:
         grey: (H, W) in [0, 1].

@@ -28,7 +28,7 @@ from braintumor_ext.engines.lone_slice import lone_slice_error
 from braintumor_ext.engines.snapshot import snapshot
 from braintumor_ext.engines.weight_averaging import WeightAveraging
 from braintumor_ext.errors import InputError, causes_of, disk_full
-from braintumor_ext.files import remove_partials, replacing, set_aside, sha256_of
+from braintumor_ext.files import backup_existing, remove_partials, replacing, sha256_of
 from braintumor_ext.flags import as_bool
 from braintumor_ext.networks import load_pretrained, read_settings, write_settings
 from braintumor_ext.networks.settings import SETTINGS, settings_text
@@ -314,7 +314,7 @@ class TrainingFiles:
                 if is_best:
                     self._keep_others_model(self.best_sha256)
                 if not (self.resume or self.saved_epoch):
-                    set_aside(self.folder / LAST, until_replaced=True)
+                    backup_existing(self.folder / LAST, until_replaced=True)
             self.best_sha256, self._replaced_sha256 = best["sha256"], best["replaced_sha256"]
             self.saved_epoch = state["epoch"]
             if is_best:
@@ -333,7 +333,7 @@ class TrainingFiles:
         """Keep under another name what is about to be replaced, unless this training wrote it."""
         path = self.folder / BEST
         if path.is_file() and sha256_of(path) != own_sha256:
-            set_aside(path, until_replaced=True)
+            backup_existing(path, until_replaced=True)
 
     @contextmanager
     def _telling(self, path: Path) -> Iterator[None]:

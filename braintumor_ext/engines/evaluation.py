@@ -16,8 +16,8 @@ from monai.engines.workflow import Workflow
 from braintumor_ext.calibration import Calibration, describe_calibration
 from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, empty_class_of
 from braintumor_ext.data.datalist import shown_name
-from braintumor_ext.data.floors import floors_for
-from braintumor_ext.engines.run_context import run_context
+from braintumor_ext.data.trivial_baselines import trivial_baselines_for
+from braintumor_ext.engines.provenance import provenance
 from braintumor_ext.inference import class_probabilities, mask_on_grid
 from braintumor_ext.inference.prediction_writer import batch_meta
 from braintumor_ext.keys import CLASS, FEATURES, GROUP, IMAGE, LABEL, MASK, SLICE, UNKNOWN
@@ -33,8 +33,8 @@ class EvaluationReport:
     Args:
         output_dir: where the report is written.
         data: the evaluated items, as in the datalist.
-        training_data: the training's items, for the floors; None leaves the floors out.
-        dataset_dir: the prepared data set, for the floors.
+        training_data: the training's items, for the baselines; None leaves the baselines out.
+        dataset_dir: the prepared data set, for the baselines.
         class_names: the class names in the order of their indices.
         empty_class: the class whose masks are empty; None if there is none.
         image_size: the network's input size; smaller inputs are flagged ``upscaled``.
@@ -135,17 +135,17 @@ class EvaluationReport:
             if torch.distributed.get_rank() != 0:
                 return
         ordered = [records[index] for index in sorted(records)]
-        floors = None
+        baselines = None
         if self.training_data is not None and self.dataset_dir is not None:
-            floors = floors_for(self.dataset_dir, self.training_data, self.data)
+            baselines = trivial_baselines_for(self.dataset_dir, self.training_data, self.data)
         self.metrics = write_evaluation(
             ordered,
             self.folder,
             self.class_names,
             self.empty_class,
-            floors=floors,
+            trivial_baselines=baselines,
             title=self.title,
-            context=run_context({**self.context, "calibration": describe_calibration(self.calibration)}),
+            context=provenance({**self.context, "calibration": describe_calibration(self.calibration)}),
             n_draws=self.n_draws,
             seed=self.seed,
         )

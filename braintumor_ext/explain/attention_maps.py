@@ -16,8 +16,8 @@ from braintumor_ext.networks.cbam import SpatialAttention
 def attention_map(network: nn.Module, x: Tensor, layer: str = DEFAULT_LAYER) -> Tensor:
     """Return the gate of a layer's spatial attention, (B, 1, H, W) in (0, 1), brought to the images' size.
 
-    The gate says nothing about any class, and it is blended with the features as they are: ``blend`` of the stage's
-    :class:`~braintumor_ext.networks.BlendedAttention` tells how much of it is in effect.
+    The gate says nothing about any class, and it is blended with the features as they are: ``alpha`` of the stage's
+    :class:`~braintumor_ext.networks.ReZeroAttention` tells how much of it is in effect.
 
     Args:
         network: the network.

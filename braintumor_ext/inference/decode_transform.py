@@ -18,7 +18,7 @@ from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS
 from braintumor_ext.inference.decode import AnswerDecoder
 from braintumor_ext.keys import HEAT_MAP_FLAGS, IMAGE
 from braintumor_ext.transforms.formats import ARRAY, PICTURE
-from braintumor_ext.transforms.native_grid import to_native
+from braintumor_ext.transforms.restore_grid import restore_grid
 
 
 class DecodeAnswerd(MapTransform):
@@ -71,7 +71,7 @@ class DecodeAnswerd(MapTransform):
         for key in self.key_iterator(item):
             answer = decode(_as_batch(item[key]), 0, image.meta)
             assert answer.mask is not None
-            mask, affine = to_native(answer.mask, image.meta)
+            mask, affine = restore_grid(answer.mask, image.meta)
             if image.meta["container"] in (PICTURE, ARRAY):  # stored row by row
                 mask = np.ascontiguousarray(np.swapaxes(mask, 0, 1))
             meta = {**image.meta, "spatial_shape": np.array(mask.shape), "original_affine": affine}

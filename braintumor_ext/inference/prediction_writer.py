@@ -25,7 +25,7 @@ from torch import Tensor
 from braintumor_ext.calibration.calibration import NOT_CALIBRATED, Calibration
 from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, display_name
 from braintumor_ext.errors import InputError
-from braintumor_ext.files import remove_partials, replacing, set_aside, sha256_of
+from braintumor_ext.files import backup_existing, remove_partials, replacing, sha256_of
 from braintumor_ext.flags import as_bool
 from braintumor_ext.inference.decode import AnswerDecoder
 from braintumor_ext.inference.mask_files import PNG_FORMAT, SEG_FORMAT, MaskFiles, numbered_stem, told_in
@@ -206,7 +206,7 @@ class PredictionWriter:
         else:
             self.pictures.clear()
             for path in (*(self.folder / name for name in (TABLE, JSON_TABLE, REPORT)), *self._parts()):
-                set_aside(path)
+                backup_existing(path)
         # The table first: a record of changed inputs must never stand beside rows of what they were.
         self.table.begin(self._rows_in_order())
         self._clear_parts()

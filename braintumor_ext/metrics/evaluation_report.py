@@ -22,9 +22,9 @@ from braintumor_ext.visualize.confusion_matrix import plot_confusion_matrix
 from braintumor_ext.visualize.reliability import plot_reliability
 from braintumor_ext.visualize.roc_curves import plot_roc_curves
 
-FLOOR_NAMES = {
-    "nearest_neighbour": "floor: 1-nearest neighbour by correlation of thumbnails",
-    "file_properties": "floor: file properties only (size, mode, bytes)",
+TRIVIAL_BASELINE_NAMES = {
+    "nearest_neighbour": "trivial baseline: 1-nearest neighbour by correlation of thumbnails",
+    "file_properties": "trivial baseline: file properties only (size, mode, bytes)",
 }
 RATE_NAMES = {
     "accuracy": "accuracy",
@@ -47,7 +47,7 @@ def write_evaluation(
     output_dir: str | PathLike[str],
     class_names: Sequence[str],
     empty_class: str | None,
-    floors: Mapping[str, Mapping[str, Any]] | None = None,
+    trivial_baselines: Mapping[str, Mapping[str, Any]] | None = None,
     title: str = "",
     context: Mapping[str, Any] | None = None,
     n_draws: int = 2000,
@@ -62,8 +62,8 @@ def write_evaluation(
         output_dir: the folder, made if it does not exist.
         class_names: K class names in the order of their indices.
         empty_class: the name of the class whose masks are empty; None if there is none.
-        floors: the name of a model-free baseline (``nearest_neighbour``, ``file_properties``) to its ``accuracy`` and
-            the number ``n`` of slices it was measured on; None if none was measured.
+        trivial_baselines: the name of each (``nearest_neighbour``, ``file_properties``) to its ``accuracy`` and the
+            number ``n`` of slices it was measured on; None if none was measured.
         title: the report's heading.
         context: what the numbers belong to (split, data set, checkpoint, date, hardware ...), shown in the report.
         n_draws: draws of the bootstrap over groups.
@@ -77,7 +77,7 @@ def write_evaluation(
         "title": title or "Evaluation",
         "context": dict(context or {}),
         **summarise_evaluation(records, class_names, empty_class, n_draws, seed),
-        "floors": {name: dict(values) for name, values in (floors or {}).items()},
+        "trivial_baselines": {name: dict(values) for name, values in (trivial_baselines or {}).items()},
     }
     summary = jsonable(summary)
     folder = Path(output_dir)
@@ -115,16 +115,19 @@ def render_report(summary: Mapping[str, Any]) -> str:
     """
     values, tumour = summary["classification"], summary["segmentation"]["tumour_slices"]
     rates = [[label, with_interval(values[name])] for name, label in RATE_NAMES.items()]
-    floors = [
-        [FLOOR_NAMES.get(name, f"floor: {name.replace('_', ' ')}"), _floor(floor, values["accuracy"])]
-        for name, floor in summary["floors"].items()
+    baselines = [
+        [
+            TRIVIAL_BASELINE_NAMES.get(name, f"trivial baseline: {name.replace('_', ' ')}"),
+            _baseline(baseline, values["accuracy"]),
+        ]
+        for name, baseline in summary["trivial_baselines"].items()
     ]
     names = [display_name(name) for name in summary["class_names"]]
     empty = summary["segmentation"]["no_tumour_slices"] or {}
     return render(
         "evaluation.md",
         **summary,
-        overall_rows=[rates[0], *floors, *rates[1:]],
+        overall_rows=[rates[0], *baselines, *rates[1:]],
         class_rows=[
             [display_name(name), str(found["support"]), *(with_interval(found[column]) for column in CLASS_COLUMNS)]
             for name, found in summary["per_class"].items()
@@ -143,9 +146,9 @@ def render_report(summary: Mapping[str, Any]) -> str:
     )
 
 
-def _floor(floor: Mapping[str, Any], accuracy: Mapping[str, Any]) -> str:
-    value = floor.get("accuracy")
-    text = number(value) + (f" (n = {floor['n']})" if floor.get("n") is not None else "")
+def _baseline(baseline: Mapping[str, Any], accuracy: Mapping[str, Any]) -> str:
+    value = baseline.get("accuracy")
+    text = number(value) + (f" (n = {baseline['n']})" if baseline.get("n") is not None else "")
     if value is None or accuracy["value"] is None:
         return text
     return f"{text}; the model: {accuracy['value'] - value:+.3f}"

@@ -3,7 +3,7 @@
 from braintumor_ext.networks.baselines import ClassifierBaseline, UNetBaseline
 from braintumor_ext.networks.bfloat16 import bfloat16_stages, cpu_has_bfloat16, has_bfloat16_stages
 from braintumor_ext.networks.brain_tumor_net import MINIMUM_SIZE, BrainTumorNet
-from braintumor_ext.networks.cbam import CBAM, BlendedAttention, ChannelAttention, SpatialAttention
+from braintumor_ext.networks.cbam import CBAM, ChannelAttention, ReZeroAttention, SpatialAttention
 from braintumor_ext.networks.checkpoint import (
     load_checkpoint,
     load_weights,
@@ -22,13 +22,13 @@ __all__ = [
     "ENCODERS",
     "MINIMUM_SIZE",
     "AttentionResNet",
-    "BlendedAttention",
     "BrainTumorNet",
     "ChannelAttention",
     "ClassView",
     "ClassificationHead",
     "ClassifierBaseline",
     "HeadView",
+    "ReZeroAttention",
     "SegmentationDecoder",
     "SpatialAttention",
     "UNetBaseline",

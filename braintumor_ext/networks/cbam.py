@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -97,22 +99,28 @@ class CBAM(nn.Module):
         return self.spatial(self.channel(x))
 
 
-class BlendedAttention(nn.Module):
-    """An attention block that starts as the identity and is learnt in: ``x + blend * (attention(x) - x)``.
+class ReZeroAttention(nn.Module):
+    """An attention block that starts as the identity and is learnt in: ``x + alpha * (attention(x) - x)``.
 
     Two sigmoid gates start near 0.5 each and so scale a stage to about a quarter; four attended stages would scale
-    pretrained features to 0.4%. ``blend`` is one learnt number that starts at 0: the features pass unchanged at
+    pretrained features to 0.4%. ``alpha`` is one learnt number that starts at 0: the features pass unchanged at
     first, and the published block is reached at 1 (as in ReZero, https://arxiv.org/abs/2003.04887).
 
     Args:
         attention: the block, of equal input and output shape.
-        blend: the blend to start from; 0 is the identity, 1 the plain block.
+        alpha: its value to start from; 0 is the identity, 1 the plain block.
     """
 
-    def __init__(self, attention: nn.Module, blend: float = 0.0) -> None:
+    def __init__(self, attention: nn.Module, alpha: float = 0.0) -> None:
         super().__init__()
         self.attention = attention
-        self.blend = nn.Parameter(torch.tensor(float(blend)))
+        self.alpha = nn.Parameter(torch.tensor(float(alpha)))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        former = f"{prefix}blend"  # its name in checkpoints up to version 0.6
+        if former in state_dict:
+            state_dict[f"{prefix}alpha"] = state_dict.pop(former)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x`` (B, C, H, W) blended with its attended self."""
@@ -120,5 +128,5 @@ class BlendedAttention(nn.Module):
             attention, exported = self.attention, torch.compiler.is_compiling() or torch.jit.is_tracing()
             if x.is_cpu and self.training and torch.is_grad_enabled() and isinstance(attention, CBAM) and not exported:
                 squeeze, expand = (attention.channel.mlp.get_parameter(f"{i}.weight") for i in (0, 2))
-                return fused_attention(x, self.blend, squeeze, expand, attention.spatial.conv.weight)
-        return torch.lerp(x, self.attention(x), self.blend.to(x.dtype))
+                return fused_attention(x, self.alpha, squeeze, expand, attention.spatial.conv.weight)
+        return torch.lerp(x, self.attention(x), self.alpha.to(x.dtype))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import zipfile
 from collections.abc import Mapping
 from os import PathLike
@@ -14,6 +15,10 @@ from torch import Tensor, nn
 from braintumor_ext.errors import InputError
 from braintumor_ext.networks.description import build_network, describe_weights
 from braintumor_ext.networks.settings import NETWORK, check_settings, read_settings
+
+CLASS_LAYER = ("classifier.5.weight", "classifier.5.bias")
+
+logger = logging.getLogger(__name__)
 
 
 def load_checkpoint(path: str | PathLike[str]) -> tuple[nn.Module, dict[str, Any]]:
@@ -62,13 +67,19 @@ def _seen(checkpoint: str | PathLike[str]) -> dict[str, Any]:
     return describe_weights(state) if isinstance(state, dict) else {}
 
 
-def load_weights(network: nn.Module, path: str | PathLike[str], settings: Mapping[str, Any] | None = None) -> None:
+def load_weights(
+    network: nn.Module,
+    path: str | PathLike[str],
+    settings: Mapping[str, Any] | None = None,
+    new_classes: bool = False,
+) -> None:
     """Load a checkpoint's weights into a network that is there already, strictly and in place.
 
     Args:
         network: the network as it was trained (the same classes, channels and attention).
         path: ``model.pt``.
         settings: the settings in use, compared with those it was trained with where these are known.
+        new_classes: whether the last layer for the class keeps its own weights where the checkpoint has other classes.
 
     Raises:
         InputError: when the file is no checkpoint of this architecture, or of other classes; what differs is named.
@@ -76,6 +87,9 @@ def load_weights(network: nn.Module, path: str | PathLike[str], settings: Mappin
     state = read_state_dict(path)
     check_settings(path, settings or {})
     own = network.state_dict()
+    if new_classes and any(own[key].shape != state.get(key, own[key]).shape for key in CLASS_LAYER if key in own):
+        state |= {key: own[key] for key in CLASS_LAYER}
+        logger.info("%s has other classes: the last layer for the class starts from random weights.", path)
     missing, unexpected = sorted(set(own) - set(state)), sorted(set(state) - set(own))
     shapes = [
         f"{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"

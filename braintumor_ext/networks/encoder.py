@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torchvision.models import get_model
 
 from braintumor_ext.flags import as_bool
-from braintumor_ext.networks.cbam import CBAM, BlendedAttention
+from braintumor_ext.networks.cbam import CBAM, ReZeroAttention
 
 ENCODERS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 """The encoders, by torchvision's names."""
@@ -24,7 +24,7 @@ class AttentionResNet(nn.Module):
         attention: whether the stages' outputs pass through attention, before the next stage and the decoder.
         reduction: reduction of the channel attention.
         kernel_size: odd size of the spatial attention's convolution.
-        blend: where the attention's blend starts; see :class:`BlendedAttention`.
+        alpha: where the attention's share starts; see :class:`ReZeroAttention`.
         output_stride: the input's size over C5's, 32 or 16. At 16 the last stage is dilated instead of strided, as in
             DeepLab (https://arxiv.org/abs/1706.05587): the same weights, four times its arithmetic, heat maps of twice
             as many cells a side. From ``resnet50`` on.
@@ -45,7 +45,7 @@ class AttentionResNet(nn.Module):
         attention: bool | str = True,
         reduction: int = 16,
         kernel_size: int = 7,
-        blend: float = 0.0,
+        alpha: float = 0.0,
         output_stride: int = 32,
     ) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class AttentionResNet(nn.Module):
         def attend(channels: int) -> nn.Module:
             if not as_bool(attention):
                 return nn.Identity()
-            return BlendedAttention(CBAM(channels, reduction, kernel_size), blend)
+            return ReZeroAttention(CBAM(channels, reduction, kernel_size), alpha)
 
         self.attention1, self.attention2, self.attention3, self.attention4 = (attend(c) for c in self.channels)
 

@@ -12,8 +12,8 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 
-def fused_attention(x: Tensor, blend: Tensor, squeeze: Tensor, expand: Tensor, kernel: Tensor) -> Tensor:
-    """Return ``torch.lerp(x, CBAM(x), blend)``, to be differentiated once.
+def fused_attention(x: Tensor, alpha: Tensor, squeeze: Tensor, expand: Tensor, kernel: Tensor) -> Tensor:
+    """Return ``torch.lerp(x, CBAM(x), alpha)``, to be differentiated once.
 
     Autograd makes a pass over the features for each operation and each of their gradients, and stores what it makes;
     here the backward pass is written out. Where several channels or pixels share a maximum, the gradient goes to the
@@ -21,24 +21,24 @@ def fused_attention(x: Tensor, blend: Tensor, squeeze: Tensor, expand: Tensor, k
 
     Args:
         x: (B, C, H, W) features on the CPU; fastest in ``channels_last``.
-        blend: how much of the attention is in effect, one number.
+        alpha: how much of the attention is in effect, one number.
         squeeze: (C // reduction, C, 1, 1) first layer of the channel attention's MLP.
         expand: (C, C // reduction, 1, 1) its second layer.
         kernel: (1, 2, k, k) the spatial attention's convolution, k odd.
     """
     with torch.autocast("cpu", enabled=False):  # all is computed in the features' own type
-        return _FusedAttention.apply(x, blend, squeeze, expand, kernel)
+        return _FusedAttention.apply(x, alpha, squeeze, expand, kernel)
 
 
 class _FusedAttention(Function):
-    """c: the channels' gate (B, C, 1, 1); s: the pixels' (B, 1, H, W); the output is x + blend * (c * s * x - x).
+    """c: the channels' gate (B, C, 1, 1); s: the pixels' (B, 1, H, W); the output is x + alpha * (c * s * x - x).
 
     Autograd differentiates the small parts: from the pooled features to the gates.
     """
 
     @staticmethod
     @custom_fwd(device_type="cpu")
-    def forward(ctx: Any, x: Tensor, blend: Tensor, squeeze: Tensor, expand: Tensor, kernel: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, alpha: Tensor, squeeze: Tensor, expand: Tensor, kernel: Tensor) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last)
         size = x.shape[2:]
         average = F.avg_pool2d(x, size)
@@ -53,23 +53,23 @@ class _FusedAttention(Function):
         planes = torch.cat([y.sum(dim=1, keepdim=True) / x.shape[1], highest], dim=1).requires_grad_()
         with torch.enable_grad():
             s = torch.sigmoid(F.conv2d(planes, kernel, padding=kernel.shape[-1] // 2))
-        ctx.save_for_backward(x, blend, pixel, channel)
+        ctx.save_for_backward(x, alpha, pixel, channel)
         ctx.small, ctx.c, ctx.s = (planes, squeeze, expand, pooled, kernel), c, s
-        return torch.lerp(x, y.mul_(s.detach()), blend.to(x.dtype))
+        return torch.lerp(x, y.mul_(s.detach()), alpha.to(x.dtype))
 
     @staticmethod
     @once_differentiable
     @custom_bwd(device_type="cpu")
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
-        x, blend, pixel, channel = ctx.saved_tensors
-        c, s, b = ctx.c.detach(), ctx.s.detach(), float(blend)
+        x, alpha, pixel, channel = ctx.saved_tensors
+        c, s, b = ctx.c.detach(), ctx.s.detach(), float(alpha)
         batch, channels, height, width = x.shape
         pixels = height * width
         grad = grad.contiguous(memory_format=torch.channels_last)
         exact = torch.promote_types(x.dtype, torch.float32)  # what is added up is added up in at least float32
         product = grad * x
         by_pixel = torch.bmm(c.view(batch, 1, channels), product.flatten(2)).view_as(s)  # sum of c * x * grad
-        grad_blend = (by_pixel.to(exact) * s).sum() - product.sum(dtype=exact)
+        grad_alpha = (by_pixel.to(exact) * s).sum() - product.sum(dtype=exact)
         planes, squeeze, expand, pooled, kernel = ctx.small
         grad_planes, grad_kernel = torch.autograd.grad(ctx.s, (planes, kernel), b * by_pixel, retain_graph=True)
         grad_mean, grad_highest = grad_planes.split(1, dim=1)
@@ -90,4 +90,4 @@ class _FusedAttention(Function):
         first = torch.arange(batch).view(-1, 1, 1, 1) * pixels
         of_maximum = (first + pixel) * channels + torch.arange(channels).view(1, -1, 1, 1)
         memory.put_(of_maximum, grad_maximum, accumulate=True)
-        return grad_x, grad_blend.to(blend.dtype), grad_squeeze, grad_expand, grad_kernel
+        return grad_x, grad_alpha.to(alpha.dtype), grad_squeeze, grad_expand, grad_kernel

@@ -1,4 +1,4 @@
-"""ImageNet weights for a new network."""
+"""What a new network starts from: ImageNet weights, or a checkpoint of this bundle."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from os import PathLike
+from pathlib import Path
 
 from torch import Tensor, nn
 from torchvision.models import WeightsEnum, get_model_weights
 
 from braintumor_ext.errors import InputError
 from braintumor_ext.networks.baselines import IMAGENET, ClassifierBaseline
-from braintumor_ext.networks.checkpoint import first_of, read_state_dict
+from braintumor_ext.networks.checkpoint import first_of, load_weights, read_state_dict
 from braintumor_ext.networks.encoder import AttentionResNet
 
 logger = logging.getLogger(__name__)
@@ -67,13 +68,18 @@ def load_pretrained(network: nn.Module, pretrained: bool | str | PathLike[str]) 
         network: with an ``encoder`` of type :class:`AttentionResNet`, or a :class:`ClassifierBaseline`, which takes
             the weights of its own kind. There are none for another network.
         pretrained: ``True`` for torchvision's ImageNet weights (downloaded once and cached by torch), the path of a
-            torchvision-shaped state dict, or ``False`` for none.
+            torchvision-shaped state dict or of a checkpoint of the same network (all of it is loaded, see
+            :func:`~braintumor_ext.networks.load_weights`), or ``False`` for none.
 
     Raises:
         InputError: when the download fails, the file is missing or no such state dict, or there are no such weights.
     """
     if pretrained is False or pretrained in ("", "false", "False", None):
         logger.info("Encoder: random initial weights (pretrained is false).")
+        return
+    if not isinstance(pretrained, bool) and _is_whole(pretrained):
+        load_weights(network, pretrained, new_classes=True)
+        logger.info("Network: starts from the checkpoint %s.", pretrained)
         return
     kind, weights, load = _weights_for(network)
     if pretrained is True or pretrained in ("true", "True"):
@@ -95,6 +101,11 @@ def load_pretrained(network: nn.Module, pretrained: bool | str | PathLike[str]) 
     except ValueError as error:
         raise InputError(source, str(error), f"Give the file that torchvision publishes for {kind}") from error
     logger.info("Encoder: pretrained weights from %s.", source)
+
+
+def _is_whole(pretrained: str | PathLike[str]) -> bool:
+    """Return whether a checkpoint of this bundle is given, not a backbone's state dict."""
+    return Path(pretrained).is_file() and any(key.startswith("encoder.") for key in read_state_dict(pretrained))
 
 
 def _weights_for(network: nn.Module) -> tuple[str, WeightsEnum, Callable[[Mapping[str, Tensor]], None]]:

@@ -13,8 +13,8 @@ from braintumor_ext.transforms.grid import SliceGrid
 from braintumor_ext.transforms.intensity import ToUnitGrey, ToUnitGreyd, read_grey
 from braintumor_ext.transforms.load import LoadImageSlice, LoadImageSliced
 from braintumor_ext.transforms.mask import CheckSameSized, ToBinaryMask, ToBinaryMaskd, read_mask
-from braintumor_ext.transforms.native_grid import to_native, to_native_volume, write_mask, write_volume_mask
 from braintumor_ext.transforms.reader import SliceReader, count_slices, read_slice
+from braintumor_ext.transforms.restore_grid import restore_grid, restore_volume, write_mask, write_volume_mask
 from braintumor_ext.transforms.unknown import FillUnknownd
 
 __all__ = [
@@ -43,8 +43,8 @@ __all__ = [
     "read_grey",
     "read_mask",
     "read_slice",
-    "to_native",
-    "to_native_volume",
+    "restore_grid",
+    "restore_volume",
     "write_mask",
     "write_volume_mask",
 ]

@@ -54,18 +54,18 @@ class BarPanel:
     Args:
         title: the panel's heading.
         rows: the models from top to bottom.
-        floors: the floor's name to its accuracy in [0, 1].
+        trivial_baselines: the name of each to its accuracy in [0, 1].
     """
 
     title: str
     rows: Sequence[BarRow]
-    floors: Mapping[str, float] = field(default_factory=dict)
+    trivial_baselines: Mapping[str, float] = field(default_factory=dict)
 
 
 def plot_comparison_bars(
     panels: Sequence[BarPanel], metrics: Sequence[str], path: str | PathLike[str], title: str = ""
 ) -> None:
-    """Write a PNG with a panel for each protocol: bars with 95% intervals, floors as dashed lines.
+    """Write a PNG with a panel for each protocol: bars with 95% intervals, baselines as dashed lines.
 
     Args:
         panels: at least one.
@@ -116,7 +116,7 @@ def _draw(axes: Axes, panel: BarPanel, metrics: Sequence[str]) -> None:
         if row.published is not None:
             height = place - 0.4 + 0.5 * thickness
             axes.plot(row.published, height, "D", color=OKABE_ITO[4], markeredgecolor="white", markersize=7, zorder=4)
-    for index, (name, value) in enumerate(panel.floors.items()):
+    for index, (name, value) in enumerate(panel.trivial_baselines.items()):
         axes.axvline(
             value,
             color="0.15",
@@ -126,14 +126,14 @@ def _draw(axes: Axes, panel: BarPanel, metrics: Sequence[str]) -> None:
         )
     axes.set_yticks(range(len(panel.rows)), [row.name for row in panel.rows])
     axes.set(xlim=(0, 1), ylim=(max(len(panel.rows), 1) - 0.45, -0.55))
-    axes.set_title(panel.title, fontsize=11, loc="left", pad=22 if panel.floors else 6)
+    axes.set_title(panel.title, fontsize=11, loc="left", pad=22 if panel.trivial_baselines else 6)
     axes.tick_params(axis="y", length=0)
     axes.tick_params(axis="x", labelbottom=True)
     axes.xaxis.set_major_locator(MultipleLocator(0.1))
     axes.grid(axis="x", color="0.9")
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    if panel.floors:
+    if panel.trivial_baselines:
         axes.legend(
             loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=2, fontsize=8.5, frameon=False, borderaxespad=0.1
         )

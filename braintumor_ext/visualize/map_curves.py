@@ -19,16 +19,16 @@ _MARKERS = ("o", "s", "^", "D", "v")
 def plot_perturbation_curves(
     curves: Mapping[str, Mapping[str, Sequence[float]]],
     names: Mapping[str, str],
-    floors: Sequence[str],
+    baselines: Sequence[str],
     path: str | PathLike[str],
     title: str = "",
 ) -> None:
-    """Write a PNG of the mean deletion and insertion curves, methods in colour and floors in dotted grey.
+    """Write a PNG of the mean deletion and insertion curves, methods in colour and baselines in dotted grey.
 
     Args:
         curves: the map's name to ``deletion`` and ``insertion``: S + 1 probabilities in [0, 1].
         names: the map's name as it is shown.
-        floors: which of the maps are floors.
+        baselines: which of the maps are baselines.
         path: the PNG file.
         title: a line above the panels.
     """
@@ -38,7 +38,7 @@ def plot_perturbation_curves(
     told = {"deletion": "Deletion: the lower the better", "insertion": "Insertion: the higher the better"}
     panels = figure.subplots(1, 2, sharey=True)
     for axes, (kind, heading) in zip(panels, told.items(), strict=True):
-        for name, style in _styles(list(curves), floors).items():
+        for name, style in _styles(list(curves), baselines).items():
             values = np.asarray(curves[name][kind])
             shares = np.linspace(0, 1, len(values))
             area = np.sum((values[1:] + values[:-1]) / 2) / (len(values) - 1)
@@ -88,9 +88,9 @@ def plot_sanity(
     save_png(figure, path)
 
 
-def _styles(names: Sequence[str], floors: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _styles(names: Sequence[str], baselines: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Colour, line and marker of each map: told apart without colour too."""
-    methods = [name for name in names if name not in floors]
+    methods = [name for name in names if name not in baselines]
     styles: dict[str, dict[str, Any]] = {
         name: {
             "color": OKABE_ITO[i % len(OKABE_ITO)],
@@ -101,7 +101,7 @@ def _styles(names: Sequence[str], floors: Sequence[str]) -> dict[str, dict[str, 
         }
         for i, name in enumerate(methods)
     }
-    for i, name in enumerate(name for name in names if name in floors):
+    for i, name in enumerate(name for name in names if name in baselines):
         grey = _GREYS[i % len(_GREYS)]
         styles[name] = {"color": grey, "linestyle": (0, (1, 1.5)), "marker": "x+"[i % 2], "linewidth": 1.8}
     return styles

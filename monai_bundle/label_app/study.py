@@ -19,7 +19,7 @@ from braintumor_ext.transforms import count_slices, find_images, read_slice
 from braintumor_ext.transforms.formats import DICOM, PICTURE
 from braintumor_ext.transforms.frame_order import spatial_order
 from braintumor_ext.transforms.grid import scanner_placement
-from braintumor_ext.transforms.native_grid import nifti_image
+from braintumor_ext.transforms.restore_grid import nifti_image
 
 _TOLERANCE = 1e-3
 
@@ -50,7 +50,7 @@ class Study:
         """The suffix of what is written in the study's grid."""
         return ".png" if self.meta["container"] == PICTURE and len(self.slices) == 1 else ".nii.gz"
 
-    def to_native(self, planes: Sequence[np.ndarray]) -> np.ndarray:
+    def restore_grid(self, planes: Sequence[np.ndarray]) -> np.ndarray:
         """Return planes, (H, W) each, one for each slice, as one array in the study's own index order and shape."""
         if self.is_series:
             return np.concatenate(
@@ -62,14 +62,14 @@ class Study:
         """Write planes in the study's grid.
 
         Args:
-            planes: as for :meth:`to_native`; numbers that a picture is to hold must be uint8.
+            planes: as for :meth:`restore_grid`; numbers that a picture is to hold must be uint8.
             target: the file, with :attr:`suffix`.
         """
         if self.suffix == ".png":
             Image.fromarray(planes[0]).save(target)
             return
         meta = scanner_placement(self.affine).metadata() if self.is_series else self.meta
-        nib.save(nifti_image(self.to_native(planes), meta), target)
+        nib.save(nifti_image(self.restore_grid(planes), meta), target)
 
 
 def read_study(path: str | PathLike[str]) -> Study:

@@ -9,7 +9,7 @@ from typing import Any
 from braintumor_ext.errors import InputError
 from braintumor_ext.metrics.records import SliceRecord
 
-NETWORK, FLOOR = "network", "floor"
+NETWORK, TRIVIAL_BASELINE = "network", "trivial baseline"
 NOT_RUN, PARTIAL, DONE = "not run", "partial", "done"
 
 
@@ -23,8 +23,8 @@ class Run:
         fold: the fold of a cross-validation, from 0; None for a random split.
         records: the answers on the evaluated section.
         validation_records: those on the validation slices, what a temperature is fitted on; None if there are none.
-        cost: the name of a cost, such as ``training_seconds``, to its number; None for a floor.
-        hardware: what it was trained on; None for a floor.
+        cost: the name of a cost, such as ``training_seconds``, to its number; None for a baseline.
+        hardware: what it was trained on; None for a baseline.
     """
 
     split: str
@@ -43,7 +43,7 @@ class ModelRuns:
     Args:
         model: the model's name.
         title: what people call it.
-        kind: ``network``, or ``floor`` for what gives a class only, without probabilities and masks.
+        kind: ``network``, or ``trivial baseline`` for what gives a class only, without probabilities and masks.
         of: how many runs are planned.
         runs: those that are finished.
     """

@@ -19,7 +19,7 @@ from studies.comparison.report_tables import (
     estimate_at,
     gives_masks,
     is_as_published,
-    is_floor,
+    is_trivial_baseline,
     render_comparison,
     row_name,
     section_at,
@@ -47,7 +47,7 @@ def write_comparison(result: Mapping[str, Any], output_dir: str | PathLike[str])
 
     Args:
         result: ``title``, ``context``, ``class_names``, ``empty_class`` and, by the protocol's name, ``protocols``:
-            each with ``slices``, ``groups``, ``splits``, ``differences`` and ``rows``, one for each model and floor.
+            each with ``slices``, ``groups``, ``splits``, ``differences`` and ``rows``, one for each model and baseline.
             A row that was not trained has the status ``not run`` and None for everything measured.
         output_dir: the folder, made if it does not exist.
 
@@ -70,16 +70,16 @@ def write_comparison(result: Mapping[str, Any], output_dir: str | PathLike[str])
 
 
 def _panel(name: str, protocol: Mapping[str, Any], as_published: bool) -> BarPanel:
-    networks = [row for row in protocol["rows"] if not is_floor(row)]
-    floors = {
+    networks = [row for row in protocol["rows"] if not is_trivial_baseline(row)]
+    baselines = {
         row["title"]: estimate_at(row["summary"], "classification", "accuracy")["value"]
         for row in protocol["rows"]
-        if is_floor(row)
+        if is_trivial_baseline(row)
     }
     return BarPanel(
         f"{name.capitalize()} protocol, {protocol['slices']:,} slices, {protocol['groups']:,} groups",
         [_bars(row, as_published) for row in networks],
-        {title: value for title, value in floors.items() if value is not None},
+        {title: value for title, value in baselines.items() if value is not None},
     )
 
 
@@ -119,7 +119,7 @@ def _csv_line(
 ) -> dict[str, Any]:
     class_names, empty_class, summary = result["class_names"], result["empty_class"], row["summary"]
     published = PUBLISHED.get(row["model"]) if is_as_published(result, name) else None
-    seen = summary if not is_floor(row) else None  # a floor knows neither probabilities nor masks
+    seen = summary if not is_trivial_baseline(row) else None  # a baseline knows neither probabilities nor masks
     masks = seen["segmentation"] if seen is not None and gives_masks(row) else None
     line: dict[str, Any] = {
         "protocol": name,

@@ -1,4 +1,4 @@
-"""A comparison as Markdown: the published layout, both floors, an interval beside every figure."""
+"""A comparison as Markdown: the published layout, both baselines, an interval beside every figure."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def row_name(row: Row) -> str:
     return row["title"] + partial
 
 
-def is_floor(row: Row) -> bool:
-    """Return whether a row is a floor: its probabilities are 0 or 1, it has no masks and costs nothing."""
-    return row["kind"] == "floor"
+def is_trivial_baseline(row: Row) -> bool:
+    """Return whether a row is a trivial baseline: its probabilities are 0 or 1, it has no masks and costs nothing."""
+    return row["kind"] == "trivial baseline"
 
 
 def section_at(values: Mapping[str, Any] | None, *path: str) -> Mapping[str, Any]:
@@ -80,7 +80,7 @@ def without(estimate: Mapping[str, Any]) -> Estimate:
 
 def gives_masks(row: Row) -> bool:
     """Return whether any of a row's masks was scored."""
-    if is_floor(row) or row["summary"] is None:
+    if is_trivial_baseline(row) or row["summary"] is None:
         return False
     found = row["summary"]["segmentation"]
     return found["tumour_slices"]["n"] > 0 or (found["no_tumour_slices"] or {"n": 0})["n"] > 0
@@ -128,7 +128,7 @@ def _table(
 
     Args:
         header: the columns' names.
-        rows: models and floors.
+        rows: models and baselines.
         cells: what a trained row's line holds; blanks follow to the table's width.
         told_anyway: what follows ``not run``.
     """
@@ -140,7 +140,7 @@ def _table(
 
 
 def _networks(rows: Sequence[Row]) -> list[Row]:
-    return [row for row in rows if not is_floor(row)]
+    return [row for row in rows if not is_trivial_baseline(row)]
 
 
 def _percent(estimate: Mapping[str, Any]) -> str:
@@ -245,7 +245,7 @@ def _classes(rows: Sequence[Row], class_names: Sequence[str], empty_class: str |
             told = [f"{values['support']:,}", *(_percent(values[rate]) for rate in ("recall", "precision", "f1"))]
             dice = estimate_at(row["summary"], "segmentation", "tumour_slices", "per_class", name, "dice")
             told += [with_interval(dice) if gives_masks(row) else NO_MASK] if has_mask else []
-            return [*told, NONE if is_floor(row) else with_interval(values["roc_auc"])]
+            return [*told, NONE if is_trivial_baseline(row) else with_interval(values["roc_auc"])]
 
         header = ["slices", "recall", "precision", "F1", *(["Dice"] if has_mask else []), "ROC AUC"]
         parts.append(_table([f"**{display_name(name)}**", *header], rows, cells))

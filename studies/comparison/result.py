@@ -7,20 +7,20 @@ from dataclasses import replace
 from typing import Any
 
 from braintumor_ext.data.group_sources import describe_grouping
-from braintumor_ext.engines.run_context import hardware, run_context
+from braintumor_ext.engines.provenance import hardware, provenance
 from braintumor_ext.keys import IMAGE
 from braintumor_ext.metrics import SliceRecord, read_records
 from studies.comparison.comparison import Comparison
-from studies.comparison.floor_runs import floor_runs, measure_slices
 from studies.comparison.model_runs import ModelRuns, Run
 from studies.comparison.models import ModelConfig
 from studies.comparison.run_plan import RunPlan
 from studies.comparison.splits import Split, portable_names
 from studies.comparison.summary import summarise_protocol
+from studies.comparison.trivial_baseline_runs import measure_slices, trivial_baseline_runs
 
 
 class ComparisonResult:
-    """Reads what runs have left and summarises it; the floors are measured once.
+    """Reads what runs have left and summarises it; the baselines are measured once.
 
     Args:
         comparison: what is compared.
@@ -47,8 +47,10 @@ class ComparisonResult:
         self.names = portable_names(comparison.items, comparison.dataset_dir)
         found = measure_slices(comparison.items, comparison.dataset_dir)
         place, section, count = comparison.dataset_dir, comparison.section, len(comparison.class_names)
-        self.floors = {
-            protocol: [self._renamed(floor) for floor in floor_runs(part, found, place, section, count)]
+        self.trivial_baselines = {
+            protocol: [
+                self._renamed(baseline) for baseline in trivial_baseline_runs(part, found, place, section, count)
+            ]
             for protocol, part in splits.items()
         }
 
@@ -73,7 +75,7 @@ class ComparisonResult:
                 "seeds": list(asked.seeds),
                 **asked.settings,
                 **self.context,
-                **run_context({}),
+                **provenance({}),
                 **of_runs,
                 **({"time_per_image_on": hardware()} if self.milliseconds else {}),
             },
@@ -85,7 +87,7 @@ class ComparisonResult:
     def _protocol(self, protocol: str) -> dict[str, Any]:
         asked = self.comparison
         trained = [self._model_runs(protocol, model.name) for model in asked.models]
-        models = [*trained, *self.floors[protocol]]
+        models = [*trained, *self.trivial_baselines[protocol]]
         summary = summarise_protocol(protocol, models, asked.class_names, asked.empty_class, self.n_draws)
         for row in summary["rows"]:
             if row["cost"] is not None:
@@ -108,8 +110,8 @@ class ComparisonResult:
             plan.split.name, plan.split.seed, plan.split.fold, records, validation, done["cost"], done["hardware"]
         )
 
-    def _renamed(self, floor: ModelRuns) -> ModelRuns:
-        return replace(floor, runs=[replace(run, records=self._portable(run.records)) for run in floor.runs])
+    def _renamed(self, baseline: ModelRuns) -> ModelRuns:
+        return replace(baseline, runs=[replace(run, records=self._portable(run.records)) for run in baseline.runs])
 
     def _portable(self, records: Sequence[SliceRecord]) -> list[SliceRecord]:
         """Answers from another machine meet ours under the same names."""

@@ -18,7 +18,7 @@ import monai.bundle
 import torch
 
 from braintumor_ext.engines.checkpointing import BEST, LAST
-from braintumor_ext.engines.run_context import run_context
+from braintumor_ext.engines.provenance import provenance
 from braintumor_ext.files import replacing, sha256_of
 from studies.comparison.run_plan import RUN_JSON
 
@@ -52,7 +52,7 @@ def carry_out(plan_path: Path) -> dict[str, Any]:
     monai.bundle.run(config_file=files, output_dir=str(folder / "training"), resume="auto", **common)
     peak = peak_memory_bytes()
     evaluate = [*files, str(root / "configs" / "evaluate.json")]
-    # the comparison has its own floors, and draws its own bootstrap of all runs together
+    # the comparison has its own baselines, and draws its own bootstrap of all runs together
     less: dict[str, Any] = {"validate::handlers#0::training_data": "$None", "validate::handlers#0::n_draws": 200}
     for section in plan["sections"]:
         target = str(folder / section)
@@ -62,7 +62,7 @@ def carry_out(plan_path: Path) -> dict[str, Any]:
         **{key: plan[key] for key in ("model", "split", "split_sha256", "sha256", "random_seed", "settings")},
         "checkpoint_sha256": sha256_of(checkpoint),
         "cost": {**_history(folder / "training" / "history.csv"), **_sizes(checkpoint), "peak_memory_bytes": peak},
-        **run_context({}),
+        **provenance({}),
     }
     with replacing(folder / RUN_JSON) as path:
         path.write_text(json.dumps(done, indent=2) + "\n", encoding="utf-8")

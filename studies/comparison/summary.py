@@ -11,7 +11,7 @@ import numpy as np
 from braintumor_ext.keys import UNKNOWN
 from braintumor_ext.metrics.evaluation_summary import summarise_evaluation
 from braintumor_ext.metrics.records import SliceRecord
-from studies.comparison.model_runs import FLOOR, NETWORK, ModelRuns, Run, paired_records
+from studies.comparison.model_runs import NETWORK, TRIVIAL_BASELINE, ModelRuns, Run, paired_records
 from studies.comparison.scores import predicted_classes, rightness, run_scores, true_classes, tumour_dice
 from studies.comparison.statistics import (
     PairedDifference,
@@ -83,13 +83,13 @@ def _row(model: ModelRuns, summarise: Summarise, num_classes: int, n_draws: int,
     }
     if not model.runs:
         return row
-    if model.kind == FLOOR:
+    if model.kind == TRIVIAL_BASELINE:
         model = _with_records(model, [[replace(r, mask_predicted=False) for r in run.records] for run in model.runs])
     pooled = model.pooled
     summary = summarise(pooled)
     groups = [record.group for record in pooled]
     return row | {
-        "summary": _without_probabilities(summary) if model.kind == FLOOR else summary,
+        "summary": _without_probabilities(summary) if model.kind == TRIVIAL_BASELINE else summary,
         "after_temperature": _after_temperature(model, summarise) if model.kind == NETWORK else None,
         "spread": _spread(model.runs, num_classes),
         "group_weighted": {
@@ -106,7 +106,7 @@ def _with_records(model: ModelRuns, records: Sequence[Sequence[SliceRecord]]) ->
 
 
 def _without_probabilities(summary: dict[str, Any]) -> dict[str, Any]:
-    """Blank what a floor's 0 and 1 say nothing of: areas under the curve and calibration."""
+    """Blank what a baseline's 0 and 1 say nothing of: areas under the curve and calibration."""
     undefined = {"value": None, "ci95": None}
     return summary | {
         "classification": {**summary["classification"], "macro_roc_auc": undefined},

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from braintumor_ext.data.copies import COPY_LIKENESS
-from braintumor_ext.engines.run_context import run_context
+from braintumor_ext.engines.provenance import provenance
 from braintumor_ext.errors import InputError
 from studies.copies_recall.recall import false_alarms, pairs_across_groups, recall_by_kind
 from studies.copies_recall.report import draw_recall, render_recall, render_scale, write_json_and_text
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _recall(slices, context, options)
         else:
             search = time_search(slices.framed, options.scale, options.seed)
-            content = {"context": run_context(context), "search": search}
+            content = {"context": provenance(context), "search": search}
             text = render_scale(content)
             write_json_and_text(content, text, options.output, "copies_scale")
             print(text)
@@ -69,7 +69,7 @@ def _recall(slices: GroupedSlices, context: dict[str, Any], options: argparse.Na
         "least_likeness_of_a_copy": COPY_LIKENESS,
     }
     kinds = recall_by_kind(slices, chosen, options.seed)
-    content = {"context": run_context(context), "kinds": kinds, "false_alarms": false_alarms(slices, across)}
+    content = {"context": provenance(context), "kinds": kinds, "false_alarms": false_alarms(slices, across)}
     text = render_recall(content)
     draw_recall(kinds, options.output / "copies_recall.png")
     write_json_and_text(content, text, options.output, "copies_recall")

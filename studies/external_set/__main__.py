@@ -15,7 +15,7 @@ from typing import Any
 
 from braintumor_ext import Predictor
 from braintumor_ext.calibration import describe_calibration
-from braintumor_ext.engines.run_context import run_context
+from braintumor_ext.engines.provenance import provenance
 from braintumor_ext.errors import InputError
 from studies.external_set.answers import Answers, answers_about
 from studies.external_set.report import render_report, write_report
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "bootstrap": f"{DRAWS} draws, seed {SEED}",
         }
         note = NOTES.get(options.data.resolve().name, "") if options.note is None else options.note
-        content = {"context": run_context(context), "note": note, "remarks": remarks, "sequences": sequences}
+        content = {"context": provenance(context), "note": note, "remarks": remarks, "sequences": sequences}
         write_report(content, answers, slices, predictor, options.output)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,6 +1,6 @@
 """How a checkpoint does on data from elsewhere."""
 
-from studies.external_validation.external_probe import ExternalProbe, probe_images
-from studies.external_validation.probe_report import write_probes, write_sheet
+from studies.external_validation.external_validation import ExternalValidation, validate_images
+from studies.external_validation.validation_report import write_sheet, write_validations
 
-__all__ = ["ExternalProbe", "probe_images", "write_probes", "write_sheet"]
+__all__ = ["ExternalValidation", "validate_images", "write_sheet", "write_validations"]

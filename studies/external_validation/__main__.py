@@ -10,9 +10,9 @@ from pathlib import Path
 
 from braintumor_ext import Predictor
 from braintumor_ext.calibration import describe_calibration
-from braintumor_ext.engines.run_context import run_context
+from braintumor_ext.engines.provenance import provenance
 from braintumor_ext.errors import InputError
-from studies.external_validation import ExternalProbe, probe_images, write_probes
+from studies.external_validation import ExternalValidation, validate_images, write_validations
 from studies.options import add_checkpoint_options
 from studies.release import checkpoint_of
 
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "image_size": predictor.decode.image_size,
             "calibration": describe_calibration(predictor.decode.calibration),
         }
-        write_probes(probes, options.output, run_context(context), NOTES)
+        write_validations(probes, options.output, provenance(context), NOTES)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -57,16 +57,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def _probes(options: argparse.Namespace, predictor: Predictor) -> list[ExternalProbe]:
+def _probes(options: argparse.Namespace, predictor: Predictor) -> list[ExternalValidation]:
     if options.images is not None:
-        return [probe_images(predictor, options.images, options.masks, options.healthy, options.name)]
+        return [validate_images(predictor, options.images, options.masks, options.healthy, options.name)]
     for name in (HEALTHY, TUMOUR):
         if not (options.data / name).is_dir():
             remedy = f"Give a folder that holds {HEALTHY} and {TUMOUR}, or your own --images"
             raise InputError(options.data / name, "is not a folder", remedy)
     return [
-        probe_images(predictor, options.data / HEALTHY, healthy=True),
-        probe_images(predictor, options.data / TUMOUR, masks=options.data / TUMOUR),
+        validate_images(predictor, options.data / HEALTHY, healthy=True),
+        validate_images(predictor, options.data / TUMOUR, masks=options.data / TUMOUR),
     ]
 
 

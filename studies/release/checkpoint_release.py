@@ -11,7 +11,7 @@ from typing import Any
 
 from braintumor_ext.calibration import set_stale_calibration_aside
 from braintumor_ext.errors import InputError
-from braintumor_ext.files import replacing, set_aside, sha256_of
+from braintumor_ext.files import backup_existing, replacing, sha256_of
 from braintumor_ext.networks import read_settings, read_state_dict
 from braintumor_ext.networks.settings import SETTINGS
 from studies.release.half_precision import write_half
@@ -94,4 +94,4 @@ def _write_settings(checkpoint: Path, settings: Mapping[str, Any]) -> None:
         return
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
-        set_aside(path)
+        backup_existing(path)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from braintumor_ext.errors import InputError
-from braintumor_ext.files import replacing, set_aside, sha256_of
+from braintumor_ext.files import backup_existing, replacing, sha256_of
 from braintumor_ext.inference import Predictor
 from braintumor_ext.inference.prediction import Prediction
 from braintumor_ext.keys import UNKNOWN
@@ -132,7 +132,7 @@ def write_expected(
     if not target.is_file() or target.read_text(encoding="utf-8") != text:
         with replacing(target) as partial:
             partial.write_text(text, encoding="utf-8")
-            set_aside(target)
+            backup_existing(target)
     return content
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from braintumor_ext.errors import InputError
-from braintumor_ext.files import replacing, set_aside
+from braintumor_ext.files import backup_existing, replacing
 from braintumor_ext.inference.prediction import Prediction
 from braintumor_ext.metrics import score_mask
 
@@ -89,7 +89,7 @@ def write_half(state: Mapping[str, Tensor], path: str | PathLike[str], largest: 
         return
     with replacing(path) as partial:
         partial.write_bytes(content)
-        set_aside(path)
+        backup_existing(path)
 
 
 class Agreement(NamedTuple):

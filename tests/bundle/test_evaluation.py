@@ -63,10 +63,10 @@ def test_the_report_says_what_it_belongs_to(report, trained):
     assert metrics["bootstrap"]["seed"] == 0
 
 
-def test_both_floors_stand_beside_the_accuracy(report):
-    floors = json.loads((report / "metrics.json").read_text())["floors"]
-    assert set(floors) == {"nearest_neighbour", "file_properties"}
-    assert all(floor["n"] == 8 for floor in floors.values())
+def test_both_baselines_stand_beside_the_accuracy(report):
+    baselines = json.loads((report / "metrics.json").read_text())["trivial_baselines"]
+    assert set(baselines) == {"nearest_neighbour", "file_properties"}
+    assert all(baseline["n"] == 8 for baseline in baselines.values())
 
 
 def test_all_files_are_written(report):

@@ -105,7 +105,7 @@ def test_evaluation_scores_each_test_slice_in_its_own_grid(chain, prepared):
         assert (row["dice"] != "") == bool(label.any() or int(row["pred_area_px"]))
     metrics = json.loads((chain / "evaluation" / "metrics.json").read_text())
     assert 0 <= metrics["classification"]["accuracy"]["value"] <= 1
-    assert set(metrics["floors"]) == {"nearest_neighbour", "file_properties"}
+    assert set(metrics["trivial_baselines"]) == {"nearest_neighbour", "file_properties"}
 
 
 def test_inference_gives_a_row_a_mask_and_a_picture_for_each_slice(chain, prepared):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from braintumor_ext.data import floors_for, load_datalist
+from braintumor_ext.data import load_datalist, trivial_baselines_for
 from braintumor_ext.data.prepare import prepare
 from tests.data.folders import class_folders, write_mask_file, write_slice
 
@@ -67,18 +67,20 @@ def test_masks_and_small_slices_are_told(prepared):
     assert len(report["below_224"]) == 55
 
 
-def test_floors_are_those_that_evaluation_measures_from_the_files(prepared):
+def test_baselines_are_those_that_evaluation_measures_from_the_files(prepared):
     output, report = prepared
     loaded = load_datalist(output)
     for section in ("validation", "test"):
-        assert report["floors"][section] == floors_for(output, loaded["training"], loaded[section])
+        assert report["trivial_baselines"][section] == trivial_baselines_for(
+            output, loaded["training"], loaded[section]
+        )
 
 
 def test_the_files_are_written_and_agree(prepared):
     output, report = prepared
     assert json.loads((output / "data_report.json").read_text(encoding="utf-8")) == json.loads(json.dumps(report))
     text = (output / "data_report.md").read_text(encoding="utf-8")
-    accuracy = report["floors"]["test"]["nearest_neighbour"]["accuracy"]
+    accuracy = report["trivial_baselines"]["test"]["nearest_neighbour"]["accuracy"]
     assert f"| {accuracy:.1%} |" in text
     assert str(output) not in text
 

@@ -51,13 +51,16 @@ def prepare_with_extra(folder: Path, **options):
     )
 
 
-def test_extra_slices_leave_the_other_sections_and_the_floors_as_they_are(folder):
+def test_extra_slices_leave_the_other_sections_and_the_baselines_as_they_are(folder):
     class_folders(folder / "more", per_class=2, start=500)
     report = prepare_with_extra(folder).report
     plain, content = content_of(folder / "plain"), content_of(folder / "out")
     for section in ("training", "validation", "test"):
         assert content[section] == plain[section]
-    assert report["floors"] == json.loads((folder / "plain" / "data_report.json").read_text())["floors"]
+    assert (
+        report["trivial_baselines"]
+        == json.loads((folder / "plain" / "data_report.json").read_text())["trivial_baselines"]
+    )
     assert content["numExtra"] == len(content["extra"]) == 8
     assert "extra" not in plain
 

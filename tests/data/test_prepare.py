@@ -189,11 +189,11 @@ def test_mirrored_copies_share_a_group_unless_given_groups_part_them_and_then_a_
     assert f"warning: {len(divided)} pairs of copies" in capsys.readouterr().err
 
 
-def test_external_puts_all_to_test_and_has_no_floor(folder):
+def test_external_puts_all_to_test_and_has_no_baseline(folder):
     done = prepare(folder / "set", folder / "out", protocol="external")
     loaded = load_datalist(folder / "out", sections=["test"])
     assert len(loaded["test"]) == 32
-    assert done.report["floors"] == {"validation": {}, "test": {}}
+    assert done.report["trivial_baselines"] == {"validation": {}, "test": {}}
 
 
 def test_given_keeps_the_published_test_part(tmp_path):
@@ -401,4 +401,4 @@ def test_a_sample_of_real_slices_is_prepared_whole(brain_tumor_mri, tmp_path):
     assert done.report["masks"]["glioma"] == {"known": 21, "unknown": [], "without_tumour": [], "doubtful": []}
     assert done.report["groups"]["divided_by_split"] == 0
     assert done.report["groups"]["images_without_given_group"] == 0
-    assert 0 < done.report["floors"]["test"]["nearest_neighbour"]["accuracy"] < 1
+    assert 0 < done.report["trivial_baselines"]["test"]["nearest_neighbour"]["accuracy"] < 1

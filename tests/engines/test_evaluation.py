@@ -248,14 +248,14 @@ def test_slices_of_one_volume_are_told_apart(tmp_path):
     )
 
 
-def test_floors_stand_beside_the_accuracy_if_the_training_is_given(items, tmp_path):
+def test_baselines_stand_beside_the_accuracy_if_the_training_is_given(items, tmp_path):
     known = [item for item in items if "class" in item]
     # a training on the very slices: the nearest neighbour of each is itself
     report = evaluate(items, tmp_path, training_data=known, dataset_dir=Path(items[0]["image"]).parent)
-    floors = report.metrics["floors"]
-    assert floors["nearest_neighbour"]["accuracy"] == 1.0
-    assert 0 <= floors["file_properties"]["accuracy"] <= 1
-    assert "floor" in (tmp_path / "report.md").read_text()
+    baselines = report.metrics["trivial_baselines"]
+    assert baselines["nearest_neighbour"]["accuracy"] == 1.0
+    assert 0 <= baselines["file_properties"]["accuracy"] <= 1
+    assert "trivial baseline" in (tmp_path / "report.md").read_text()
 
 
 def test_an_evaluation_can_be_run_again(items, tmp_path):

@@ -20,7 +20,7 @@ def network() -> BrainTumorNet:
     torch.manual_seed(0)
     net = BrainTumorNet().eval()
     for name, parameter in net.named_parameters():
-        if name.endswith("blend"):
+        if name.endswith("alpha"):
             parameter.data.fill_(0.5)
     with torch.no_grad():
         hidden = torch.relu(net.classifier[2](net.encoder(pictures())[-1].mean((2, 3))))

@@ -12,7 +12,7 @@ from monai.data import decollate_batch
 from PIL import Image
 
 from braintumor_ext.inference import DecodeAnswerd, Predictor
-from braintumor_ext.transforms import read_slice, to_native
+from braintumor_ext.transforms import read_slice, restore_grid
 
 
 def _answered(bundle: Path, path: Path) -> dict:
@@ -35,7 +35,7 @@ def test_postprocessing_gives_the_predictors_answer(form: str, one_slice: dict[s
     assert expected.mask is not None
     assert item["result"]["probabilities"] == pytest.approx(expected.probabilities, abs=1e-5)
     assert item["result"]["flags"] == list(expected.flags)
-    native, affine = to_native(expected.mask, read_slice(path).meta)
+    native, affine = restore_grid(expected.mask, read_slice(path).meta)
     np.testing.assert_array_equal(item["pred"], native.T if form == "png" else native)  # ITK's order: column first
     assert tuple(item["image"].meta["spatial_shape"]) == item["pred"].shape
     np.testing.assert_allclose(item["image"].meta["original_affine"], affine)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from braintumor_ext.inference import Prediction, Predictor
-from braintumor_ext.transforms import read_slice, to_native, to_native_volume
+from braintumor_ext.transforms import read_slice, restore_grid, restore_volume
 from tests.label.conftest import Server
 from tests.one_slice import shown_slice, write_series
 from tests.same_mask import assert_same_mask
@@ -48,7 +48,7 @@ def volume(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _native(answer: Prediction, path: Path) -> np.ndarray:
     assert answer.mask is not None
     assert 0 < answer.mask.sum() < answer.mask.size
-    return to_native(answer.mask, read_slice(path).meta)[0]
+    return restore_grid(answer.mask, read_slice(path).meta)[0]
 
 
 def _same_shares(got: dict[str, float], expected: Prediction) -> None:
@@ -114,7 +114,7 @@ def test_volume_is_answered_slice_by_slice(own: Server, volume: Path, predictor:
     assert told["series"]["slices"] == 3
     mask, source = _loaded(own.infer(volume, "image").body, tmp_path), nibabel.load(volume)
     masks = {index: one.mask for index, one in enumerate(expected) if one.mask is not None}
-    assert_same_mask(np.asarray(mask.dataobj), to_native_volume(masks, read_slice(volume, 0).meta)[0])
+    assert_same_mask(np.asarray(mask.dataobj), restore_volume(masks, read_slice(volume, 0).meta)[0])
     np.testing.assert_allclose(mask.affine, source.affine, atol=1e-5)
 
 
@@ -190,5 +190,5 @@ def test_real_series(own: Server, dicom_head: Path, predictor: Predictor, tmp_pa
         meta = read_slice(path).meta
         _same_shares(told["slices"][index]["probabilities"], expected)
         assert expected.mask is not None
-        assert_same_mask(np.asarray(mask.dataobj)[:, :, index], to_native(expected.mask, meta)[0][:, :, 0])
+        assert_same_mask(np.asarray(mask.dataobj)[:, :, index], restore_grid(expected.mask, meta)[0][:, :, 0])
         np.testing.assert_allclose(mask.affine[:3] @ [0, 0, index, 1], meta["native_affine"][:3, 3], atol=0.05)

@@ -55,6 +55,17 @@ def test_no_positive_evidence_is_no_way_out():
     assert nothing.grad[0, 0, 0, 0] < 0  # more of it in the tumour
 
 
+def test_a_cell_counts_by_how_much_of_it_is_tumour():
+    # Columns 0 to 4 of 8: of 2 x 2 cells the left ones are full, the right ones covered by a quarter.
+    mask = torch.zeros(1, 1, 8, 8)
+    mask[..., :5] = 1
+    evidence = torch.full((1, 1, 2, 2), -100.0)
+    evidence[0, 0, 0] = torch.tensor([1.0, 2.0])  # times 4: 4 wholly inside, 8 of which 2 are
+    assert evidence_outside(evidence, torch.tensor([0]), mask).item() == pytest.approx((6 + 1) / (12 + 1))
+    mask[..., 1:] = 0  # a quarter of the left cells: the largest share that there is
+    assert evidence_outside(evidence, torch.tensor([0]), mask).item() == pytest.approx((8 + 1) / (12 + 1))
+
+
 def test_its_gradient_moves_evidence_into_the_tumour():
     for scale in (1e-3, 0.1, 1.0):
         evidence = (scale * torch.ones(1, 2, 2, 2)).requires_grad_()

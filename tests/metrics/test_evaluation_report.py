@@ -50,13 +50,13 @@ def test_table_holds_each_slice_once_sorted_by_its_path(tmp_path: Path) -> None:
     assert list(map(repr, read)) == list(map(repr, [GLIOMA, EMPTY, UNKNOWN]))
 
 
-def test_report_tells_context_floors_and_the_distance_to_them(tmp_path: Path) -> None:
-    floors = {"nearest_neighbour": {"accuracy": 0.3, "n": 2}, "file_properties": {"accuracy": None, "n": 0}}
-    evaluate([GLIOMA, EMPTY], tmp_path, floors=floors, title="Test split", context={"split": "test"})
+def test_report_tells_context_baselines_and_the_distance_to_them(tmp_path: Path) -> None:
+    baselines = {"nearest_neighbour": {"accuracy": 0.3, "n": 2}, "file_properties": {"accuracy": None, "n": 0}}
+    evaluate([GLIOMA, EMPTY], tmp_path, trivial_baselines=baselines, title="Test split", context={"split": "test"})
     report = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert report.startswith("# Test split\n")
     assert "- split: test" in report
-    # One of two slices is right: accuracy 0.5, 0.2 above the floor.
+    # One of two slices is right: accuracy 0.5, 0.2 above the baseline.
     assert "0.300 (n = 2); the model: +0.200" in report
     assert "40 draws of 2 groups, seed 0" in report
     assert "4.0, median 4.0 (n = 1)" in report
@@ -65,7 +65,7 @@ def test_report_tells_context_floors_and_the_distance_to_them(tmp_path: Path) ->
 
 
 def test_every_table_of_the_report_is_rectangular(tmp_path: Path) -> None:
-    evaluate([GLIOMA, EMPTY, UNKNOWN], tmp_path, floors={"odd|name": {"accuracy": 0.1}})
+    evaluate([GLIOMA, EMPTY, UNKNOWN], tmp_path, trivial_baselines={"odd|name": {"accuracy": 0.1}})
     width = 0
     for line in (tmp_path / "report.md").read_text(encoding="utf-8").splitlines():
         columns = line.replace("\\|", "").count("|") if line.startswith("|") else 0

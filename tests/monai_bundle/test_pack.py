@@ -168,7 +168,7 @@ def test_metadata_and_model_card_tell_the_checkpoints_own_evaluation(models, eva
     measured = json.loads(evaluation.read_text())
     assert told["accuracy"] == pytest.approx(measured["classification"]["accuracy"]["value"], abs=1e-4)
     assert told["mean_dice"] == pytest.approx(measured["segmentation"]["tumour_slices"]["dice"]["value"], abs=1e-4)
-    assert told["floor_nearest_neighbour"] == measured["floors"]["nearest_neighbour"]["accuracy"]
+    assert told["baseline_nearest_neighbour"] == measured["trivial_baselines"]["nearest_neighbour"]["accuracy"]
     card = (folder / "docs" / "README.md").read_text()
     section = card.partition("## This checkpoint")[2].partition("\n## ")[0]
     assert sha256_of(models / "model.pt") in section
@@ -188,7 +188,7 @@ def test_undefined_measures_are_left_out():
         "classification": {name: {"value": 0.5} for name in rates} | {"macro_roc_auc": nothing},
         "segmentation": {"tumour_slices": {"dice": nothing, "iou": {"value": 0.12345}}},
         "calibration": {name: {"value": 0.1} for name in ("ece", "nll", "brier")},
-        "floors": {},
+        "trivial_baselines": {},
     }
     told = evaluation_metrics(evaluation)
     assert told["mean_iou"] == pytest.approx(0.12345, abs=1e-4)

@@ -15,7 +15,7 @@ def network(request) -> BrainTumorNet:
     torch.manual_seed(0)
     found = BrainTumorNet(attention=request.param).eval()
     for name, parameter in found.named_parameters():
-        if name.endswith("blend"):
+        if name.endswith("alpha"):
             nn.init.constant_(parameter, 0.5)
     return found
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 from scipy.signal import correlate2d
+from torch import nn
 
-from braintumor_ext.networks import CBAM, BlendedAttention, ChannelAttention, SpatialAttention
+from braintumor_ext.networks import CBAM, ChannelAttention, ReZeroAttention, SpatialAttention
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -54,23 +55,31 @@ def test_two_gates_scale_a_stage_to_about_a_quarter_at_the_start():
     assert 0.15 < ratio < 0.35
 
 
-def test_blended_attention_starts_as_the_identity_and_reaches_the_plain_block_at_one():
+def test_rezero_attention_starts_as_the_identity_and_reaches_the_plain_block_at_one():
     torch.manual_seed(0)
     block, x = CBAM(64), torch.randn(2, 64, 8, 8)
-    torch.testing.assert_close(BlendedAttention(block)(x), x, rtol=0, atol=0)
-    torch.testing.assert_close(BlendedAttention(block, blend=1.0)(x), block(x))
+    torch.testing.assert_close(ReZeroAttention(block)(x), x, rtol=0, atol=0)
+    torch.testing.assert_close(ReZeroAttention(block, alpha=1.0)(x), block(x))
 
 
-def test_the_blend_is_learnt_from_the_first_step_and_then_the_attention():
+def test_alpha_is_learnt_from_the_first_step_and_then_the_attention():
     torch.manual_seed(0)
-    module, x = BlendedAttention(CBAM(16)), torch.randn(2, 16, 8, 8)
+    module, x = ReZeroAttention(CBAM(16)), torch.randn(2, 16, 8, 8)
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
     for _ in range(2):
         optimizer.zero_grad()
         module(x).square().mean().backward()
         optimizer.step()
-    assert module.blend.item() != 0
+    assert module.alpha.item() != 0
     assert module.attention.channel.mlp[0].weight.grad.abs().sum() > 0
+
+
+def test_checkpoints_that_know_alpha_by_its_former_name_load():
+    module = ReZeroAttention(CBAM(16), alpha=0.3)
+    state = {name.replace("alpha", "blend"): value for name, value in nn.Sequential(module).state_dict().items()}
+    loaded = nn.Sequential(ReZeroAttention(CBAM(16)))
+    loaded.load_state_dict(state)
+    assert loaded[0].alpha.item() == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize("call", [lambda: SpatialAttention(6), lambda: ChannelAttention(0), lambda: CBAM(8, 0)])

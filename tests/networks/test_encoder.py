@@ -72,7 +72,7 @@ def test_an_encoder_of_another_name_is_torchvisions(name):
 
 def test_plain_attention_would_wreck_pretrained_features(torchvision_net):
     """Why the blend exists: four stages of two sigmoid gates each leave little of C5."""
-    encoder = AttentionResNet(blend=1.0).eval()
+    encoder = AttentionResNet(alpha=1.0).eval()
     load_encoder(encoder, torchvision_net.state_dict())
     x = torch.randn(2, 3, 64, 64)
     with torch.no_grad():

@@ -7,16 +7,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from braintumor_ext.networks import CBAM, BlendedAttention, BrainTumorNet
+from braintumor_ext.networks import CBAM, BrainTumorNet, ReZeroAttention
 
 
-def plainly(module: BlendedAttention, x: Tensor) -> Tensor:
+def plainly(module: ReZeroAttention, x: Tensor) -> Tensor:
     """The blended attention as it is written in the paper and in ReZero, for autograd to differentiate."""
     mlp, conv = module.attention.channel.mlp, module.attention.spatial.conv
     c = torch.sigmoid(mlp(x.mean((2, 3), keepdim=True)) + mlp(x.amax((2, 3), keepdim=True)))
     y = x * c
     s = torch.sigmoid(conv(torch.cat([y.mean(1, keepdim=True), y.amax(1, keepdim=True)], 1)))
-    return torch.lerp(x, y * s, module.blend.to(x.dtype))
+    return torch.lerp(x, y * s, module.alpha.to(x.dtype))
 
 
 def with_gradients(call, module: nn.Module, x: Tensor, upstream: Tensor) -> dict[str, Tensor]:
@@ -41,7 +41,7 @@ def with_gradients(call, module: nn.Module, x: Tensor, upstream: Tensor) -> dict
 )
 def test_it_equals_the_plain_operations_and_their_gradients(shape, blend, options, layout):
     torch.manual_seed(0)
-    module = BlendedAttention(CBAM(shape[1], **options), blend).train()
+    module = ReZeroAttention(CBAM(shape[1], **options), blend).train()
     x, upstream = torch.randn(shape).to(memory_format=layout), torch.randn(shape)
     ours = with_gradients(module, module, x, upstream)
     assert with_gradients(lambda x: plainly(module, x), module, x, upstream).keys() == ours.keys()
@@ -56,7 +56,7 @@ def test_it_equals_the_plain_operations_and_their_gradients(shape, blend, option
 
 def test_its_gradients_are_those_of_finite_differences():
     torch.manual_seed(0)
-    module = BlendedAttention(CBAM(6, reduction=2, kernel_size=3), 0.3).double().train()
+    module = ReZeroAttention(CBAM(6, reduction=2, kernel_size=3), 0.3).double().train()
     x = torch.randn(2, 6, 4, 3, dtype=torch.float64, requires_grad=True)
     names, parameters = zip(*module.named_parameters(), strict=True)
 
@@ -68,14 +68,14 @@ def test_its_gradients_are_those_of_finite_differences():
 
 def test_training_and_evaluation_give_the_same():
     torch.manual_seed(0)
-    module, x = BlendedAttention(CBAM(32), 0.5), torch.randn(2, 32, 8, 8)
+    module, x = ReZeroAttention(CBAM(32), 0.5), torch.randn(2, 32, 8, 8)
     torch.testing.assert_close(module.train()(x), module.eval()(x))
     with torch.no_grad():
         torch.testing.assert_close(module.train()(x), module.eval()(x))
 
 
 def test_a_graph_that_is_kept_is_gone_back_through_again():
-    module, x = BlendedAttention(CBAM(8), 0.5).train(), torch.randn(2, 8, 4, 4, requires_grad=True)
+    module, x = ReZeroAttention(CBAM(8), 0.5).train(), torch.randn(2, 8, 4, 4, requires_grad=True)
     out = module(x).sum()
     out.backward(retain_graph=True)
     once = x.grad.clone()
@@ -99,7 +99,7 @@ class LargestFloat32(TorchDispatchMode):
 @pytest.mark.parametrize("training", [True, False])
 def test_in_bfloat16_features_stay_in_bfloat16_and_numbers_near_those_of_float32(training):
     torch.manual_seed(0)
-    module = BlendedAttention(CBAM(64), 0.5).train(training)
+    module = ReZeroAttention(CBAM(64), 0.5).train(training)
     x, upstream = (torch.randn(4, 64, 32, 32).bfloat16() for _ in range(2))
     with torch.autocast("cpu", torch.bfloat16), LargestFloat32() as seen:
         found = with_gradients(module, module, x.to(memory_format=torch.channels_last), upstream)
@@ -115,4 +115,4 @@ def test_parameters_have_the_names_that_checkpoints_have():
     with torch.device("meta"):
         names = [name for name in BrainTumorNet().state_dict() if name.startswith("encoder.attention3.")]
     inner = ["channel.mlp.0.weight", "channel.mlp.2.weight", "spatial.conv.weight"]
-    assert names == ["encoder.attention3.blend", *(f"encoder.attention3.attention.{name}" for name in inner)]
+    assert names == ["encoder.attention3.alpha", *(f"encoder.attention3.attention.{name}" for name in inner)]

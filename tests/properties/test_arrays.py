@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from nibabel.orientations import apply_orientation
 
-from braintumor_ext.transforms import ToBinaryMask, ToUnitGrey, to_native_volume
+from braintumor_ext.transforms import ToBinaryMask, ToUnitGrey, restore_volume
 from braintumor_ext.transforms.grid import SliceGrid, patient_grid
 from braintumor_ext.transforms.shrink import shrunk
 
@@ -59,7 +59,7 @@ def test_masks_of_displayed_slices_come_back_to_their_own_voxels(axes, shape, se
     shown = apply_orientation(volume, _inverse(grid.native_ornt))
     assert shown.shape == grid.shape
     masks = {index: shown[:, :, index] for index in range(grid.slice_count)}
-    back, affine = to_native_volume(masks, grid.metadata("a.nii", 0))
+    back, affine = restore_volume(masks, grid.metadata("a.nii", 0))
     np.testing.assert_array_equal(back, volume)
     np.testing.assert_array_equal(affine, grid.native_affine)
 

@@ -20,7 +20,7 @@ from monai.transforms import (
     ScaleIntensityRanged,
 )
 
-from braintumor_ext.transforms import LoadImageSliced, ToBinaryMaskd, ToUnitGreyd, to_native, write_mask
+from braintumor_ext.transforms import LoadImageSliced, ToBinaryMaskd, ToUnitGreyd, restore_grid, write_mask
 
 SLICES = (1, 3)
 
@@ -72,7 +72,7 @@ def test_they_compose_cache_and_invert_back_to_the_files_own_grid(volume, tmp_pa
         for index, item in zip(SLICES, decollate_batch(batch), strict=True):
             inverted = back(item)["pred"]
             assert inverted.shape[1:] == tuple(item["image"].meta["slice_size"])
-            native, grid = to_native(inverted, item["image"].meta)
+            native, grid = restore_grid(inverted, item["image"].meta)
             expected = np.zeros_like(stored)
             expected[:, :, index] = stored[:, :, index]
             assert np.array_equal(native, expected)

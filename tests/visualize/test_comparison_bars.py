@@ -1,4 +1,4 @@
-"""The bar chart of a comparison shows every score, interval and floor that it is given, and none that it is not."""
+"""The bar chart of a comparison shows every score, interval and baseline that it is given, and none that it is not."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ def test_intervals_lie_on_their_bars_and_a_score_without_one_has_none() -> None:
     assert heights == pytest.approx([bar.get_y() + bar.get_height() / 2 for bar in axes.patches[:3]])
 
 
-def test_floors_are_lines_at_their_accuracy_told_apart_and_named() -> None:
+def test_baselines_are_lines_at_their_accuracy_told_apart_and_named() -> None:
     (axes,) = axes_of(PANEL)
-    floors = [line for line in axes.lines if str(line.get_label()).startswith(("nearest", "file"))]
-    assert [line.get_xdata()[0] for line in floors] == [0.71, 0.57]
-    assert floors[0].get_linestyle() == floors[1].get_linestyle() == "--"
+    baselines = [line for line in axes.lines if str(line.get_label()).startswith(("nearest", "file"))]
+    assert [line.get_xdata()[0] for line in baselines] == [0.71, 0.57]
+    assert baselines[0].get_linestyle() == baselines[1].get_linestyle() == "--"
     legend = axes.get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == [
@@ -93,7 +93,12 @@ def test_protocols_stand_below_one_another_on_one_scale() -> None:
 
 @pytest.mark.parametrize(
     "panel",
-    [PANEL, BarPanel("nothing", []), BarPanel("not run", [NOT_RUN]), BarPanel("floors alone", [], {"a floor": 0.5})],
+    [
+        PANEL,
+        BarPanel("nothing", []),
+        BarPanel("not run", [NOT_RUN]),
+        BarPanel("baselines alone", [], {"a baseline": 0.5}),
+    ],
     ids=lambda panel: panel.title,
 )
 @pytest.mark.filterwarnings("error")

@@ -100,9 +100,9 @@ def network(
     }
 
 
-def floor(model: str, title: str, seed: int, skill: float) -> dict[str, Any]:
+def baseline(model: str, title: str, seed: int, skill: float) -> dict[str, Any]:
     found = network(model, title, seed, skill, masks=False)
-    return found | {"kind": "floor", "after_temperature": None, "cost": None}
+    return found | {"kind": "trivial baseline", "after_temperature": None, "cost": None}
 
 
 def protocol(name: str, skill: float) -> dict[str, Any]:
@@ -111,8 +111,8 @@ def protocol(name: str, skill: float) -> dict[str, Any]:
         network("resnet50", "ResNet50", 2, skill - 0.1, masks=False),
         network("vgg16", "VGG16", 3, skill - 0.2, runs=1, masks=False, n=16),
         {"model": "unet", "title": "U-Net", "kind": "network", "status": "not run", "runs": 0, "of": 3, **NOT_TRAINED},
-        floor("nearest_neighbour", "floor: nearest neighbour", 4, skill - 0.3),
-        floor("file_properties", "floor: file properties", 5, 0.4),
+        baseline("nearest_neighbour", "trivial baseline: nearest neighbour", 4, skill - 0.3),
+        baseline("file_properties", "trivial baseline: file properties", 5, 0.4),
     ]
     grouped = name == "grouped"
     splits = [
@@ -325,11 +325,13 @@ def test_probabilities_stand_as_trained_and_after_the_temperature(text: str, res
     assert after[1:3] == ["1.25, 1.25, 1.25", "0.062 (0.031 to 0.125)"]
 
 
-def test_floors_have_neither_masks_nor_probabilities(text: str, lines: dict[tuple[str, str], dict[str, str]]) -> None:
+def test_baselines_have_neither_masks_nor_probabilities(
+    text: str, lines: dict[tuple[str, str], dict[str, str]]
+) -> None:
     for heading in ("Mask", "Probabilities", "Computation"):
         with pytest.raises(StopIteration):
-            cells(text, "grouped", heading, "floor: nearest neighbour")
-    assert cells(text, "grouped", "Per class", "floor: nearest neighbour")[-2:] == ["no mask", "–"]
+            cells(text, "grouped", heading, "trivial baseline: nearest neighbour")
+    assert cells(text, "grouped", "Per class", "trivial baseline: nearest neighbour")[-2:] == ["no mask", "–"]
     line = lines["grouped", "nearest_neighbour"]
     assert line["accuracy"]
     for column in (
@@ -462,7 +464,7 @@ def test_a_comparison_of_which_nothing_was_trained_is_replaced_by_a_later_one(
 
 
 def test_numbers_that_are_not_finite_become_null_and_blank(result: dict[str, Any], tmp_path: Path) -> None:
-    row = floor("nearest_neighbour", "floor: nearest neighbour", 4, 0.5)
+    row = baseline("nearest_neighbour", "trivial baseline: nearest neighbour", 4, 0.5)
     row["summary"]["classification"]["accuracy"]["value"] = float("nan")
     one = {**result["protocols"]["random"], "rows": [row], "differences": []}
     write_comparison({**result, "protocols": {"random": one}}, tmp_path)
@@ -519,7 +521,13 @@ def test_what_a_protocols_summary_gives_is_reported(result: dict[str, Any], tmp_
         ModelRuns("ours", "ours: a network", "network", 2, runs(1, 2)),
         ModelRuns("resnet50", "ResNet50", "network", 2, runs(2, 1, masks=False)),
         ModelRuns("unet", "U-Net", "network", 2, []),
-        ModelRuns("nearest_neighbour", "floor: nearest neighbour", "floor", 2, [Run("random-seed0", 0, None, certain)]),
+        ModelRuns(
+            "nearest_neighbour",
+            "trivial baseline: nearest neighbour",
+            "trivial baseline",
+            2,
+            [Run("random-seed0", 0, None, certain)],
+        ),
     ]
     protocol = summarise_protocol("random", models, CLASS_NAMES, "no_tumor", n_draws=40)
     made = {**result, "protocols": {"random": {**protocol, "splits": result["protocols"]["random"]["splits"]}}}

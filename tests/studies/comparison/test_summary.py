@@ -53,11 +53,13 @@ def network(model: str, skill: float, seed: int, folds: int = 3, of: int = 3, ma
     return ModelRuns(model, model.upper(), "network", of, runs)
 
 
-def floor(images: range = range(90)) -> ModelRuns:
+def baseline(images: range = range(90)) -> ModelRuns:
     records = [
         replace(r, probabilities=tuple(np.eye(3)[r.predicted_class].tolist())) for r in answers(images, 1.0, 9, False)
     ]
-    return ModelRuns("nearest_neighbour", "floor", "floor", 1, [Run("grouped-seed0-fold0", 0, 0, records)])
+    return ModelRuns(
+        "nearest_neighbour", "trivial baseline", "trivial baseline", 1, [Run("grouped-seed0-fold0", 0, 0, records)]
+    )
 
 
 def summarise(models: list[ModelRuns], name: str = "grouped", n_draws: int = DRAWS) -> dict:
@@ -73,7 +75,7 @@ OURS, OTHER, WORSE = network("ours", 3.0, 1), network("other", 2.6, 2), network(
 
 @pytest.fixture(scope="module")
 def grouped() -> dict:
-    return summarise([OURS, OTHER, WORSE, network("later", 1.0, 4, folds=0), floor()])
+    return summarise([OURS, OTHER, WORSE, network("later", 1.0, 4, folds=0), baseline()])
 
 
 def test_rows_are_in_the_given_order_and_say_what_was_run(grouped: dict) -> None:
@@ -163,7 +165,7 @@ def test_without_validation_answers_in_every_run_there_is_no_temperature() -> No
     assert summarise([replace(OURS, runs=runs)])["rows"][0]["after_temperature"] is None
 
 
-def test_a_floor_has_rates_but_no_areas_calibration_and_masks(grouped: dict) -> None:
+def test_a_baseline_has_rates_but_no_areas_calibration_and_masks(grouped: dict) -> None:
     row = grouped["rows"][4]
     summary = row["summary"]
     assert summary["classification"]["accuracy"]["ci95"] is not None
@@ -228,7 +230,7 @@ def test_models_without_a_common_split_have_no_differences() -> None:
     elsewhere = [replace(run, split=f"other-{run.fold}") for run in OTHER.runs]
     assert summarise([OURS, replace(OTHER, runs=elsewhere)])["differences"] == []
     assert summarise([replace(OURS, runs=[]), OTHER, WORSE])["differences"] == []
-    assert summarise([floor()])["differences"] == []
+    assert summarise([baseline()])["differences"] == []
 
 
 def test_models_that_do_not_agree_on_what_is_true_are_not_compared() -> None:

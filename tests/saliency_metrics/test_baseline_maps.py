@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from braintumor_ext.map_quality.floor_maps import centre_maps, random_maps
+from braintumor_ext.saliency_metrics.baseline_maps import centre_maps, random_maps
 
 
 def ellipse(height: int, width: int, centre: tuple[float, float], half_axes: tuple[float, float]) -> Tensor:
@@ -15,7 +15,7 @@ def ellipse(height: int, width: int, centre: tuple[float, float], half_axes: tup
     return inside.float().expand(1, 3, height, width) * 0.6 - 1.5
 
 
-def test_both_floors_lie_in_0_to_1_and_reach_both() -> None:
+def test_both_baselines_lie_in_0_to_1_and_reach_both() -> None:
     for maps in (random_maps([1, 2, 3], (64, 48), (2, 2)), centre_maps(torch.rand(3, 3, 64, 48))):
         assert maps.shape == (3, 1, 64, 48)
         assert torch.equal(maps.amax(dim=(1, 2, 3)), torch.ones(3))

@@ -1,7 +1,7 @@
-"""Floors: what a trained network must clearly beat on a split before its accuracy means anything.
+"""Trivial baselines: what a trained network must clearly beat on a split before its accuracy means anything.
 
-The nearest-neighbour floor shows how much of a split can be solved by finding a look-alike in training (slices of one
-patient on both sides); the file-property floor how much by looking at no pixel at all (classes from different sources).
+The nearest neighbour shows how much of a split can be solved by finding a look-alike in training (slices of one patient
+on both sides); the file properties how much by looking at no pixel at all (classes from different sources).
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _MIN_SAMPLES_LEAF = 5
 
 
 @dataclass(frozen=True)
-class Floor:
-    """The outcome of a floor on one split.
+class TrivialBaseline:
+    """The outcome of a baseline on one split.
 
     Args:
         accuracy: share of right predictions in [0, 1].
@@ -41,14 +41,14 @@ class Floor:
     n: int
 
     @classmethod
-    def of(cls, predictions: np.ndarray, classes: Sequence[int]) -> Floor:
+    def of(cls, predictions: np.ndarray, classes: Sequence[int]) -> TrivialBaseline:
         """Score predictions against the true class indices."""
         return cls(float(np.mean(predictions == np.asarray(classes))), [int(p) for p in predictions], len(classes))
 
 
-def nearest_neighbour_floor(
+def nearest_neighbour_baseline(
     train_thumbnails: np.ndarray, train_classes: Sequence[int], test_thumbnails: np.ndarray, test_classes: Sequence[int]
-) -> Floor:
+) -> TrivialBaseline:
     """Classify each test slice as the training slice whose thumbnail correlates best with its own.
 
     Args:
@@ -58,15 +58,15 @@ def nearest_neighbour_floor(
         test_classes: M class indices.
     """
     correlation = unit_vectors(test_thumbnails) @ unit_vectors(train_thumbnails).T
-    return Floor.of(np.asarray(train_classes)[correlation.argmax(axis=1)], test_classes)
+    return TrivialBaseline.of(np.asarray(train_classes)[correlation.argmax(axis=1)], test_classes)
 
 
-def file_property_floor(
+def file_property_baseline(
     train_files: Sequence[FileProperties],
     train_classes: Sequence[int],
     test_files: Sequence[FileProperties],
     test_classes: Sequence[int],
-) -> Floor:
+) -> TrivialBaseline:
     """Classify each test slice by its file's width, height, mode and size in bytes alone (a decision tree).
 
     Args:
@@ -82,25 +82,27 @@ def file_property_floor(
 
     tree = DecisionTreeClassifier(min_samples_leaf=_MIN_SAMPLES_LEAF, random_state=0)
     tree.fit(table(train_files), np.asarray(train_classes))
-    return Floor.of(tree.predict(table(test_files)), test_classes)
+    return TrivialBaseline.of(tree.predict(table(test_files)), test_classes)
 
 
-def floor_table(nearest: Floor | None, files: Floor | None, left_out: int = 0) -> dict[str, dict[str, Any]]:
-    """Return both floors as reports and metrics.json carry them (``n_left_out``: slices that could not be read)."""
-    floors = {"nearest_neighbour": nearest, "file_properties": files}
+def baseline_table(
+    nearest: TrivialBaseline | None, files: TrivialBaseline | None, left_out: int = 0
+) -> dict[str, dict[str, Any]]:
+    """Return both baselines as reports and metrics.json carry them (``n_left_out``: slices that could not be read)."""
+    baselines = {"nearest_neighbour": nearest, "file_properties": files}
     return {
-        name: {"accuracy": floor.accuracy, "n": floor.n, "n_left_out": left_out}
-        for name, floor in floors.items()
-        if floor is not None
+        name: {"accuracy": baseline.accuracy, "n": baseline.n, "n_left_out": left_out}
+        for name, baseline in baselines.items()
+        if baseline is not None
     }
 
 
-def floors_for(
+def trivial_baselines_for(
     dataset_dir: str | os.PathLike[str],
     training: Sequence[Mapping[str, Any]],
     test: Sequence[Mapping[str, Any]],
 ) -> dict[str, dict[str, Any]]:
-    """Measure both floors from training to test items of a loaded datalist.
+    """Measure both baselines from training to test items of a loaded datalist.
 
     File properties come from ``items.csv`` in the data set's folder where it lists an image (they are the source
     file's, which a compact copy hides), else from the file itself.
@@ -123,9 +125,9 @@ def floors_for(
     classes = [[index for index, _ in side] for side in known]
     thumbnails = [np.stack([found[0] for _, found in side]) for side in known]
     files = [[found[1] for _, found in side] for side in known]
-    return floor_table(
-        nearest_neighbour_floor(thumbnails[0], classes[0], thumbnails[1], classes[1]),
-        file_property_floor(files[0], classes[0], files[1], classes[1]),
+    return baseline_table(
+        nearest_neighbour_baseline(thumbnails[0], classes[0], thumbnails[1], classes[1]),
+        file_property_baseline(files[0], classes[0], files[1], classes[1]),
         left_out=len(measured[1]) - len(known[1]),
     )
 
@@ -142,7 +144,7 @@ def measure_items(
     listed = read_items_csv(dataset_dir)
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
         read = pool.map(_measure, [(item, listed) for item in items])
-        return list(tqdm(read, "floors", len(items), unit="slice", leave=False))
+        return list(tqdm(read, "trivial baselines", len(items), unit="slice", leave=False))
 
 
 def _measure(

@@ -1,4 +1,4 @@
-"""The floors as rows of a comparison: what is reached without a network, on the same splits."""
+"""The baselines as rows of a comparison: what is reached without a network, on the same splits."""
 
 from __future__ import annotations
 
@@ -10,15 +10,20 @@ import numpy as np
 
 from braintumor_ext.data.datalist import shown_name
 from braintumor_ext.data.file_properties import FileProperties
-from braintumor_ext.data.floors import Floor, file_property_floor, measure_items, nearest_neighbour_floor
+from braintumor_ext.data.trivial_baselines import (
+    TrivialBaseline,
+    file_property_baseline,
+    measure_items,
+    nearest_neighbour_baseline,
+)
 from braintumor_ext.keys import CLASS, GROUP, IMAGE, UNKNOWN
 from braintumor_ext.metrics import SliceRecord
 from studies.comparison.model_runs import ModelRuns, Run
 from studies.comparison.splits import Split
 
 TITLES = {
-    "nearest_neighbour": "floor: nearest neighbour on thumbnails",
-    "file_properties": "floor: file properties only",
+    "nearest_neighbour": "trivial baseline: nearest neighbour on thumbnails",
+    "file_properties": "trivial baseline: file properties only",
 }
 
 
@@ -27,16 +32,16 @@ Measured = Mapping[str, tuple[np.ndarray, FileProperties]]
 
 
 def measure_slices(items: Sequence[Mapping[str, Any]], dataset_dir: str | os.PathLike[str]) -> Measured:
-    """Return what the floors look at, of every slice of known class that can be read."""
+    """Return what the baselines look at, of every slice of known class that can be read."""
     known = [item for item in items if item.get(CLASS, UNKNOWN) != UNKNOWN]
     measured = measure_items(dataset_dir, known)
     return {str(item[IMAGE]): found for item, found in zip(known, measured, strict=True) if found is not None}
 
 
-def floor_runs(
+def trivial_baseline_runs(
     splits: Sequence[Split], found: Measured, dataset_dir: str | os.PathLike[str], section: str, num_classes: int
 ) -> list[ModelRuns]:
-    """Reckon both floors on every split's section.
+    """Reckon both baselines on every split's section.
 
     Args:
         splits: of one protocol.
@@ -53,20 +58,20 @@ def floor_runs(
         classes = [[int(item[CLASS]) for item in side] for side in sides]
         thumbnails = [np.stack([found[str(item[IMAGE])][0] for item in side]) for side in sides]
         files = [[found[str(item[IMAGE])][1] for item in side] for side in sides]
-        floors = {
-            "nearest_neighbour": nearest_neighbour_floor(thumbnails[0], classes[0], thumbnails[1], classes[1]),
-            "file_properties": file_property_floor(files[0], classes[0], files[1], classes[1]),
+        baselines = {
+            "nearest_neighbour": nearest_neighbour_baseline(thumbnails[0], classes[0], thumbnails[1], classes[1]),
+            "file_properties": file_property_baseline(files[0], classes[0], files[1], classes[1]),
         }
-        for name, floor in floors.items():
-            records = _records(sides[1], floor, dataset_dir, num_classes)
+        for name, baseline in baselines.items():
+            records = _records(sides[1], baseline, dataset_dir, num_classes)
             runs[name].append(Run(split.name, split.seed, split.fold, records))
-    return [ModelRuns(name, TITLES[name], "floor", len(splits), part) for name, part in runs.items()]
+    return [ModelRuns(name, TITLES[name], "trivial baseline", len(splits), part) for name, part in runs.items()]
 
 
 def _records(
-    items: Sequence[Mapping[str, Any]], floor: Floor, dataset_dir: str | os.PathLike[str], num_classes: int
+    items: Sequence[Mapping[str, Any]], baseline: TrivialBaseline, dataset_dir: str | os.PathLike[str], num_classes: int
 ) -> list[SliceRecord]:
-    """Return a floor's answers; it gives a class without a probability, so all of it on that class, and no mask."""
+    """Return a baseline's answers; it gives a class without a probability, so all of it on that class, and no mask."""
     return [
         SliceRecord(
             image=shown_name(item, dataset_dir),
@@ -75,5 +80,5 @@ def _records(
             probabilities=tuple(float(index == predicted) for index in range(num_classes)),
             mask_predicted=False,
         )
-        for item, predicted in zip(items, floor.predictions, strict=True)
+        for item, predicted in zip(items, baseline.predictions, strict=True)
     ]

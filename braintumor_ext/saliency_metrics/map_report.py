@@ -11,10 +11,10 @@ from typing import Any
 from braintumor_ext.data.classes import display_name
 from braintumor_ext.files import replacing
 from braintumor_ext.jsonable import jsonable
-from braintumor_ext.map_quality.explained_slice import SCORES, ExplainedSlice, write_slices
-from braintumor_ext.map_quality.map_summary import NAMES, SanityStage, Threshold, summarise_maps
-from braintumor_ext.map_quality.randomisation import LIMIT
 from braintumor_ext.reporting import render, with_interval
+from braintumor_ext.saliency_metrics.explained_slice import SCORES, ExplainedSlice, write_slices
+from braintumor_ext.saliency_metrics.map_summary import NAMES, SanityStage, Threshold, summarise_maps
+from braintumor_ext.saliency_metrics.randomisation import LIMIT
 from braintumor_ext.visualize.map_curves import plot_perturbation_curves, plot_sanity
 
 CURVES_PNG, SANITY_PNG = "deletion_insertion.png", "sanity.png"
@@ -71,7 +71,9 @@ def write_map_evaluation(
     )
     folder = Path(output_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    plot_perturbation_curves(summary["curves"], NAMES, summary["floors"], folder / CURVES_PNG, summary["title"])
+    plot_perturbation_curves(
+        summary["curves"], NAMES, summary["trivial_baselines"], folder / CURVES_PNG, summary["title"]
+    )
     if summary["sanity"]["stages"]:
         plot_sanity(summary["sanity"], NAMES, folder / SANITY_PNG, summary["title"])
     else:
@@ -91,13 +93,13 @@ def render_map_report(summary: Mapping[str, Any]) -> str:
     Args:
         summary: what ``explanations.json`` holds.
     """
-    floors = [
+    baselines = [
         [
-            f"{NAMES[name]} – {NAMES[floor].removeprefix('floor: ')}",
+            f"{NAMES[name]} – {NAMES[baseline].removeprefix('trivial baseline: ')}",
             *(with_interval(values[score]) for score in SCORES),
         ]
-        for name, floors in summary["against_floors"].items()
-        for floor, values in floors.items()
+        for name, baselines in summary["against_baselines"].items()
+        for baseline, values in baselines.items()
     ]
     return render(
         "explanations.md",
@@ -106,7 +108,7 @@ def render_map_report(summary: Mapping[str, Any]) -> str:
         limit=LIMIT,
         parts=[_part(name, values, summary["thresholds"]) for name, values in summary["scores"].items()],
         empty=[f"{NAMES[name]} {n}" for name, n in summary["empty_maps"].items() if n],
-        floor_rows=floors,
+        baseline_rows=baselines,
         sanity_rows=_sanity_rows(summary),
     )
 

@@ -30,7 +30,7 @@ MASK_SUFFIX = "_mask"
 
 
 @dataclass
-class ExternalProbe:
+class ExternalValidation:
     """What a model said of a folder of slices.
 
     Args:
@@ -124,14 +124,14 @@ class ExternalProbe:
         }
 
 
-def probe_images(
+def validate_images(
     predictor: Predictor,
     images: str | PathLike[str],
     masks: str | PathLike[str] | None = None,
     healthy: bool = False,
     name: str | None = None,
     pictures: int = 48,
-) -> ExternalProbe:
+) -> ExternalValidation:
     """Let a model answer about all slices of a folder, and compare its masks with the true ones.
 
     Args:
@@ -153,7 +153,7 @@ def probe_images(
     items = list_inputs(root, "all")
     if not items:
         raise InputError(root, "holds masks only", "Give the folder of the images")
-    probe = ExternalProbe(
+    probe = ExternalValidation(
         name or root.resolve().name, predictor.class_names, predictor.decode.empty_class, healthy, files=_files(items)
     )
     drawn = set(np.linspace(0, len(items) - 1, min(pictures, len(items))).round().astype(int).tolist())
@@ -192,7 +192,7 @@ def _title(item: dict[str, Any]) -> str:
     return item["name"] + (f" slice {item[SLICE]}" if SLICE in item else "")
 
 
-def _load(probe: ExternalProbe, item: dict[str, Any]) -> Any:
+def _load(probe: ExternalValidation, item: dict[str, Any]) -> Any:
     """Return a slice with its metadata; None where it is blank or cannot be read, which is told."""
     try:
         loaded = LoadImageSlice()(item[IMAGE], item.get(SLICE))
@@ -206,7 +206,7 @@ def _load(probe: ExternalProbe, item: dict[str, Any]) -> Any:
 
 
 def _keep(
-    probe: ExternalProbe,
+    probe: ExternalValidation,
     item: dict[str, Any],
     answer: Prediction,
     mask: Path | None,
@@ -251,7 +251,7 @@ def _keep(
 
 
 def _true_mask(
-    probe: ExternalProbe, item: dict[str, Any], mask: Path | None, shape: tuple[int, ...]
+    probe: ExternalValidation, item: dict[str, Any], mask: Path | None, shape: tuple[int, ...]
 ) -> np.ndarray | None:
     """Return a slice's true mask, (H, W) bool; None where it is unknown.
 

@@ -52,7 +52,7 @@ class ExplainedSlice:
         predicted_class: the class index that is explained.
         probability: of the predicted class.
         area_share: share of the slice that the true mask covers.
-        maps: the method's or the floor's name to its map's scores.
+        maps: the method's or the baseline's name to its map's scores.
     """
 
     image: str

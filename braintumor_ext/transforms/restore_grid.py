@@ -18,7 +18,7 @@ from braintumor_ext.transforms.formats import DICOM, NIFTI
 Mask = np.ndarray | torch.Tensor
 
 
-def to_native(mask: Mask, meta: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+def restore_grid(mask: Mask, meta: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     """Return a slice's mask as an array in its file's own index order, and that array's affine.
 
     Args:
@@ -32,14 +32,14 @@ def to_native(mask: Mask, meta: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarr
     Raises:
         ValueError: if the mask has another size than the slice.
     """
-    return to_native_volume({max(int(meta["slice_index"]), 0): mask}, meta)
+    return restore_volume({max(int(meta["slice_index"]), 0): mask}, meta)
 
 
-def to_native_volume(masks: Mapping[int, Mask], meta: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+def restore_volume(masks: Mapping[int, Mask], meta: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     """Return the masks of several slices of one file as one array in its own index order, and that array's affine.
 
     Args:
-        masks: slice index to mask, each as for `to_native`; slices that are absent are zero.
+        masks: slice index to mask, each as for `restore_grid`; slices that are absent are zero.
         meta: the metadata of any slice of the file.
 
     Raises:
@@ -66,7 +66,7 @@ def write_mask(mask: Mask, meta: Mapping[str, Any], stem: str | Path) -> Path:
     picture with several is written as one PNG of the frame.
 
     Args:
-        mask: as for `to_native`.
+        mask: as for `restore_grid`.
         meta: the slice's metadata.
         stem: where to write, without a suffix; missing folders are made.
 
@@ -77,7 +77,7 @@ def write_mask(mask: Mask, meta: Mapping[str, Any], stem: str | Path) -> Path:
         ValueError: if the mask has another size than the slice.
     """
     if meta["container"] in (NIFTI, DICOM):
-        return _write_nifti(to_native(mask, meta)[0], meta, Path(stem))
+        return _write_nifti(restore_grid(mask, meta)[0], meta, Path(stem))
     height, width = (int(n) for n in meta["slice_size"])
     target = _with_suffix(Path(stem), ".png")
     write_png(target, _shown(_plane(mask, (height, width), str(meta["filename_or_obj"]))))
@@ -88,7 +88,7 @@ def write_volume_mask(masks: Mapping[int, Mask], meta: Mapping[str, Any], stem: 
     """Write the masks of several slices of one file in its own grid: multi-page TIFF for a picture, else ``.nii.gz``.
 
     Args:
-        masks: as for `to_native_volume`.
+        masks: as for `restore_volume`.
         meta: the metadata of any slice of the file.
         stem: where to write, without a suffix; missing folders are made.
 
@@ -96,9 +96,9 @@ def write_volume_mask(masks: Mapping[int, Mask], meta: Mapping[str, Any], stem: 
         the path that was written.
 
     Raises:
-        ValueError: as for `to_native_volume`.
+        ValueError: as for `restore_volume`.
     """
-    volume, _ = to_native_volume(masks, meta)
+    volume, _ = restore_volume(masks, meta)
     if meta["container"] in (NIFTI, DICOM):
         return _write_nifti(volume, meta, Path(stem))
     target = _with_suffix(Path(stem), ".tif")

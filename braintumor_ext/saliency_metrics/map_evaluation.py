@@ -1,4 +1,4 @@
-"""The evaluation of heat maps on a split: every method beside two floors, and sanity checks."""
+"""The evaluation of heat maps on a split: every method beside two baselines, and sanity checks."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from tqdm import tqdm
 from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, empty_class_of
 from braintumor_ext.data.datalist import shown_name
 from braintumor_ext.engines.prepare_batch import prepare_slices
-from braintumor_ext.engines.run_context import run_context
+from braintumor_ext.engines.provenance import provenance
 from braintumor_ext.errors import InputError
 from braintumor_ext.explain.explainer import METHODS, Explainer
 from braintumor_ext.explain.layers import DEFAULT_LAYER, find_layer
 from braintumor_ext.inference.decode import class_probabilities
 from braintumor_ext.keys import CLASS, GROUP, IMAGE
-from braintumor_ext.map_quality.deletion_insertion import STEPS, deletion_insertion
-from braintumor_ext.map_quality.explained_slice import ExplainedSlice, ScoredMap
-from braintumor_ext.map_quality.floor_maps import FLOORS, centre_maps, random_maps
-from braintumor_ext.map_quality.map_report import write_map_evaluation
-from braintumor_ext.map_quality.map_scores import TOLERANCE, best_threshold, ious, map_on_grid, score_map
-from braintumor_ext.map_quality.map_summary import SanityStage, Threshold
-from braintumor_ext.map_quality.randomisation import cascade, similarity
-from braintumor_ext.map_quality.slice_choice import own_mask, spread_order, tumour_slices
 from braintumor_ext.networks import ClassView
+from braintumor_ext.saliency_metrics.baseline_maps import BASELINES, centre_maps, random_maps
+from braintumor_ext.saliency_metrics.deletion_insertion import STEPS, deletion_insertion
+from braintumor_ext.saliency_metrics.explained_slice import ExplainedSlice, ScoredMap
+from braintumor_ext.saliency_metrics.map_report import write_map_evaluation
+from braintumor_ext.saliency_metrics.map_scores import TOLERANCE, best_threshold, ious, map_on_grid, score_map
+from braintumor_ext.saliency_metrics.map_summary import SanityStage, Threshold
+from braintumor_ext.saliency_metrics.randomisation import cascade, similarity
+from braintumor_ext.saliency_metrics.slice_choice import own_mask, spread_order, tumour_slices
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class MapEvaluation:
         preprocessing: from an item to one with ``image`` (C, H, W) as the network takes it.
         output_dir: where the report is written.
         methods: names of methods.
-        layer: the layer for Grad-CAM, Grad-CAM++ and attention; its grid is also the random floor's.
+        layer: the layer for Grad-CAM, Grad-CAM++ and attention; its grid is also the random baseline's.
         class_names: the class names in the order of their indices.
         empty_class: the class without tumour; None if there is none.
         dataset_dir: the prepared data set; images are shown relative to it.
@@ -103,7 +103,7 @@ class MapEvaluation:
         title: the report's heading.
         context: what the report says of the run (split, checkpoint, size).
         n_draws: draws of the bootstrap over groups.
-        seed: of the choice of slices, the random floor, the randomisation and the bootstrap.
+        seed: of the choice of slices, the random baseline, the randomisation and the bootstrap.
 
     Raises:
         InputError: there is no such method; valid ones are listed.
@@ -161,7 +161,7 @@ class MapEvaluation:
             self.class_names,
             settings=results.settings,
             title=self.title,
-            context=run_context(self.context),
+            context=provenance(self.context),
             n_draws=self.n_draws,
             seed=self.seed,
         )
@@ -203,7 +203,7 @@ class MapEvaluation:
 
     def _thresholds(self, items: Sequence[Mapping[str, Any]]) -> dict[str, Threshold]:
         """Each map's IoU threshold, the best on validation slices."""
-        found: dict[str, list[list[float]]] = {name: [] for name in (*self.methods, *FLOORS)}
+        found: dict[str, list[list[float]]] = {name: [] for name in (*self.methods, *BASELINES)}
         for x, part, bar in self._batches(items, "Thresholds on validation"):
             classes = self._probabilities(x).argmax(1)
             masks = [own_mask(item) for item in part]
@@ -285,7 +285,7 @@ class MapEvaluation:
         self, items: Sequence[Mapping[str, Any]], what: str, names: Sequence[str] | None = None
     ) -> Iterator[tuple[Tensor, Sequence[Mapping[str, Any]], tqdm]]:
         """Yield images (B, C, H, W) on the device, their items, and a progress bar that counts maps."""
-        names = [*self.methods, *FLOORS] if names is None else names
+        names = [*self.methods, *BASELINES] if names is None else names
         with tqdm(total=len(items) * len(names), desc=what, unit="map", disable=not items) as bar:
             for start in range(0, len(items), self.batch_size):
                 part = items[start : start + self.batch_size]
@@ -303,7 +303,7 @@ class MapEvaluation:
         }
 
     def _maps(self, x: Tensor, items: Sequence[Mapping[str, Any]], classes: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """Yield each method's and each floor's maps (B, 1, H, W), one after the other: slow ones show progress."""
+        """Yield each method's and each baseline's maps (B, 1, H, W), one after the other: slow ones show progress."""
         for name, explainer in self._explainers(self.network).items():
             yield name, explainer(x, classes.to(x.device)).maps
         height, width = x.shape[2:]
@@ -311,8 +311,8 @@ class MapEvaluation:
             zlib.crc32(f"{self.seed} {shown_name(item, self.dataset_dir)}".encode(errors="surrogateescape"))
             for item in items
         ]
-        yield FLOORS[0], random_maps(seeds, (height, width), self._grid(x)).to(x.device)
-        yield FLOORS[1], centre_maps(x)
+        yield BASELINES[0], random_maps(seeds, (height, width), self._grid(x)).to(x.device)
+        yield BASELINES[1], centre_maps(x)
 
     def _grid(self, x: Tensor) -> tuple[int, int]:
         """Rows and columns of the layer's activations."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from braintumor_ext.explain.unit_range import to_unit_range
 
-FLOORS: tuple[str, ...] = ("random", "centre")
+BASELINES: tuple[str, ...] = ("random", "centre")
 """Smooth noise, and the centre of the head."""
 
 

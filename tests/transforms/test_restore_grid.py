@@ -11,8 +11,8 @@ from PIL import Image
 from braintumor_ext.transforms import (
     LoadImageSliced,
     read_slice,
-    to_native,
-    to_native_volume,
+    restore_grid,
+    restore_volume,
     write_mask,
     write_volume_mask,
 )
@@ -127,8 +127,8 @@ def test_metadata_that_went_through_a_batch_still_serve(tmp_path: Path) -> None:
     path = write_dicom(tmp_path / "a.dcm", gradient(dtype=np.int16))
     item = decollate_batch(list_data_collate([LoadImageSliced("image")({"image": path})] * 2))[1]
     mask = random_mask(40, 30)
-    array, affine = to_native(torch.as_tensor(mask)[None], item["image"].meta)
-    expected, expected_affine = to_native(mask, read_slice(path).meta)
+    array, affine = restore_grid(torch.as_tensor(mask)[None], item["image"].meta)
+    expected, expected_affine = restore_grid(mask, read_slice(path).meta)
     np.testing.assert_array_equal(array, expected)
     np.testing.assert_allclose(affine, expected_affine)
 
@@ -136,9 +136,9 @@ def test_metadata_that_went_through_a_batch_still_serve(tmp_path: Path) -> None:
 def test_a_mask_of_another_size_or_slice_is_refused(tmp_path: Path) -> None:
     meta = read_slice(write_dicom(tmp_path / "a.dcm", gradient(dtype=np.int16))).meta
     with pytest.raises(ValueError, match=r"\(30, 40\) does not fit"):
-        to_native(np.zeros((30, 40)), meta)
+        restore_grid(np.zeros((30, 40)), meta)
     with pytest.raises(ValueError, match="no slice 1"):
-        to_native_volume({1: np.zeros((40, 30))}, meta)
+        restore_volume({1: np.zeros((40, 30))}, meta)
 
 
 @pytest.mark.real_data
@@ -148,7 +148,7 @@ def test_real_masks_come_back_to_their_own_voxels(nifti_glioblastoma: Path, dico
     index = int(stored.sum(axis=(0, 1)).argmax())
     meta = read_slice(nifti_glioblastoma / "case01.nii.gz", index).meta
     mask = read_slice(nifti_glioblastoma / "case01_mask.nii.gz", index)[0] > 0
-    array, affine = to_native(mask, meta)
+    array, affine = restore_grid(mask, meta)
     np.testing.assert_array_equal(array[..., index], stored[..., index])
     np.testing.assert_allclose(affine, source.affine)
     meta = read_slice(min(dicom_head.iterdir())).meta

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from braintumor_ext.map_quality.explained_slice import SCORES, ExplainedSlice
-from braintumor_ext.map_quality.floor_maps import FLOORS
-from braintumor_ext.map_quality.randomisation import LIMIT, Similarity
 from braintumor_ext.metrics.bootstrap import GroupBootstrap
+from braintumor_ext.saliency_metrics.baseline_maps import BASELINES
+from braintumor_ext.saliency_metrics.explained_slice import SCORES, ExplainedSlice
+from braintumor_ext.saliency_metrics.randomisation import LIMIT, Similarity
 
 DECIDING: tuple[str, ...] = ("pointing", "energy_share")
-"""A method that is trusted beats both floors by these."""
+"""A method that is trusted beats both baselines by these."""
 
 NAMES: dict[str, str] = {
     "gradcam": "Grad-CAM",
@@ -22,8 +22,8 @@ NAMES: dict[str, str] = {
     "occlusion": "occlusion",
     "smoothgrad": "SmoothGrad",
     "attention": "spatial attention",
-    "random": "floor: smooth noise",
-    "centre": "floor: centre of the head",
+    "random": "trivial baseline: smooth noise",
+    "centre": "trivial baseline: centre of the head",
 }
 SCORE_NAMES: dict[str, str] = {"pointing": "pointing", "energy_share": "energy"}
 
@@ -85,12 +85,12 @@ def summarise_maps(
     true, right = np.array([one.true_class for one in slices]), np.array([one.right for one in slices])
     parts = {"all": np.ones(len(slices), dtype=bool), "right": right, "wrong": ~right}
     parts |= {class_names[index]: true == index for index in sorted(set(true.tolist()))}
-    methods = [name for name in names if name not in FLOORS]
+    methods = [name for name in names if name not in BASELINES]
     area = np.array([one.area_share for one in slices])
     result = {
         "class_names": list(class_names),
         "methods": methods,
-        "floors": [name for name in names if name in FLOORS],
+        "trivial_baselines": [name for name in names if name in BASELINES],
         "slices": {
             "evaluated": len(slices),
             "groups": bootstrap.n_groups,
@@ -110,11 +110,11 @@ def summarise_maps(
             for part, chosen in parts.items()
         },
         "empty_maps": {name: sum(one.maps[name].empty for one in slices) for name in names},
-        "against_floors": {
+        "against_baselines": {
             name: {
-                floor: {s: _mean(values[name][s] - values[floor][s], bootstrap) for s in SCORES}
-                for floor in names
-                if floor in FLOORS
+                baseline: {s: _mean(values[name][s] - values[baseline][s], bootstrap) for s in SCORES}
+                for baseline in names
+                if baseline in BASELINES
             }
             for name in methods
         },
@@ -164,8 +164,8 @@ def _mean(values: np.ndarray, bootstrap: GroupBootstrap) -> dict[str, Any]:
 def _verdict(name: str, result: Mapping[str, Any]) -> dict[str, Any]:
     """Whether a method is trusted: where it points, and whether it knows the weights."""
     lost = [
-        {"floor": floor, "score": score, **differences[score]}
-        for floor, differences in result["against_floors"][name].items()
+        {"baseline": baseline, "score": score, **differences[score]}
+        for baseline, differences in result["against_baselines"][name].items()
         for score in DECIDING
         if differences[score]["ci95"] is None or differences[score]["ci95"][0] <= 0
     ]
@@ -174,7 +174,7 @@ def _verdict(name: str, result: Mapping[str, Any]) -> dict[str, Any]:
     sane = bool(last) and last["ssim"] is not None and all(v is None or v <= LIMIT for v in last.values())
     return {
         "trustworthy": sane and not lost,
-        "beats_floors": not lost,
+        "beats_baselines": not lost,
         "not_beaten": lost,
         "sane": sane if stages else None,
         "after_randomisation": last,
@@ -203,13 +203,13 @@ def _about(name: str, result: Mapping[str, Any]) -> str:
 
 
 def _pointing(verdict: Mapping[str, Any]) -> str:
-    if verdict["beats_floors"]:
-        return "beats both floors on pointing and on energy"
-    by_floor: dict[str, list[str]] = {}
+    if verdict["beats_baselines"]:
+        return "beats both baselines on pointing and on energy"
+    by_baseline: dict[str, list[str]] = {}
     for lost in verdict["not_beaten"]:
-        name = NAMES[lost["floor"]].removeprefix("floor: ")
-        by_floor.setdefault(name, []).append(SCORE_NAMES[lost["score"]])
-    told = [f"the {floor} on {' and on '.join(scores)}" for floor, scores in by_floor.items()]
+        name = NAMES[lost["baseline"]].removeprefix("trivial baseline: ")
+        by_baseline.setdefault(name, []).append(SCORE_NAMES[lost["score"]])
+    told = [f"the {baseline} on {' and on '.join(scores)}" for baseline, scores in by_baseline.items()]
     return f"does not clearly beat {', nor '.join(told)}"
 
 
@@ -230,15 +230,17 @@ def _faithfulness(name: str, result: Mapping[str, Any]) -> str:
     """What deletion and insertion say; it does not decide: both also reward what lies outside of any mask."""
     found = {}
     for score, sign in (("deletion", -1), ("insertion", 1)):
-        ends = [differences[score]["ci95"] for differences in result["against_floors"][name].values()]
+        ends = [differences[score]["ci95"] for differences in result["against_baselines"][name].values()]
         found[score] = all(e is not None and min(sign * e[0], sign * e[1]) > 0 for e in ends)
     if all(found.values()):
-        return "What it marks matters to the model: better than both floors on deletion and insertion."
+        return "What it marks matters to the model: better than both baselines on deletion and insertion."
     better = [score for score, yes in found.items() if yes]
     if better:
         worse = next(score for score in found if score not in better)
-        return f"Better than both floors on {better[0]}, not clearly on {worse}."
-    return "Neither deletion nor insertion shows that what it marks matters more to the model than the floors' pixels."
+        return f"Better than both baselines on {better[0]}, not clearly on {worse}."
+    return (
+        "Neither deletion nor insertion shows that what it marks matters more to the model than the baselines' pixels."
+    )
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from braintumor_ext.map_quality.explained_slice import ExplainedSlice, ScoredMap
-from braintumor_ext.map_quality.map_report import write_map_evaluation
-from braintumor_ext.map_quality.map_summary import SanityStage, Threshold, summarise_maps
-from braintumor_ext.map_quality.randomisation import Similarity
+from braintumor_ext.saliency_metrics.explained_slice import ExplainedSlice, ScoredMap
+from braintumor_ext.saliency_metrics.map_report import write_map_evaluation
+from braintumor_ext.saliency_metrics.map_summary import SanityStage, Threshold, summarise_maps
+from braintumor_ext.saliency_metrics.randomisation import Similarity
 from tests.bundle.workflows import read_table
 
 NAMES = ("glioma", "meningioma", "pituitary", "no_tumor")
@@ -28,7 +28,7 @@ def scored(value: float, **changes: Any) -> ScoredMap:
 
 
 def slices(gradcam: float = 0.9, occlusion: float = 0.2) -> list[ExplainedSlice]:
-    """Eight slices of four groups; the floors score 0.1 to 0.4, each method the same value everywhere."""
+    """Eight slices of four groups; the baselines score 0.1 to 0.4, each method the same value everywhere."""
     return [
         ExplainedSlice(
             f"{'pituitary' if i % 2 else 'glioma'}/{i}.png",
@@ -98,11 +98,11 @@ def test_means_are_those_of_the_part_and_groups_are_resampled_as_a_whole() -> No
     assert result["scores"]["wrong"]["maps"]["gradcam"]["pointing"] == {"value": 0.9, "ci95": None, "n": 1}
 
 
-def test_differences_to_the_floors_are_paired() -> None:
+def test_differences_to_the_baselines_are_paired() -> None:
     # Grad-CAM is always 0.2 above noise that varies between groups: the difference does not vary at all.
     found = slices()
     found = [replace(one, maps={**one.maps, "gradcam": scored(one.maps["random"].pointing + 0.2)}) for one in found]
-    difference = summary(found, sanity())["against_floors"]["gradcam"]["random"]["pointing"]
+    difference = summary(found, sanity())["against_baselines"]["gradcam"]["random"]["pointing"]
     assert difference["value"] == pytest.approx(0.2)
     assert difference["ci95"] == pytest.approx([0.2, 0.2])
 
@@ -110,7 +110,7 @@ def test_differences_to_the_floors_are_paired() -> None:
 # --- the verdict
 
 
-def test_only_a_method_that_beats_both_floors_and_knows_the_weights_is_trusted() -> None:
+def test_only_a_method_that_beats_both_baselines_and_knows_the_weights_is_trusted() -> None:
     result = summary(slices(), sanity())
     assert result["verdicts"]["gradcam"]["trustworthy"]
     assert not result["verdicts"]["occlusion"]["trustworthy"]
@@ -131,13 +131,13 @@ def test_either_similarity_above_the_limit_after_the_last_stage_is_too_much(
     assert ("Trust none" in result["reading"][0]) is not trusted
 
 
-def test_one_lost_floor_is_enough() -> None:
+def test_one_lost_baseline_is_enough() -> None:
     found = [
         replace(one, maps={**one.maps, "gradcam": replace(one.maps["gradcam"], energy_share=0.25)}) for one in slices()
     ]
     verdict = summary(found, sanity())["verdicts"]["gradcam"]
     assert not verdict["trustworthy"]
-    assert {(lost["floor"], lost["score"]) for lost in verdict["not_beaten"]} == {
+    assert {(lost["baseline"], lost["score"]) for lost in verdict["not_beaten"]} == {
         ("random", "energy_share"),
         ("centre", "energy_share"),
     }
@@ -190,7 +190,7 @@ def test_all_files_are_written_whatever_is_undefined(tmp_path: Path) -> None:
     assert "Left out" in (tmp_path / "explanations.md").read_text(encoding="utf-8")
 
 
-def test_the_report_tells_what_it_belongs_to_its_floors_and_its_reading(tmp_path: Path) -> None:
+def test_the_report_tells_what_it_belongs_to_its_baselines_and_its_reading(tmp_path: Path) -> None:
     found = slices()
     found[0] = replace(found[0], maps={**found[0].maps, "occlusion": scored(0.0, empty=True)})
     result = write(tmp_path, found)
@@ -199,7 +199,7 @@ def test_the_report_tells_what_it_belongs_to_its_floors_and_its_reading(tmp_path
     for line in result["reading"]:
         assert f"- {line}" in report
     assert "8 in 4 groups (glioma 4, pituitary 4); predicted right 7, wrong 1" in report
-    assert "| floor: centre of the head | 0.250 (0.250 to 0.250)" in report
+    assert "| trivial baseline: centre of the head | 0.250 (0.250 to 0.250)" in report
     assert "| Grad-CAM – centre of the head | +0.650" in report or "| Grad-CAM – centre of the head | 0.650" in report
     assert "count as misses: occlusion 1." in report
     assert "0.900 (0.900 to 0.900) at 0.35" in report

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from braintumor_ext.map_quality.deletion_insertion import deletion_insertion
+from braintumor_ext.saliency_metrics.deletion_insertion import deletion_insertion
 
 
 class BrightCorner(nn.Module):

@@ -6,8 +6,8 @@ import torch
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
-from braintumor_ext.map_quality.randomisation import cascade, similarity, stages_from_the_head
 from braintumor_ext.networks import BrainTumorNet
+from braintumor_ext.saliency_metrics.randomisation import cascade, similarity, stages_from_the_head
 from tests.bundle.tiny_net import TinyNet
 
 STAGES = ["classifier", "layer4", "layer3", "layer2", "layer1", "conv1"]
@@ -54,7 +54,7 @@ def test_each_stage_changes_all_of_its_own_values_and_nothing_else() -> None:
 
 def test_what_was_learnt_is_gone_at_the_end() -> None:
     state = randomised(trained_net())
-    assert all(state[key].item() == 0 for key in state if key.endswith("blend"))
+    assert all(state[key].item() == 0 for key in state if key.endswith("alpha"))
     encoder = {key: value for key, value in state.items() if key.startswith("encoder.")}
     assert all(bool((v == 0).all()) for key, v in encoder.items() if key.endswith("running_mean"))
     assert all(bool((v == 1).all()) for key, v in encoder.items() if key.endswith("running_var"))

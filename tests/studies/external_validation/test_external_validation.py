@@ -14,7 +14,7 @@ from braintumor_ext import Predictor
 from braintumor_ext.errors import InputError
 from braintumor_ext.transforms import read_slice
 from studies.external_validation import __main__ as external_probes
-from studies.external_validation import probe_images
+from studies.external_validation import validate_images
 from tests.conftest import REPOSITORY
 from tests.inference.bright_square_model import square_slice
 from tests.studies.conftest import read
@@ -61,7 +61,7 @@ def dice(one: np.ndarray, other: np.ndarray) -> float:
 
 def test_tumour_slices_are_those_with_a_mask_and_their_scores_are_the_masks_own(predictor, other_data):
     folder = other_data / "nifti-glioblastoma"
-    summary = probe_images(predictor, folder, masks=folder).summary()
+    summary = validate_images(predictor, folder, masks=folder).summary()
     assert (summary["slices"], summary["files"], summary["mask_unknown"], summary["failed"]) == (8, 2, 0, {})
     assert summary["blank"] == 1
     scores, called, overlapping = [], [], []
@@ -86,7 +86,7 @@ def test_tumour_slices_are_those_with_a_mask_and_their_scores_are_the_masks_own(
 
 def test_false_masks_and_false_classes_of_healthy_slices_are_counted(predictor, other_data):
     folder = other_data / "dicom-head"
-    probe = probe_images(predictor, folder, healthy=True, name="head")
+    probe = validate_images(predictor, folder, healthy=True, name="head")
     answers = predictor(sorted(folder.iterdir()))
     found = probe.summary()["slices_without_tumour"]
     raw = [bool(answer.mask.any()) for answer in answers]
@@ -104,7 +104,7 @@ def test_false_masks_and_false_classes_of_healthy_slices_are_counted(predictor, 
 
 def test_gating_removes_the_masks_of_slices_called_without_tumour(predictor, other_data, monkeypatch):
     monkeypatch.setattr(predictor.decode, "empty_class", predictor(other_data / "dicom-head" / "0.png").label)
-    found = probe_images(predictor, other_data / "dicom-head" / "0.png", healthy=True).summary()
+    found = validate_images(predictor, other_data / "dicom-head" / "0.png", healthy=True).summary()
     assert found["slices_without_tumour"]["any_pixel"]["raw"]["count"] == 1
     assert found["slices_without_tumour"]["any_pixel"]["gated"]["count"] == 0
     assert found["slices_without_tumour"]["called_without_tumour"]["count"] == 1
@@ -121,7 +121,7 @@ def test_one_bad_slice_or_mask_costs_its_own_row(predictor, other_data, tmp_path
     (images / "broken.png").write_bytes(b"\x89PNG and no more")
     Image.fromarray(square).save(masks / "deep" / "known.png")
     Image.fromarray(square[:-3]).save(masks / "deep" / "misfit_mask.png")
-    probe = probe_images(predictor, images, masks)
+    probe = validate_images(predictor, images, masks)
     assert sorted(probe.failed) == ["broken.png", "constant.png", "deep/misfit.png"]
     assert "constant image" in probe.failed["constant.png"]
     assert "is 64x61, but its image is 64x64" in probe.failed["deep/misfit.png"]
@@ -135,7 +135,7 @@ def test_one_bad_slice_or_mask_costs_its_own_row(predictor, other_data, tmp_path
 
 def test_masks_of_healthy_slices_are_refused(predictor, other_data):
     with pytest.raises(InputError, match="masks are given of slices that are said to be healthy"):
-        probe_images(predictor, other_data / "dicom-head", masks=other_data / "dicom-head", healthy=True)
+        validate_images(predictor, other_data / "dicom-head", masks=other_data / "dicom-head", healthy=True)
 
 
 def test_the_command_reports_both_probes(example_models, other_data, tmp_path):

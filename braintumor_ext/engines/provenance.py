@@ -14,7 +14,7 @@ from braintumor_ext.engines.precision import mixed_precision_supported
 from braintumor_ext.files import sha256_of
 
 
-def run_context(context: Mapping[str, Any]) -> dict[str, Any]:
+def provenance(context: Mapping[str, Any]) -> dict[str, Any]:
     """Return a run's settings with the date, the hardware, torch's version and the checkpoint's SHA-256.
 
     Args:

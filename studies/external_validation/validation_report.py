@@ -17,13 +17,13 @@ from braintumor_ext.jsonable import jsonable
 from braintumor_ext.metrics.records import write_records
 from braintumor_ext.reporting import number, table
 from braintumor_ext.visualize import tile_pictures
-from studies.external_validation.external_probe import ExternalProbe
+from studies.external_validation.external_validation import ExternalValidation
 
 SHEET_COLUMNS, SHEET_WIDTH = 4, 560
 
 
-def write_probes(
-    probes: Sequence[ExternalProbe],
+def write_validations(
+    probes: Sequence[ExternalValidation],
     output: str | PathLike[str],
     context: Mapping[str, Any] | None = None,
     notes: Mapping[str, str] | None = None,

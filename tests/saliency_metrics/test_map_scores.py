@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from braintumor_ext.map_quality.map_scores import (
+from braintumor_ext.saliency_metrics.map_scores import (
     THRESHOLDS,
     best_threshold,
     energy_share,

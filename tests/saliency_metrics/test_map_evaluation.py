@@ -10,12 +10,12 @@ import torch
 from PIL import Image
 
 from braintumor_ext.errors import InputError
-from braintumor_ext.map_quality.map_evaluation import MapEvaluation, checked_methods
-from braintumor_ext.map_quality.map_summary import summarise_maps
-from braintumor_ext.map_quality.slice_choice import spread_order, tumour_slices
+from braintumor_ext.saliency_metrics.map_evaluation import MapEvaluation, checked_methods
+from braintumor_ext.saliency_metrics.map_summary import summarise_maps
+from braintumor_ext.saliency_metrics.slice_choice import spread_order, tumour_slices
 from braintumor_ext.transforms import LoadImageSlice, ToUnitGrey
 from tests.bundle.workflows import read_table
-from tests.map_quality.quadrant_net import QuadrantNet
+from tests.saliency_metrics.quadrant_net import QuadrantNet
 
 NAMES = ["glioma", "meningioma", "pituitary", "no_tumor"]
 SIZE = 32
@@ -133,7 +133,7 @@ def test_thresholds_come_from_validation_only(folder: Folder) -> None:
 
 
 def well_pointed(folder: Folder) -> list[dict[str, Any]]:
-    """Slices whose mask is the outer part of the bright quadrant: out of the centre floor's reach."""
+    """Slices whose mask is the outer part of the bright quadrant: out of the centre baseline's reach."""
     return [folder.bright(k, k, 0.75) for k in (0, 2) * 3]
 
 
@@ -154,7 +154,7 @@ def test_a_method_whose_maps_outlive_the_weights_is_not_trusted_however_well_it_
     assert [stage["spearman"]["value"] for stage in stages] == pytest.approx([1, 1])
     assert {stage["ssim"]["n"] for stage in stages} == {3}
     verdict = result["verdicts"]["smoothgrad"]
-    assert (verdict["beats_floors"], verdict["sane"], verdict["trustworthy"]) == (True, False, False)
+    assert (verdict["beats_baselines"], verdict["sane"], verdict["trustworthy"]) == (True, False, False)
     assert result["reading"][0].startswith("Trust none")
 
 

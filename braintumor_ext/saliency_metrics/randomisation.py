@@ -12,7 +12,7 @@ from monai.metrics import SSIMMetric
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from braintumor_ext.networks import BlendedAttention, BrainTumorNet
+from braintumor_ext.networks import BrainTumorNet, ReZeroAttention
 
 LIMIT = 0.5
 """A map that is still this much like the trained network's, on average, tells little of what was learnt."""
@@ -74,7 +74,7 @@ def cascade(network: nn.Module, seed: int = 0) -> Iterator[tuple[str, nn.Module]
     """Randomise a copy of a network from the head down, and yield it after each stage: cascading randomisation.
 
     Adebayo et al. 2018, https://arxiv.org/abs/1810.03292, section 3.1. Weights are drawn by each module's own
-    ``reset_parameters``, which also resets batch normalisation's running statistics; the blend of an attention goes
+    ``reset_parameters``, which also resets batch normalisation's running statistics; the alpha of an attention goes
     back to 0.
 
     Args:
@@ -106,8 +106,8 @@ def _reset(module: nn.Module, seed: int) -> None:
     with torch.random.fork_rng(sorted(devices, key=str)), torch.no_grad():
         torch.manual_seed(seed)
         for part in module.modules():
-            if isinstance(part, BlendedAttention):
-                part.blend.zero_()
+            if isinstance(part, ReZeroAttention):
+                part.alpha.zero_()
             elif callable(reset := getattr(part, "reset_parameters", None)):
                 reset()
             elif next(part.parameters(recurse=False), None) is not None:
