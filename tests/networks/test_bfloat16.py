@@ -85,7 +85,9 @@ def test_grad_cam_goes_with_the_answer_in_bfloat16_and_other_explanations_stay_e
     torch.testing.assert_close(explained["mask"], plain["mask"])
     assert not torch.equal(explained["class"], exact["class"])
     assert explained["heat_map"].dtype == torch.float32
-    assert (explained["heat_map"] - exact["heat_map"]).abs().max() < 0.1
+    # Random weights give small numbers, which the map's scaling to 1 makes large: how far it moves depends on the CPU.
+    for rounded, right in zip(explained["heat_map"], exact["heat_map"], strict=True):
+        assert torch.corrcoef(torch.stack([rounded.flatten(), right.flatten()]))[0, 1] > 0.95
     for how in ({"head": "mask"}, {"layer": "encoder.layer3"}):
         careful, wanted = run(explain="gradcam", bfloat16=True, **how), run(explain="gradcam", **how)
         for name in ("class", "mask", "heat_map", "features"):
