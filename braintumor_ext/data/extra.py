@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from braintumor_ext.data.copies import COPY_LIKENESS, find_copies, positions
+from braintumor_ext.data.copies import COPY_LIKENESS, Copy, find_copies, positions
 from braintumor_ext.data.duplicates import NEAR_DUPLICATE_CORRELATION, group_slices, near_duplicate_pairs
 from braintumor_ext.data.folder_scan import read_groups, scan_folder
 from braintumor_ext.data.inspection import InspectedSlice, inspect_slices
@@ -94,9 +94,12 @@ def choose_extra(
     within = near[(near < len(extra)).all(axis=1)]
     # The smaller position comes first: that of the extra slice.
     across = [(int(a), slices[b - len(extra)]) for a, b in near if a < len(extra) <= b]
-    framed, own_framed = (np.array([s.framed for s in side]) for side in (extra, slices))
-    copies = find_copies(framed, own_framed)
-    across += [(copy.first, slices[copy.second]) for copy in copies]
+    framed = np.array([s.framed for s in extra])
+    copies: list[tuple[Copy, InspectedSlice]] = []
+    for held_out in (True, False):  # apart, so that look-alikes in training don't take the candidates' places
+        side = [s for s in slices if (s.section in SECTIONS[1:]) == held_out]
+        copies += [(copy, side[copy.second]) for copy in find_copies(framed, np.array([s.framed for s in side]))]
+    across += [(copy.first, own) for copy, own in copies]
     # Groups that a table gives stay, so that slices are compared with one another only where one lacks it.
     if any(slice_.key not in given for slice_ in extra):
         within = np.concatenate([within, positions(find_copies(framed))])
@@ -131,12 +134,12 @@ def choose_extra(
         "copies": [
             {
                 "image": extra[copy.first].key,
-                "of": slices[copy.second].key,
-                "section": slices[copy.second].section,
+                "of": own.key,
+                "section": own.section,
                 "likeness": round(copy.likeness, 4),
                 "mirrored": copy.mirrored,
             }
-            for copy in copies
+            for copy, own in copies
         ],
         "left_out": left_out,
     }

@@ -16,6 +16,7 @@ from braintumor_ext.errors import InputError
 from braintumor_ext.networks.description import build_network, describe_weights
 from braintumor_ext.networks.settings import NETWORK, check_settings, read_settings
 
+STRIDE = "output_stride"
 CLASS_LAYER = ("classifier.5.weight", "classifier.5.bias")
 
 logger = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ def load_weights(
     network: nn.Module,
     path: str | PathLike[str],
     settings: Mapping[str, Any] | None = None,
-    new_classes: bool = False,
+    as_start: bool = False,
 ) -> None:
     """Load a checkpoint's weights into a network that is there already, strictly and in place.
 
@@ -79,7 +80,8 @@ def load_weights(
         network: the network as it was trained (the same classes, channels and attention).
         path: ``model.pt``.
         settings: the settings in use, compared with those it was trained with where these are known.
-        new_classes: whether the last layer for the class keeps its own weights where the checkpoint has other classes.
+        as_start: whether a training starts from it, which may have other classes (the last layer for the class then
+            keeps its own weights) and another output stride.
 
     Raises:
         InputError: when the file is no checkpoint of this architecture, or of other classes; what differs is named.
@@ -87,9 +89,12 @@ def load_weights(
     state = read_state_dict(path)
     check_settings(path, settings or {})
     own = network.state_dict()
-    if new_classes and any(own[key].shape != state.get(key, own[key]).shape for key in CLASS_LAYER if key in own):
-        state |= {key: own[key] for key in CLASS_LAYER}
-        logger.info("%s has other classes: the last layer for the class starts from random weights.", path)
+    if as_start:
+        state.pop(STRIDE, None)
+        state |= {key: own[key] for key in own if key == STRIDE}
+        if any(own[key].shape != state.get(key, own[key]).shape for key in CLASS_LAYER if key in own):
+            state |= {key: own[key] for key in CLASS_LAYER}
+            logger.info("%s has other classes: the last layer for the class starts from random weights.", path)
     missing, unexpected = sorted(set(own) - set(state)), sorted(set(state) - set(own))
     shapes = [
         f"{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"

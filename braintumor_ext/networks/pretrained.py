@@ -78,7 +78,7 @@ def load_pretrained(network: nn.Module, pretrained: bool | str | PathLike[str]) 
         logger.info("Encoder: random initial weights (pretrained is false).")
         return
     if not isinstance(pretrained, bool) and _is_whole(pretrained):
-        load_weights(network, pretrained, new_classes=True)
+        load_weights(network, pretrained, as_start=True)
         logger.info("Network: starts from the checkpoint %s.", pretrained)
         return
     kind, weights, load = _weights_for(network)

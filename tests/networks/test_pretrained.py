@@ -29,6 +29,18 @@ def test_all_of_a_checkpoint_is_what_training_starts_from(checkpoint: Path) -> N
     assert network.encoder.conv1.weight.dtype == torch.float32
 
 
+def test_the_output_stride_may_be_another(tmp_path: Path) -> None:
+    arguments = {**TINY, "encoder": "resnet50"}
+    coarse, fine = BrainTumorNet(**arguments), BrainTumorNet(**arguments, output_stride=16)
+    torch.save(coarse.state_dict(), tmp_path / "coarse.pt")
+    load_pretrained(fine, tmp_path / "coarse.pt")
+    assert fine.state_dict()["output_stride"] == 16
+    torch.testing.assert_close(fine.encoder.layer4[0].conv2.weight, coarse.encoder.layer4[0].conv2.weight)
+    torch.save(fine.state_dict(), tmp_path / "fine.pt")
+    load_pretrained(coarse, tmp_path / "fine.pt")
+    assert "output_stride" not in coarse.state_dict()
+
+
 def test_with_other_classes_the_last_layer_alone_is_new(checkpoint: Path) -> None:
     network = BrainTumorNet(**TINY, num_classes=3)
     own = {key: value.clone() for key, value in network.state_dict().items()}
