@@ -11,13 +11,12 @@ import numpy as np
 from braintumor_ext.calibration.answers import Answers
 from braintumor_ext.calibration.calibration import LOW_CONFIDENCE, UNUSUAL_INPUT, Calibration
 from braintumor_ext.calibration.measures import Judged, confidence_measures, judge, probability_measures
-from braintumor_ext.calibration.score_histogram import plot_scores
 from braintumor_ext.data.classes import display_name
 from braintumor_ext.files import replacing
 from braintumor_ext.metrics.bootstrap import group_bootstrap
 from braintumor_ext.metrics.calibration import reliability_bins
+from braintumor_ext.plots import plot_reliability, plot_scores
 from braintumor_ext.reporting import NONE, number, render
-from braintumor_ext.visualize import plot_reliability
 
 REPORT = "calibration.md"
 BEFORE, AFTER, SCORES = "reliability_before.png", "reliability_after.png", "detector_scores.png"

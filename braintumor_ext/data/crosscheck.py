@@ -18,8 +18,8 @@ from braintumor_ext.data.picture_frame import framed_picture
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import replacing
 from braintumor_ext.plain_text import csv_row, printable
+from braintumor_ext.plots import picture_grid, save_png
 from braintumor_ext.transforms import find_images, read_grey
-from braintumor_ext.visualize.figure import new_figure, save_png
 
 COPIES_CSV, COPIES_PNG = "copies.csv", "copies.png"
 
@@ -135,12 +135,8 @@ def _framed(path: Path) -> np.ndarray | InputError:
 def _draw(result: Crosscheck, copies: Sequence[Copy], path: Path) -> None:
     """Draw pairs side by side, four pairs a row."""
     rows = -(-len(copies) // 4)
-    figure = new_figure(13, 1.95 * rows)
-    axes = figure.subplots(rows, 8, squeeze=False).reshape(-1, 2)
-    for pair in axes:
-        for axis in pair:
-            axis.set_axis_off()
-    for pair, copy in zip(axes, copies, strict=False):
+    figure, grid = picture_grid(rows, 8, 13, 1.95 * rows)
+    for pair, copy in zip(grid.reshape(-1, 2), copies, strict=False):
         note = f"{copy.likeness:.3f}{' mirrored' if copy.mirrored else ''}"
         for axis, file, text in zip(pair, result.paths(copy), (note, ""), strict=True):
             axis.imshow(read_grey(file), cmap="gray", vmin=0, vmax=1)

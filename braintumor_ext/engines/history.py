@@ -14,7 +14,7 @@ from monai.engines.workflow import Workflow
 
 from braintumor_ext.files import replacing
 from braintumor_ext.plain_text import csv_row
-from braintumor_ext.visualize import plot_training_curves
+from braintumor_ext.plots import plot_training_curves
 
 
 class TrainingHistory:

@@ -17,10 +17,8 @@ from braintumor_ext.keys import UNKNOWN
 from braintumor_ext.metrics.calibration import reliability_bins
 from braintumor_ext.metrics.evaluation_summary import summarise_evaluation
 from braintumor_ext.metrics.records import SliceRecord, write_records
+from braintumor_ext.plots import plot_confusion_matrix, plot_reliability, plot_roc_curves
 from braintumor_ext.reporting import NONE, number, render, with_interval, with_median
-from braintumor_ext.visualize.confusion_matrix import plot_confusion_matrix
-from braintumor_ext.visualize.reliability import plot_reliability
-from braintumor_ext.visualize.roc_curves import plot_roc_curves
 
 TRIVIAL_BASELINE_NAMES = {
     "nearest_neighbour": "trivial baseline: 1-nearest neighbour by correlation of thumbnails",
@@ -103,7 +101,8 @@ def _draw_pictures(
     probabilities = np.array([record.probabilities for record in known], dtype=float).reshape(-1, len(class_names))
     confusion, title = np.array(summary["confusion_matrix"]), str(summary["title"])
     plot_confusion_matrix(confusion, class_names, folder / "confusion_matrix.png", title)
-    plot_roc_curves(true, probabilities, class_names, folder / "roc_curves.png", title)
+    curves = {display_name(name): (true == index, probabilities[:, index]) for index, name in enumerate(class_names)}
+    plot_roc_curves(curves, folder / "roc_curves.png", title)
     plot_reliability(reliability_bins(true, probabilities), folder / "reliability.png", title)
 
 

@@ -11,11 +11,11 @@ from typing import Any
 from braintumor_ext.data.classes import display_name
 from braintumor_ext.files import replacing
 from braintumor_ext.jsonable import jsonable
+from braintumor_ext.plots import plot_perturbation_curves, plot_sanity
 from braintumor_ext.reporting import render, with_interval
 from braintumor_ext.saliency_metrics.explained_slice import SCORES, ExplainedSlice, write_slices
 from braintumor_ext.saliency_metrics.map_summary import NAMES, SanityStage, Threshold, summarise_maps
 from braintumor_ext.saliency_metrics.randomisation import LIMIT
-from braintumor_ext.visualize.map_curves import plot_perturbation_curves, plot_sanity
 
 CURVES_PNG, SANITY_PNG = "deletion_insertion.png", "sanity.png"
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from os import PathLike
 from statistics import median
-from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from braintumor_ext.visualize.colours import LINE_STYLES, OKABE_ITO
-from braintumor_ext.visualize.figure import new_figure, save_png
+from braintumor_ext.plots import line_style, new_figure, save_png
 from studies.benchmarks.record import Table
 
 Point = tuple[float, float, float, float]
@@ -44,10 +42,7 @@ def curve_figure(table: Table) -> Figure:
     axes = figure.subplots()
     for index, (name, line) in enumerate(points(table).items()):
         x, middle, least, most = zip(*line, strict=True)
-        look: dict[str, Any] = {
-            "color": OKABE_ITO[index % len(OKABE_ITO)],
-            "linestyle": LINE_STYLES[index % len(LINE_STYLES)],
-        }
+        look = line_style(index)
         axes.plot(x, middle, marker="o", markersize=4, linewidth=1.8, label=name, **look)
         axes.fill_between(x, least, most, color=look["color"], alpha=0.2, linewidth=0)
     if table.curve.log:

@@ -11,7 +11,7 @@ from typing import Any
 
 from braintumor_ext.files import replacing
 from braintumor_ext.jsonable import jsonable
-from braintumor_ext.visualize.comparison_bars import BarPanel, BarRow, plot_comparison_bars
+from studies.comparison.bars import BarPanel, BarRow, plot_comparison_bars
 from studies.comparison.published import PUBLISHED
 from studies.comparison.report_tables import (
     METRIC_NAMES,

@@ -9,9 +9,9 @@ from typing import Any
 
 from braintumor_ext.files import replacing
 from braintumor_ext.jsonable import jsonable
+from braintumor_ext.plots import add_grid, new_figure, save_png
 from braintumor_ext.reporting import number, table, with_interval
 from braintumor_ext.visualize.colours import OKABE_ITO
-from braintumor_ext.visualize.figure import new_figure, save_png
 
 
 def write_json_and_text(content: Mapping[str, Any], text: str, output: Path, name: str) -> None:
@@ -101,7 +101,6 @@ def draw_recall(kinds: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     axes.set_yticks(range(len(kinds)), list(kinds))
     axes.set(xlim=(0, 1), ylim=(len(kinds) - 0.4, -0.6), xlabel="share of the copies that are found, 95% interval")
     axes.set_title("Recall of the search for copies")
-    axes.grid(axis="x", color="0.9")
-    axes.set_axisbelow(True)
+    add_grid(axes, "x")
     axes.spines[["top", "right"]].set_visible(False)
     save_png(figure, path)

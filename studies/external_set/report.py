@@ -8,17 +8,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sklearn.metrics import roc_curve
+import numpy as np
 
 from braintumor_ext import Predictor
 from braintumor_ext.data.classes import display_name
 from braintumor_ext.files import replacing
 from braintumor_ext.jsonable import jsonable
 from braintumor_ext.metrics import SliceRecord, write_records
+from braintumor_ext.plots import plot_roc_curves
 from braintumor_ext.reporting import NONE, number, table, with_interval, with_median
 from braintumor_ext.visualize import draw_overlay, tile_pictures
-from braintumor_ext.visualize.colours import LINE_STYLES, OKABE_ITO
-from braintumor_ext.visualize.figure import new_figure, save_png
 from studies.external_set.answers import Answers, true_mask
 from studies.external_set.slices import ExternalSlice
 from studies.external_set.summary import tumour_scores
@@ -50,7 +49,16 @@ def write_report(
     """
     output.mkdir(parents=True, exist_ok=True)
     names, empty = predictor.class_names, str(predictor.decode.empty_class)
-    _draw_roc({name: found.records for name, found in answers.items()}, names, empty, output / ROC_PNG)
+    curves = {
+        f"{sequence}, P({display_name(name)})": (
+            np.array([record.true_class != names.index(empty) for record in found.records]),
+            score,
+        )
+        for sequence, found in answers.items()
+        if found.records
+        for name, score in tumour_scores(found.records, names, empty).items()
+    }
+    plot_roc_curves(curves, output / ROC_PNG, "Slices with a tumour against slices without")
     for name, found in answers.items():
         _draw_slices(_worth_seeing(found.records, names.index(empty)), slices[name], predictor, output / f"{name}.png")
     with replacing(output / "per_slice.csv") as partial:
@@ -129,31 +137,6 @@ def _flags(summary: Mapping[str, Any]) -> str:
 
 def _share(estimate: Mapping[str, Any]) -> str:
     return f"{with_interval(estimate)}: {estimate['count']} of {estimate['n']}"
-
-
-def _draw_roc(
-    records: Mapping[str, Sequence[SliceRecord]], class_names: Sequence[str], empty_class: str, path: Path
-) -> None:
-    figure = new_figure(6.2, 5.6)
-    axes = figure.add_subplot()
-    axes.plot([0, 1], [0, 1], color="0.6", linewidth=1, linestyle=(0, (1, 3)), label="chance")
-    for index, (sequence, found) in enumerate(records.items()):
-        if not found:
-            continue
-        tumour = [record.true_class != class_names.index(empty_class) for record in found]
-        for style, (name, score) in zip(
-            LINE_STYLES * 4, tumour_scores(found, class_names, empty_class).items(), strict=False
-        ):
-            false_rate, true_rate, _ = roc_curve(tumour, score)
-            label = f"{sequence}, P({display_name(name)})"
-            axes.plot(false_rate, true_rate, color=OKABE_ITO[index % 8], linestyle=style, linewidth=2, label=label)
-    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
-    axes.set_xlabel("slices without tumour taken for one (1 - specificity)")
-    axes.set_ylabel("tumour slices found (sensitivity)")
-    axes.set_title("Tumour against no tumour")
-    axes.legend(loc="lower right")
-    axes.grid(color="0.9")
-    save_png(figure, path)
 
 
 def _worth_seeing(records: Sequence[SliceRecord], empty: int) -> dict[str, str]:

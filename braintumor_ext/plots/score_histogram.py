@@ -1,4 +1,4 @@
-"""A picture of how far real slices and other pictures lie from the training's slices."""
+"""A plot of how far real slices and other pictures lie from the training's slices."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from os import PathLike
 import numpy as np
 from matplotlib.ticker import NullFormatter
 
-from braintumor_ext.visualize.colours import LINE_STYLES, OKABE_ITO
-from braintumor_ext.visualize.figure import new_figure, save_png
+from braintumor_ext.plots.style import add_grid, line_style, new_figure, save_png
+from braintumor_ext.visualize.colours import OKABE_ITO
 
 BINS = 40
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
@@ -36,8 +36,7 @@ def plot_scores(
     figure = new_figure(7.0, 4.2 + 0.25 * len(probes))
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 0.4 + 0.27 * len(probes)])
     for index, (name, scores) in enumerate(slices.items()):
-        colour, line = OKABE_ITO[index % len(OKABE_ITO)], LINE_STYLES[index % len(LINE_STYLES)]
-        upper.hist(scores, edges, histtype="step", color=colour, linestyle=line, linewidth=1.8, label=name)
+        upper.hist(scores, edges, histtype="step", linewidth=1.8, label=name, **line_style(index))
     upper.set(ylabel="slices of the validation section")
     upper.set_title(title or "How far inputs lie from the training's slices")
     for row, (_, scores) in enumerate(probes.items()):
@@ -50,7 +49,6 @@ def plot_scores(
     lower.xaxis.set_minor_formatter(NullFormatter())
     for axes in (upper, lower):
         axes.axvline(threshold, color=OKABE_ITO[4], linestyle="--", label="threshold: unusual beyond it")
-        axes.grid(color="0.9", axis="x")
-        axes.set_axisbelow(True)
+        add_grid(axes, "x")
     upper.legend(fontsize=9)
     save_png(figure, path)

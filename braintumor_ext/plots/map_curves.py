@@ -1,4 +1,4 @@
-"""Pictures of an evaluation of maps: deletion and insertion curves, and the sanity checks."""
+"""Plots of an evaluation of maps: deletion and insertion curves, and the sanity checks."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from braintumor_ext.visualize.colours import LINE_STYLES, OKABE_ITO
-from braintumor_ext.visualize.figure import new_figure, save_png
+from braintumor_ext.plots.style import add_grid, line_style, new_figure, save_png
 
 _GREYS = ("0.55", "0.3")
 _MARKERS = ("o", "s", "^", "D", "v")
@@ -93,8 +92,7 @@ def _styles(names: Sequence[str], baselines: Sequence[str]) -> dict[str, dict[st
     methods = [name for name in names if name not in baselines]
     styles: dict[str, dict[str, Any]] = {
         name: {
-            "color": OKABE_ITO[i % len(OKABE_ITO)],
-            "linestyle": LINE_STYLES[i % len(LINE_STYLES)],
+            **line_style(i),
             "marker": _MARKERS[i % len(_MARKERS)],
             "markersize": 4.5,
             "linewidth": 1.8,
@@ -109,6 +107,5 @@ def _styles(names: Sequence[str], baselines: Sequence[str]) -> dict[str, dict[st
 
 def _finish(axes: Axes, title: str) -> None:
     axes.set_title(title, fontsize=11)
-    axes.grid(color="0.9")
-    axes.set_axisbelow(True)
+    add_grid(axes)
     axes.legend(fontsize=9)

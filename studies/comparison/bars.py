@@ -14,8 +14,8 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MultipleLocator
 
+from braintumor_ext.plots import add_grid, new_figure, save_png
 from braintumor_ext.visualize.colours import OKABE_ITO
-from braintumor_ext.visualize.figure import new_figure, save_png
 
 _COLOURS = (OKABE_ITO[1], OKABE_ITO[5], OKABE_ITO[0])
 _HATCHES = ("", "", "//")  # a second mark beside the colour, for prints in grey
@@ -130,8 +130,7 @@ def _draw(axes: Axes, panel: BarPanel, metrics: Sequence[str]) -> None:
     axes.tick_params(axis="y", length=0)
     axes.tick_params(axis="x", labelbottom=True)
     axes.xaxis.set_major_locator(MultipleLocator(0.1))
-    axes.grid(axis="x", color="0.9")
-    axes.set_axisbelow(True)
+    add_grid(axes, "x")
     axes.spines[["top", "right", "left"]].set_visible(False)
     if panel.trivial_baselines:
         axes.legend(

@@ -1,4 +1,4 @@
-"""A picture of which classes are taken for which."""
+"""A plot of which classes are taken for which."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from os import PathLike
 
 import numpy as np
+from sklearn.metrics import ConfusionMatrixDisplay
 
 from braintumor_ext.data.classes import display_name
-from braintumor_ext.visualize.figure import new_figure, save_png
+from braintumor_ext.plots.style import new_figure, save_png
 
 
 def plot_confusion_matrix(
@@ -28,15 +29,15 @@ def plot_confusion_matrix(
     names, size = [display_name(name) for name in class_names], len(class_names)
     figure = new_figure(3.2 + 0.95 * size, 2.2 + 0.85 * size)
     axes = figure.add_subplot()
-    image = axes.imshow(share, cmap="cividis", vmin=0, vmax=1)
-    for (row, column), count in np.ndenumerate(confusion):
+    shown = ConfusionMatrixDisplay(share).plot(
+        ax=axes, cmap="cividis", im_kw={"vmin": 0, "vmax": 1}, text_kw={"fontsize": 11}, colorbar=False
+    )
+    for (row, column), text in np.ndenumerate(shown.text_):
         percent = f"\n{share[row, column]:.0%}" if support[row, 0] else ""
         colour = "black" if share[row, column] > 0.55 else "white"
-        axes.text(column, row, f"{count}{percent}", ha="center", va="center", color=colour, fontsize=11)
+        text.set(text=f"{confusion[row, column]}{percent}", color=colour)
     axes.set_xticks(range(size), names, rotation=30, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(size), [f"{name} ({n})" for name, n in zip(names, support[:, 0], strict=True)])
-    axes.set_xlabel("predicted class")
-    axes.set_ylabel("true class (slices)")
-    axes.set_title(title or "Confusion matrix")
-    figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.85)
+    axes.set(xlabel="predicted class", ylabel="true class (slices)", title=title or "Confusion matrix")
+    figure.colorbar(shown.im_, ax=axes, label="share of the true class", shrink=0.85)
     save_png(figure, path)

@@ -1,4 +1,4 @@
-"""A picture of how a training went."""
+"""A plot of how a training went."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from braintumor_ext.visualize.colours import LINE_STYLES, OKABE_ITO
-from braintumor_ext.visualize.figure import new_figure, save_png
+from braintumor_ext.plots.style import add_grid, line_style, new_figure, save_png
 
 History = Mapping[str, Sequence[tuple[int, float]]]
 
@@ -65,8 +64,7 @@ def _draw_panel(axes: Axes, kind: str, curves: History, key_metric: str) -> None
         axes.plot(
             epochs,
             values,
-            color=OKABE_ITO[index % len(OKABE_ITO)],
-            linestyle=LINE_STYLES[index % len(LINE_STYLES)],
+            **line_style(index),
             # A single epoch is a point, and a line through one point is invisible.
             marker="o" if len(epochs) <= 20 else None,
             markersize=4,
@@ -86,8 +84,7 @@ def _draw_panel(axes: Axes, kind: str, curves: History, key_metric: str) -> None
     elif kind == "rate":
         axes.set_ylim(bottom=0)
         axes.ticklabel_format(axis="y", style="sci", scilimits=(-3, 3))
-    axes.grid(color="0.9")
-    axes.set_axisbelow(True)
+    add_grid(axes)
     if axes.lines:
         axes.legend(fontsize=9)
 

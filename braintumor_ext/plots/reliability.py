@@ -1,4 +1,4 @@
-"""A picture of how often the model is right when it says how sure it is."""
+"""A plot of how often the model is right when it says how sure it is."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from braintumor_ext.plots.style import add_grid, new_figure, save_png
 from braintumor_ext.visualize.colours import OKABE_ITO
-from braintumor_ext.visualize.figure import new_figure, save_png
 
-if TYPE_CHECKING:  # the metrics' report draws these pictures: importing it here would go in a circle
+if TYPE_CHECKING:  # the metrics' report draws these plots: importing it here would go in a circle
     from braintumor_ext.metrics.calibration import ReliabilityBins
 
 
@@ -41,6 +41,5 @@ def plot_reliability(bins: ReliabilityBins, path: str | PathLike[str], title: st
     lower.bar(centre, bins.count / max(bins.count.sum(), 1), width, color="0.55", edgecolor="white")
     lower.set(xlabel="confidence (highest class probability)", ylabel="share of slices")
     for axes in (upper, lower):
-        axes.grid(color="0.9")
-        axes.set_axisbelow(True)
+        add_grid(axes)
     save_png(figure, path)

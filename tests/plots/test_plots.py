@@ -11,13 +11,19 @@ import pytest
 from PIL import Image
 
 from braintumor_ext.metrics.calibration import reliability_bins
-from braintumor_ext.visualize import plot_confusion_matrix, plot_reliability, plot_roc_curves, plot_training_curves
-from braintumor_ext.visualize.training_curves import training_figure
+from braintumor_ext.plots import (
+    plot_confusion_matrix,
+    plot_reliability,
+    plot_roc_curves,
+    plot_training_curves,
+    training_figure,
+)
 
 NAMES = ("glioma", "no_tumor", "a class of a rather long name")
 TRUE = np.array([0, 0, 1, 1, 0])
 SHARES = np.array([[0.7, 0.2, 0.1], [0.3, 0.4, 0.3], [0.1, 0.8, 0.1], [0.5, 0.4, 0.1], [1.0, 0.0, 0.0]])
 NO_SHARES, NO_TRUE = np.zeros((0, 3)), np.array([], dtype=int)
+CURVES = {name: (index == TRUE, SHARES[:, index]) for index, name in enumerate(NAMES)}
 HISTORY = {
     "train_loss": [(1, 0.9), (2, 0.7), (3, float("nan"))],
     "val_score": [(1, 0.2), (2, 0.5), (3, 0.4)],
@@ -29,9 +35,9 @@ PLOTS: dict[str, Callable[[Path], None]] = {
     "confusion matrix with a class without slices": lambda path: plot_confusion_matrix(
         np.eye(3, dtype=int) * 0, NAMES, path
     ),
-    "ROC curves, one undefined": lambda path: plot_roc_curves(TRUE, SHARES, NAMES, path),
-    "ROC curves of one class": lambda path: plot_roc_curves(TRUE[:2], SHARES[:2], NAMES, path),
-    "ROC curves of nothing": lambda path: plot_roc_curves(NO_TRUE, NO_SHARES, NAMES, path),
+    "ROC curves, one undefined": lambda path: plot_roc_curves(CURVES, path),
+    "ROC curves of one class": lambda path: plot_roc_curves({"glioma": (TRUE == 5, SHARES[:, 0])}, path),
+    "ROC curves of nothing": lambda path: plot_roc_curves({"glioma": (NO_TRUE == 0, NO_SHARES[:, 0])}, path),
     "reliability": lambda path: plot_reliability(reliability_bins(TRUE, SHARES), path, "a title"),
     "reliability of nothing": lambda path: plot_reliability(reliability_bins(NO_TRUE, NO_SHARES), path),
     "training": lambda path: plot_training_curves(HISTORY, path, "a title"),

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.axes import Axes
 from PIL import Image
 
-from braintumor_ext.visualize.comparison_bars import BarPanel, BarRow, comparison_figure, plot_comparison_bars
+from studies.comparison.bars import BarPanel, BarRow, comparison_figure, plot_comparison_bars
 
 METRICS = ("accuracy", "macro F1", "Dice")
 UNDEFINED = {"value": None, "ci95": None}

@@ -1,0 +1,70 @@
+"""The style of all plots: figures without global state, lines told apart by colour and dash, a pale grid."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from braintumor_ext.files import replacing
+from braintumor_ext.visualize.colours import OKABE_ITO
+
+DPI = 130
+LINE_STYLES = ("-", "--", "-.", ":")
+"""A second mark beside the colour, for prints in grey."""
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure that lays itself out.
+
+    Args:
+        width: inches.
+        height: inches.
+    """
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def picture_grid(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
+    """Return a figure for pictures and its axes, (rows, columns), without frames or ticks.
+
+    Args:
+        rows: how many.
+        columns: how many.
+        width: inches of the figure.
+        height: inches of the figure.
+    """
+    figure = new_figure(width, height)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    return figure, grid
+
+
+def line_style(index: int) -> dict[str, Any]:
+    """Return the ``color`` and ``linestyle`` of a plot's line of this index."""
+    return {"color": OKABE_ITO[index % len(OKABE_ITO)], "linestyle": LINE_STYLES[index % len(LINE_STYLES)]}
+
+
+def add_grid(axes: Axes, axis: Literal["both", "x", "y"] = "both") -> None:
+    """Draw a pale grid behind what is plotted."""
+    axes.grid(color="0.9", axis=axis)
+    axes.set_axisbelow(True)
+
+
+def save_png(figure: Figure, path: str | PathLike[str]) -> None:
+    """Write a figure as PNG, whole or not at all, with the same bytes for the same figure.
+
+    Args:
+        figure: the figure.
+        path: the file.
+    """
+    # The version of matplotlib in the file would change its bytes from machine to machine.
+    metadata: dict[str, Any] = {"Software": None}
+    with replacing(path) as partial:
+        figure.savefig(partial, format="png", metadata=metadata)
