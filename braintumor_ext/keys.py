@@ -24,7 +24,7 @@ EVIDENCE = "evidence"
 """Where the features speak for which class, (B, K, h, w): what a training's network may give beside its logits."""
 
 HEAT_MAP = "heat_map"
-"""What an answer rests on, (B, 1, H, W) in [0, 1] on the network's input."""
+"""What a prediction rests on, (B, 1, H, W) in [0, 1] on the network's input."""
 
 HEAT_MAP_FLAGS = "heat_map_flags"
 """For each image of a batch what is remarkable about its heat map, or an empty text."""

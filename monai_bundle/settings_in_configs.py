@@ -36,9 +36,9 @@ def _describe_classes(metadata: dict[str, Any], settings: Mapping[str, Any]) -> 
     if names == list(outputs["class"]["channel_def"].values()):
         return
     for kind in ("outputs", "post_processed_outputs"):
-        answer = metadata["network_data_format"][kind]["class"]
-        answer["num_channels"] = len(names)
-        answer["channel_def"] = {str(index): name for index, name in enumerate(names)}
+        described = metadata["network_data_format"][kind]["class"]
+        described["num_channels"] = len(names)
+        described["channel_def"] = {str(index): name for index, name in enumerate(names)}
     numbered = ", ".join(f"{index} {name}" for index, name in enumerate(names))
     metadata["task"] = f"Classification of a 2D brain MRI slice ({', '.join(names)}) and segmentation of the tumour"
     metadata["label_classes"] = (

@@ -104,7 +104,7 @@ def describe(predictor: Predictor, checkpoint: Path) -> Description:
         predictor: of the checkpoint.
         checkpoint: ``model.pt``.
     """
-    decode = predictor.decode
+    decode = predictor.postprocessor
     constants = preprocessing_constants(predictor.preprocessing, decode.image_size)
     return Description(
         class_names=tuple(predictor.class_names),
@@ -133,7 +133,7 @@ def quantise(
     Raises:
         InputError: too much is lost, or the data set cannot be used.
     """
-    names, empty_class = predictor.class_names, predictor.decode.empty_class
+    names, empty_class = predictor.class_names, predictor.postprocessor.empty_class
     training, validation = (
         load_section(options.calibration_data, None, section, names, empty_class)
         for section in ("training", "validation")
@@ -142,7 +142,7 @@ def quantise(
     slices = [predictor.preprocessing(item)[IMAGE].as_tensor() for item in chosen]
 
     def score(exported: nn.Module) -> SectionScores:
-        size = predictor.decode.image_size
+        size = predictor.postprocessor.image_size
         return score_section(Predictor(exported, predictor.preprocessing, names, empty_class, size), validation)
 
     return export_int8(network, path, description, slices, score)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def add_checkpoint_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--checkpoint_dir`` and ``--device``: which checkpoint answers, and where it runs."""
+    """Add ``--checkpoint_dir`` and ``--device``: which checkpoint predicts, and where it runs."""
     parser.add_argument(
         "--checkpoint_dir",
         "--checkpoint-dir",

@@ -1,7 +1,7 @@
 """What comes from a file or a client is data: a text that a config, a checkpoint or a table would run never runs.
 
-Each place is given something that leaves a trace where it runs. The answer is one clear error that names the place, or
-the usual answer where any text may stand there, as in a file's name.
+Each place is given something that leaves a trace where it runs. The outcome is one clear error that names the place, or
+the usual prediction where any text may stand there, as in a file's name.
 """
 
 from __future__ import annotations
@@ -283,7 +283,7 @@ def test_the_settings_of_a_packed_bundle(packed_bundle: Path, folder: Path) -> N
 NAME = RUN.replace("/", "") + ".png"
 
 
-def test_a_file_of_any_name_gets_its_usual_answer(example_models: Path, folder: Path) -> None:
+def test_a_file_of_any_name_gets_its_usual_prediction(example_models: Path, folder: Path) -> None:
     names = [NAME, f"@{NAME}", f"%{NAME}", "a#b.png", "@#x.png", "@::run.png", "%other.json::run.png"]
     for name in names:
         slice_file(folder / "in" / Path(name).stem / name)  # in a folder of that name, too
@@ -306,8 +306,8 @@ def test_a_path_given_to_the_predictor(name: str, place: str, example_models: Pa
         (folder / name).unlink()
         os.symlink(example_models, folder / name)
         found = Predictor.from_bundle(ROOT, f"{name}/model.pt", device="cpu")
-        assert found.decode.calibration is not None  # found beside it
-        assert found.decode.image_size == SIZE
+        assert found.postprocessor.calibration is not None  # found beside it
+        assert found.postprocessor.image_size == SIZE
     elif place == "exported":
         refused(
             lambda: load_exported(BACKENDS["onnx"], example_models / "model.pt", f"{name}/x.onnx"), f"{name}/x.onnx"

@@ -1,4 +1,4 @@
-"""How far an exported network's answers are from eager PyTorch's."""
+"""How far an exported network's predictions are from eager PyTorch's."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def usable_calibration(calibration: str | os.PathLike[str] | None, network: nn.M
         return calibration
     logger.warning(
         "%s is int8, and the calibration belongs to float32: probabilities are not calibrated, and neither unusual "
-        "inputs nor answers of low confidence are told.",
+        "inputs nor predictions of low confidence are told.",
         network.path,
     )
     return "none"

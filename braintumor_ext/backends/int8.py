@@ -1,4 +1,4 @@
-"""A network in int8 for OpenVINO, by post-training static quantisation: kept only where it answers as well."""
+"""A network in int8 for OpenVINO, by post-training static quantisation: kept only where it predicts as well."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def export_int8(
     slices: Sequence[Tensor],
     score: Callable[[nn.Module], SectionScores],
 ) -> Quantisation:
-    """Write a network in int8 as OpenVINO's files, once it is known to answer as well as in float32.
+    """Write a network in int8 as OpenVINO's files, once it is known to predict as well as in float32.
 
     Weights and activations of the layers that NNCF knows become int8, the activations' ranges being those of the slices
     (https://arxiv.org/abs/1712.05877). An earlier file is renamed.

@@ -1,6 +1,5 @@
-"""Cautious answers: calibrated probabilities, a flag for low confidence, and one for inputs that are no brain MRI."""
+"""Cautious predictions: calibrated probabilities, a flag for low confidence, and for inputs that are no brain MRI."""
 
-from braintumor_ext.calibration.answers import Answers
 from braintumor_ext.calibration.calibration import (
     CALIBRATION,
     LOW_CONFIDENCE,
@@ -15,6 +14,7 @@ from braintumor_ext.calibration.calibration import (
 from braintumor_ext.calibration.calibrator import Calibrator
 from braintumor_ext.calibration.confidence import confidence_threshold
 from braintumor_ext.calibration.items import calibration_items, spread_over_groups
+from braintumor_ext.calibration.labelled_outputs import LabelledOutputs
 from braintumor_ext.calibration.ood_detector import FeatureDetector
 from braintumor_ext.calibration.precision_agreement import PrecisionAgreement
 from braintumor_ext.calibration.probes import PROBE_KINDS, draw_probe, probe_items
@@ -26,10 +26,10 @@ __all__ = [
     "NOT_CALIBRATED",
     "PROBE_KINDS",
     "UNUSUAL_INPUT",
-    "Answers",
     "Calibration",
     "Calibrator",
     "FeatureDetector",
+    "LabelledOutputs",
     "PrecisionAgreement",
     "calibration_items",
     "confidence_threshold",

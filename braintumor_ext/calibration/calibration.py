@@ -1,4 +1,4 @@
-"""``calibration.json``: what makes a model's answers cautious, and which model it belongs to."""
+"""``calibration.json``: what makes a model's predictions cautious, and which model it belongs to."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CALIBRATION = "calibration.json"
 """The file's name, beside its checkpoint."""
 
 LOW_CONFIDENCE = "low confidence"
-"""The flag of an answer whose confidence is below the threshold."""
+"""The flag of a prediction whose confidence is below the threshold."""
 
 UNUSUAL_INPUT = "does not look like a brain MRI slice"
 """The flag of an input whose features are far from those of the training's slices."""
@@ -46,8 +46,8 @@ class Calibration:
 
     Args:
         temperature: T > 0 of softmax(logits / T).
-        confidence_threshold: in [0, 1]; an answer of less confidence is flagged.
-        confidence_target: the share of right answers, in (0, 1], that the threshold was chosen for.
+        confidence_threshold: in [0, 1]; a prediction of less confidence is flagged.
+        confidence_target: the share of right predictions, in (0, 1], that the threshold was chosen for.
         detector: tells inputs that are no brain MRI slices; None for a network without features.
         checkpoint: the name of the checkpoint's file.
         sha256: the checkpoint's SHA-256.
@@ -57,8 +57,8 @@ class Calibration:
         slices: its slices of known class.
         groups: their groups.
         date: day of the fit, YYYY-MM-DD.
-        bfloat16: how far the answers in bfloat16 are from those in float32, on the same slices; None where it was not
-            measured.
+        bfloat16: how far the predictions in bfloat16 are from those in float32, on the same slices; None where it was
+            not measured.
     """
 
     temperature: float
@@ -76,7 +76,7 @@ class Calibration:
     bfloat16: PrecisionAgreement | None = None
 
     def flags_for(self, probabilities: ArrayLike, features: ArrayLike | None = None) -> list[str]:
-        """Return the warnings about one answer: ``LOW_CONFIDENCE``, ``UNUSUAL_INPUT``, both or none.
+        """Return the warnings about one prediction: ``LOW_CONFIDENCE``, ``UNUSUAL_INPUT``, both or none.
 
         Args:
             probabilities: (K,) class probabilities, made with this temperature.

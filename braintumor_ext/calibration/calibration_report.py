@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from braintumor_ext.calibration.answers import Answers
 from braintumor_ext.calibration.calibration import LOW_CONFIDENCE, UNUSUAL_INPUT, Calibration
+from braintumor_ext.calibration.labelled_outputs import LabelledOutputs
 from braintumor_ext.calibration.measures import Judged, confidence_measures, judge, probability_measures
 from braintumor_ext.data.classes import display_name
 from braintumor_ext.files import replacing
@@ -30,9 +30,9 @@ MEASURES = {
 def write_calibration_report(
     folder: str | PathLike[str],
     calibration: Calibration,
-    validation: Answers,
+    validation: LabelledOutputs,
     crossed: Judged | None,
-    probes: Answers,
+    probes: LabelledOutputs,
     kinds: Sequence[str],
     training_slices: int,
 ) -> None:
@@ -41,9 +41,9 @@ def write_calibration_report(
     Args:
         folder: where to write.
         calibration: what was fitted.
-        validation: the answers that it was fitted to.
+        validation: the predictions that it was fitted to.
         crossed: the same slices, each judged by constants fitted to other groups; None where there are too few.
-        probes: answers about pictures that are no brain MRI.
+        probes: predictions about pictures that are no brain MRI.
         kinds: what each of these shows.
         training_slices: how many slices the detector's constants are from.
     """
@@ -83,14 +83,14 @@ def write_calibration_report(
         )
 
 
-def _probability_rows(validation: Answers, own: Judged, crossed: Judged | None) -> list[list[str]]:
+def _probability_rows(validation: LabelledOutputs, own: Judged, crossed: Judged | None) -> list[list[str]]:
     known = validation.known
     columns = [validation.probabilities(), own.probabilities, *([crossed.probabilities] if crossed else [])]
     found = [probability_measures(validation.classes[known], probabilities[known]) for probabilities in columns]
     return [[label, *(number(values[name]) for values in found)] for name, label in MEASURES.items()]
 
 
-def _confidence_rows(validation: Answers, own: Judged, crossed: Judged | None) -> list[list[str]]:
+def _confidence_rows(validation: LabelledOutputs, own: Judged, crossed: Judged | None) -> list[list[str]]:
     known, rows = validation.known, []
     for name, judged in (("same slices", own), ("cross-fitted", crossed)):
         if judged is None:
@@ -102,7 +102,9 @@ def _confidence_rows(validation: Answers, own: Judged, crossed: Judged | None) -
     return rows
 
 
-def _alarm_rows(calibration: Calibration, validation: Answers, own: Judged, crossed: Judged | None) -> list[list[str]]:
+def _alarm_rows(
+    calibration: Calibration, validation: LabelledOutputs, own: Judged, crossed: Judged | None
+) -> list[list[str]]:
     """Return the false alarms, of all slices and of each class; none where there is no detector."""
     alarms = [judged.unusual for judged in (own, crossed) if judged is not None and judged.unusual is not None]
     if calibration.detector is None or own.unusual is None:
@@ -120,7 +122,7 @@ def _alarm_rows(calibration: Calibration, validation: Answers, own: Judged, cros
     return rows
 
 
-def _told_rows(calibration: Calibration, probes: Answers, kinds: Sequence[str]) -> list[list[str]]:
+def _told_rows(calibration: Calibration, probes: LabelledOutputs, kinds: Sequence[str]) -> list[list[str]]:
     if calibration.detector is None or probes.features is None:
         return []
     told, shown = calibration.detector.is_unusual(probes.features), np.array(kinds)

@@ -15,11 +15,11 @@ from ignite.engine import Events
 from monai.engines.workflow import Workflow
 from monai.networks.utils import eval_mode
 
-from braintumor_ext.calibration.answers import Answers
 from braintumor_ext.calibration.calibration import CALIBRATION, Calibration, group_count, write_calibration
 from braintumor_ext.calibration.calibration_report import REPORT, write_calibration_report
 from braintumor_ext.calibration.items import PROBE, ROLE, TRAINING, VALIDATION
-from braintumor_ext.calibration.measures import cross_fit, fit_answers
+from braintumor_ext.calibration.labelled_outputs import LabelledOutputs
+from braintumor_ext.calibration.measures import cross_fit, fit_constants
 from braintumor_ext.calibration.ood_detector import FeatureDetector
 from braintumor_ext.calibration.precision_agreement import PrecisionAgreement, mask_overlaps
 from braintumor_ext.calibration.probes import KIND
@@ -33,9 +33,9 @@ logger = logging.getLogger(__name__)
 
 
 class Calibrator:
-    """Gather the answers about all items; then fit, write ``calibration.json`` and the report: an evaluator's handler.
+    """Gather the outputs for all items; then fit, write ``calibration.json`` and the report: an evaluator's handler.
 
-    On a CPU that multiplies in bfloat16, validation slices are answered in it as well, for the ``bfloat16`` entry.
+    On a CPU that multiplies in bfloat16, validation slices are predicted in it as well, for the ``bfloat16`` entry.
 
     Args:
         items: the evaluated items in their order, as :func:`~braintumor_ext.calibration.calibration_items` gives them.
@@ -43,7 +43,7 @@ class Calibrator:
         output_dir: where the report is written.
         class_names: the class names in the order of their indices.
         image_size: the network's input size.
-        confidence_target: share of right answers, in (0, 1], wanted above the confidence threshold.
+        confidence_target: share of right predictions, in (0, 1], wanted above the confidence threshold.
         detector_quantile: share of validation slices, in (0, 1], that raise no alarm.
     """
 
@@ -78,7 +78,7 @@ class Calibrator:
         self._logits, self._features, self._bfloat16 = [], [], []
 
     def __call__(self, engine: Workflow) -> None:
-        """Keep the answers about one batch."""
+        """Keep the predictions about one batch."""
         output = engine.state.output["pred"]
         self._compare(engine, output, sum(map(len, self._logits)))
         self._logits.append(_array(output[CLASS]))
@@ -86,7 +86,7 @@ class Calibrator:
             self._features.append(_array(output[FEATURES]))
 
     def _compare(self, engine: Workflow, output: Mapping[str, torch.Tensor], start: int) -> None:
-        """Answer a batch's validation slices in bfloat16 too, where this machine is one that would do so."""
+        """Predict a batch's validation slices in bfloat16 too, where this machine is one that would do so."""
         images, network = engine.state.output[IMAGE], engine.network  # type: ignore[attr-defined]
         items = self.items[start : start + len(images)]
         chosen = torch.tensor([item[ROLE] == VALIDATION for item in items], dtype=torch.bool)
@@ -100,10 +100,10 @@ class Calibrator:
 
     def finish(self, engine: Workflow | None = None) -> None:
         """Fit, and write everything."""
-        everything = self._answers()
+        everything = self._outputs()
         roles = np.array([item[ROLE] for item in self.items])
         validation, training, probes = (everything.take(roles == role) for role in (VALIDATION, TRAINING, PROBE))
-        temperature, threshold = fit_answers(validation, self.confidence_target)
+        temperature, threshold = fit_constants(validation, self.confidence_target)
         detector = None
         if validation.features is not None and training.features is not None:
             detector = FeatureDetector.fit(training.features, validation.features, self.detector_quantile)
@@ -137,13 +137,13 @@ class Calibrator:
         logits, others, dice = (np.concatenate(parts) for parts in zip(*self._bfloat16, strict=True))
         return PrecisionAgreement.of(logits, others, dice, temperature)
 
-    def _answers(self) -> Answers:
+    def _outputs(self) -> LabelledOutputs:
         logits = np.concatenate(self._logits)
         if len(logits) != len(self.items):
-            raise RuntimeError(f"{len(logits)} answers about {len(self.items)} items: calibrate in one process.")
+            raise RuntimeError(f"{len(logits)} outputs about {len(self.items)} items: calibrate in one process.")
         classes = np.array([int(item.get(CLASS, UNKNOWN)) for item in self.items])
         features = np.concatenate(self._features) if self._features else None
-        return Answers(logits, classes, [item.get(GROUP) for item in self.items], features)
+        return LabelledOutputs(logits, classes, [item.get(GROUP) for item in self.items], features)
 
 
 def _array(values: torch.Tensor) -> np.ndarray:

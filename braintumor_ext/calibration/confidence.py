@@ -1,4 +1,4 @@
-"""From which confidence on an answer is right often enough to stand without a warning."""
+"""From which confidence on a prediction is right often enough to stand without a warning."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import GroupKFold
 
-from braintumor_ext.calibration.answers import Answers
 from braintumor_ext.calibration.confidence import confidence_threshold
+from braintumor_ext.calibration.labelled_outputs import LabelledOutputs
 from braintumor_ext.calibration.ood_detector import FeatureDetector
 from braintumor_ext.calibration.temperature import fit_temperature
 from braintumor_ext.metrics.calibration import brier_scores, expected_calibration_error, negative_log_likelihoods
@@ -32,68 +32,70 @@ class Judged:
     unusual: np.ndarray | None
 
 
-def fit_answers(answers: Answers, target: float) -> tuple[float, float]:
-    """Return temperature and confidence threshold of answers, some of known class.
+def fit_constants(outputs: LabelledOutputs, target: float) -> tuple[float, float]:
+    """Return temperature and confidence threshold of predictions, some of known class.
 
     Args:
-        answers: of the slices to fit to.
-        target: the share of right answers wanted.
+        outputs: of the slices to fit to.
+        target: the share of right predictions wanted.
 
     Raises:
         ValueError: no class is known.
     """
-    known = answers.take(answers.known)
+    known = outputs.take(outputs.known)
     temperature = fit_temperature(known.logits, known.classes)
     probabilities = known.probabilities(temperature)
     return temperature, confidence_threshold(probabilities.max(1), probabilities.argmax(1) == known.classes, target)
 
 
-def judge(answers: Answers, temperature: float, threshold: float, detector: FeatureDetector | None) -> Judged:
-    """Return what constants say of answers.
+def judge(outputs: LabelledOutputs, temperature: float, threshold: float, detector: FeatureDetector | None) -> Judged:
+    """Return what constants say of predictions.
 
     Args:
-        answers: of N slices.
+        outputs: of N slices.
         temperature: T > 0.
         threshold: the least confidence without a flag.
         detector: None without one.
     """
-    probabilities = answers.probabilities(temperature)
+    probabilities = outputs.probabilities(temperature)
     unusual = None
-    if detector is not None and answers.features is not None:
-        unusual = detector.is_unusual(answers.features)
+    if detector is not None and outputs.features is not None:
+        unusual = detector.is_unusual(outputs.features)
     return Judged(probabilities, probabilities.max(1) < threshold, unusual)
 
 
-def cross_fit(answers: Answers, target: float, detector: FeatureDetector | None, folds: int = FOLDS) -> Judged | None:
+def cross_fit(
+    outputs: LabelledOutputs, target: float, detector: FeatureDetector | None, folds: int = FOLDS
+) -> Judged | None:
     """Judge each slice by constants that were fitted to the slices of other groups.
 
     The detector's means and deviations come from the training's slices; only its reach and threshold are chosen here.
 
     Args:
-        answers: of N slices.
-        target: the share of right answers wanted.
+        outputs: of N slices.
+        target: the share of right predictions wanted.
         detector: fitted to all of them; None without one.
         folds: how many parts the groups are dealt into.
 
     Returns:
         None where there are too few groups, or a part leaves no slice of known class to fit to.
     """
-    named = [f"group {group}" if group is not None else f"slice {i}" for i, group in enumerate(answers.groups)]
+    named = [f"group {group}" if group is not None else f"slice {i}" for i, group in enumerate(outputs.groups)]
     parts = min(folds, len(set(named)))
     if parts < 2:
         return None
-    probabilities = np.full(answers.logits.shape, np.nan)
-    low, unusual = np.zeros(len(answers), dtype=bool), np.zeros(len(answers), dtype=bool)
-    has_features = detector is not None and answers.features is not None
+    probabilities = np.full(outputs.logits.shape, np.nan)
+    low, unusual = np.zeros(len(outputs), dtype=bool), np.zeros(len(outputs), dtype=bool)
+    has_features = detector is not None and outputs.features is not None
     for _, held in GroupKFold(parts).split(named, groups=named):
-        inside = np.isin(np.arange(len(answers)), held)
-        others, own = answers.take(~inside), answers.take(inside)
+        inside = np.isin(np.arange(len(outputs)), held)
+        others, own = outputs.take(~inside), outputs.take(inside)
         if not others.known.any():
             return None
         fitted = None
         if detector is not None and others.features is not None:
             fitted = detector.refitted(others.features)
-        judged = judge(own, *fit_answers(others, target), fitted)
+        judged = judge(own, *fit_constants(others, target), fitted)
         probabilities[inside], low[inside] = judged.probabilities, judged.low_confidence
         if judged.unusual is not None:
             unusual[inside] = judged.unusual

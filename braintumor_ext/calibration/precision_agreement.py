@@ -1,4 +1,4 @@
-"""How far a network's answers in bfloat16 are from those in float32, and whether that is near enough to use them."""
+"""How far predictions in bfloat16 are from those in float32, and whether that is near enough to use them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class PrecisionAgreement:
 
     @property
     def holds(self) -> bool:
-        """Whether the answers may be given in that precision."""
+        """Whether the predictions may be given in that precision."""
         return (
             self.n > 0
             and self.class_agreement >= LEAST_SAME_CLASS

@@ -45,7 +45,7 @@ class CachedSlices(Dataset):
     Without ``cache_dir`` the slices lie in this process's memory (100 kB each at 224 x 224), which workers share. With
     it they lie in a memory-mapped file there, which all processes and later runs share: memory then holds no more than
     the system can spare. The file is found by a hash of all files' content and of the transform's settings, so that a
-    changed image, mask or size is never answered from an old one; it appears under its name only once it is whole.
+    changed image, mask or size is never read from an old one; it appears under its name only once it is whole.
     Files of earlier contents stay until someone deletes the folder.
 
     Args:

@@ -1,4 +1,4 @@
-"""Answers as DICOM objects: a segmentation (SEG) and a structured report (SR) that refer to the images they are about.
+"""Predictions as DICOM objects: a segmentation (SEG) and a structured report (SR) that refer to their images.
 
 highdicom writes them; only those who ask for them need it.
 """
@@ -12,13 +12,13 @@ except ImportError as error:
 
 from braintumor_ext.dicom_output.algorithm import Algorithm, read_algorithm
 from braintumor_ext.dicom_output.file import write_dicom
-from braintumor_ext.dicom_output.report import answer_report
+from braintumor_ext.dicom_output.report import prediction_report
 from braintumor_ext.dicom_output.segmentation import tumour_segmentation
 from braintumor_ext.dicom_output.sources import read_source, split_series
 
 __all__ = [
     "Algorithm",
-    "answer_report",
+    "prediction_report",
     "read_algorithm",
     "read_source",
     "split_series",

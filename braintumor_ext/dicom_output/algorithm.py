@@ -1,4 +1,4 @@
-"""Which algorithm gave an answer: what a DICOM object tells of its origin."""
+"""Which algorithm gave a prediction: what a DICOM object tells of its origin."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LONG_STRING = 64  # characters that DICOM allows in a name
 
 @dataclass(frozen=True)
 class Algorithm:
-    """The name and version of what gave an answer.
+    """The name and version of what gave a prediction.
 
     Args:
         name: the bundle's name.

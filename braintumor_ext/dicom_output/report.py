@@ -1,4 +1,4 @@
-"""Answers about a series as a DICOM structured report (SR)."""
+"""Predictions about a series as a DICOM structured report (SR)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from braintumor_ext.dicom_output.file import UTF8, names_unsaid
 from braintumor_ext.dicom_output.segmentation import checked_sources, chosen_frames, derived_series_number
 from braintumor_ext.dicom_output.sources import geometry_value, is_multi_frame
 from braintumor_ext.inference.prediction import NOT_CALIBRATED, Prediction
-from braintumor_ext.inference.series_answer import SeriesAnswer, series_answer
+from braintumor_ext.inference.series_prediction import SeriesPrediction, series_prediction
 
 SCHEME = "99BTMRI"
 """The private coding scheme of what has no standard code."""
@@ -35,9 +35,9 @@ _SLICES_UNIT = Code("{slices}", "UCUM", "slices")
 _SERIES = "series"
 
 
-def answer_report(
+def prediction_report(
     sources: Sequence[pydicom.Dataset],
-    answers: Sequence[Prediction],
+    predictions: Sequence[Prediction],
     *,
     algorithm: Algorithm,
     empty_class: str | None = EMPTY_CLASS,
@@ -46,38 +46,38 @@ def answer_report(
     series_number: int | None = None,
     instance_number: int = 1,
 ) -> hd.sr.ComprehensiveSR:
-    """Return the answers about a series as a DICOM structured report (TID 1500, Comprehensive SR), unverified.
+    """Return the predictions about a series as a DICOM structured report (TID 1500, Comprehensive SR), unverified.
 
-    One measurement group for the series, tracked as ``series`` (see :func:`~braintumor_ext.inference.series_answer`),
-    one for each slice, and one that refers to the segmentation if there is one. Series and slices have the class as
-    finding, each class's probability, and flags as comments; slices have the mask's area in mm2. The observer is the
-    algorithm.
+    One measurement group for the series, tracked as ``series`` (see
+    :func:`~braintumor_ext.inference.series_prediction`), one for each slice, and one that refers to the segmentation if
+    there is one. Series and slices have the class as finding, each class's probability, and flags as comments; slices
+    have the mask's area in mm2. The observer is the algorithm.
 
     Args:
         sources: as for :func:`~braintumor_ext.dicom_output.tumour_segmentation`.
-        answers: the first for the first source (or frame). One with an error has a comment in place of a finding.
-        algorithm: what gave the answers.
+        predictions: the first for the first source (or frame). One with an error has a comment in place of a finding.
+        algorithm: what gave the predictions.
         empty_class: the class whose masks are empty; None if there is none.
-        segmentation: the answers' masks, whose segment is referred to.
-        frames: 0-based frames of a multi-frame image that the answers are about; None for all.
+        segmentation: the predictions' masks, whose segment is referred to.
+        frames: 0-based frames of a multi-frame image that the predictions are about; None for all.
         series_number: of the new series; None derives it from the sources' own.
         instance_number: of the new object within its series.
 
     Raises:
         InputError: as for :func:`~braintumor_ext.dicom_output.tumour_segmentation`.
-        ValueError: there are not as many answers as sources or frames.
+        ValueError: there are not as many predictions as sources or frames.
     """
     headers = checked_sources(sources)
     wanted = chosen_frames(headers[0], frames)
     count = len(headers) if wanted is None else len(wanted)
-    if len(answers) != count:
-        raise ValueError(f"{len(answers)} answers do not fit {count} slices")
-    groups: list[Any] = [_series_group(series_answer(answers, empty_class), algorithm)]
+    if len(predictions) != count:
+        raise ValueError(f"{len(predictions)} predictions do not fit {count} slices")
+    groups: list[Any] = [_series_group(series_prediction(predictions, empty_class), algorithm)]
     if segmentation is not None:
         groups.append(_segment_group(headers, segmentation, algorithm))
-    for position, answer in enumerate(answers):
+    for position, prediction in enumerate(predictions):
         source, frame = (headers[position], None) if wanted is None else (headers[0], wanted[position])
-        groups.append(_slice_group(source, frame, position, answer))
+        groups.append(_slice_group(source, frame, position, prediction))
     content = hd.sr.MeasurementReport(
         observation_context=_observer(algorithm),
         procedure_reported=_BRAIN_MRI,
@@ -90,7 +90,7 @@ def answer_report(
             content=content,
             series_instance_uid=hd.UID(),
             series_number=series_number or derived_series_number(headers[0], 2),
-            series_description=f"Brain tumour answers. {RESEARCH_ONLY}",
+            series_description=f"Brain tumour predictions. {RESEARCH_ONLY}",
             sop_instance_uid=hd.UID(),
             instance_number=instance_number,
             is_complete=True,
@@ -135,60 +135,60 @@ def _observer(algorithm: Algorithm) -> hd.sr.ObservationContext:
     return hd.sr.ObservationContext(hd.sr.ObserverContext(codes.DCM.Device, device))
 
 
-def _series_group(answer: SeriesAnswer, algorithm: Algorithm) -> hd.sr.MeasurementsAndQualitativeEvaluations:
+def _series_group(prediction: SeriesPrediction, algorithm: Algorithm) -> hd.sr.MeasurementsAndQualitativeEvaluations:
     counts = {
-        private_code("slices", "Slices predicted"): answer.slices,
-        private_code("tumour_slices", "Slices whose class and mask both show a tumour"): answer.tumour_slices,
-        private_code("disagreeing", "Slices whose class and mask disagree"): answer.disagreeing,
+        private_code("slices", "Slices predicted"): prediction.slices,
+        private_code("tumour_slices", "Slices whose class and mask both show a tumour"): prediction.tumour_slices,
+        private_code("disagreeing", "Slices whose class and mask disagree"): prediction.disagreeing,
         **{
             private_code(f"n_{name}", f"Slices of class {display_name(name)}"): count
-            for name, count in answer.class_counts.items()
+            for name, count in prediction.class_counts.items()
         },
     }
     comments = [RESEARCH_ONLY]
-    if answer.label is None:
+    if prediction.label is None:
         comments.append("No slice could be predicted")
     else:
-        comments.append(_rests_on(answer))
+        comments.append(_rests_on(prediction))
         comments.append("Probabilities are means over these slices, not the probability of the series")
-    comments += [f"{flag}: {count} slices" for flag, count in answer.flags.items()]
-    if answer.failed:
-        comments.append(f"Not predicted: {answer.failed} slices")
+    comments += [f"{flag}: {count} slices" for flag, count in prediction.flags.items()]
+    if prediction.failed:
+        comments.append(f"Not predicted: {prediction.failed} slices")
     return _group(
         _SERIES,
-        answer.label,
-        answer.probabilities,
+        prediction.label,
+        prediction.probabilities,
         [hd.sr.Measurement(name, count, _SLICES_UNIT) for name, count in counts.items()],
-        _with_calibration(comments, answer.calibrated, answer.label),
+        _with_calibration(comments, prediction.calibrated, prediction.label),
         algorithm=algorithm.content(),
     )
 
 
-def _rests_on(answer: SeriesAnswer) -> str:
-    if answer.tumour_slices:
-        return f"Rests on the {answer.tumour_slices} slices whose class and mask both show a tumour"
-    return f"Rests on all {answer.slices} slices: in none do class and mask both show a tumour"
+def _rests_on(prediction: SeriesPrediction) -> str:
+    if prediction.tumour_slices:
+        return f"Rests on the {prediction.tumour_slices} slices whose class and mask both show a tumour"
+    return f"Rests on all {prediction.slices} slices: in none do class and mask both show a tumour"
 
 
 def _slice_group(
-    source: pydicom.Dataset, frame: int | None, position: int, answer: Prediction
+    source: pydicom.Dataset, frame: int | None, position: int, prediction: Prediction
 ) -> hd.sr.MeasurementsAndQualitativeEvaluations:
     measurements = []
-    if answer.mask is not None:
+    if prediction.mask is not None:
         spacing = geometry_value(source, "PixelSpacing", frame or 0)
         assert spacing is not None
-        area = round(float(answer.mask.sum() * spacing[0] * spacing[1]), 3)
+        area = round(float(prediction.mask.sum() * spacing[0] * spacing[1]), 3)
         measurements.append(hd.sr.Measurement(codes.SCT.Area, area, codes.UCUM.SquareMillimeter))
-    comments = [f"Not predicted: {answer.error}"] if answer.error else list(answer.flags)
+    comments = [f"Not predicted: {prediction.error}"] if prediction.error else list(prediction.flags)
     image = hd.sr.SourceImageForMeasurementGroup(
         source.SOPClassUID, source.SOPInstanceUID, None if frame is None else [frame + 1]
     )
     return _group(
         _slice_name(source, frame, position),
-        answer.label,
-        answer.probabilities,
+        prediction.label,
+        prediction.probabilities,
         measurements,
-        _with_calibration(comments, answer.calibrated, answer.label),
+        _with_calibration(comments, prediction.calibrated, prediction.label),
         images=[image],
     )
 

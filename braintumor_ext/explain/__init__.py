@@ -1,4 +1,4 @@
-"""Why the model says so: heat maps of its answers, and how good these are."""
+"""Why the model says so: heat maps of its predictions, and how good these are."""
 
 from braintumor_ext.explain.activation_gradients import ActivationGradients
 from braintumor_ext.explain.attention_maps import attention_map

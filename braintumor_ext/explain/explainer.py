@@ -1,4 +1,4 @@
-"""Maps of what an answer rests on, by one of several methods, for batches of any mixture."""
+"""Maps of what a prediction rests on, by one of several methods, for batches of any mixture."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ CAP = 0.99
 
 
 class Explanation(NamedTuple):
-    """An answer and what it rests on.
+    """A prediction and what it rests on.
 
     Args:
         output: the network's output, detached.
@@ -53,7 +53,7 @@ class Explanation(NamedTuple):
 
 
 class Explainer:
-    """Explain a network's answers: the predicted class, a given one, or the predicted mask.
+    """Explain a network's predictions: the predicted class, a given one, or the predicted mask.
 
     An image's map is the same alone and in any batch. Usable within ``no_grad``, ``inference_mode`` and autocast; it is
     always computed in float32. Grad-CAM and Grad-CAM++ share their forward pass with the prediction.

@@ -20,7 +20,7 @@ from braintumor_ext.networks import bfloat16_stages
 
 
 class ExplainingInferer(SimpleInferer):
-    """Run the network once; add a heat map of each answer, and the features that tell an unusual input.
+    """Run the network once; add a heat map of each prediction, and the features that tell an unusual input.
 
     Args:
         explain: ``none``, or a method of :class:`~braintumor_ext.explain.Explainer`.

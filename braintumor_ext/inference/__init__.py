@@ -1,8 +1,8 @@
-"""From files to answers: inputs, a dataset that bears bad files, predictions, and what is written."""
+"""From files to predictions: inputs, a dataset that bears bad files, predictions, and what is written."""
 
-from braintumor_ext.inference.decode import AnswerDecoder, class_probabilities, heat_map_on_grid, mask_on_grid
-from braintumor_ext.inference.decode_transform import DecodeAnswerd
 from braintumor_ext.inference.inputs import list_inputs, parse_slices
+from braintumor_ext.inference.postprocess_transform import Postprocessd
+from braintumor_ext.inference.postprocessor import Postprocessor, class_probabilities, heat_map_on_grid, mask_on_grid
 from braintumor_ext.inference.precision import inference_precision
 from braintumor_ext.inference.prediction import Prediction
 from braintumor_ext.inference.prediction_writer import PredictionWriter
@@ -10,18 +10,18 @@ from braintumor_ext.inference.predictor import Predictor
 from braintumor_ext.inference.processes import Processes, torchrun_processes
 from braintumor_ext.inference.read_ahead import ReadAheadLoader
 from braintumor_ext.inference.section_scores import score_section
-from braintumor_ext.inference.series_answer import SeriesAnswer, series_answer
+from braintumor_ext.inference.series_prediction import SeriesPrediction, series_prediction
 from braintumor_ext.inference.tolerant_dataset import TolerantDataset, collate_slices
 
 __all__ = [
-    "AnswerDecoder",
-    "DecodeAnswerd",
+    "Postprocessd",
+    "Postprocessor",
     "Prediction",
     "PredictionWriter",
     "Predictor",
     "Processes",
     "ReadAheadLoader",
-    "SeriesAnswer",
+    "SeriesPrediction",
     "TolerantDataset",
     "class_probabilities",
     "collate_slices",
@@ -31,6 +31,6 @@ __all__ = [
     "mask_on_grid",
     "parse_slices",
     "score_section",
-    "series_answer",
+    "series_prediction",
     "torchrun_processes",
 ]

@@ -33,12 +33,12 @@ def inference_precision(
     """Return the precision to compute in, and tell it in the log with the reason.
 
     Args:
-        amp: ``auto``: bfloat16 on a CPU that multiplies in it, if the calibration says that the answers agree with
+        amp: ``auto``: bfloat16 on a CPU that multiplies in it, if the calibration says that the predictions agree with
             those in float32; otherwise float32. True: bfloat16 on any CPU, float16 on CUDA. False: float32.
         network: the network to run.
         device: where it runs.
         calibration: the checkpoint's own; None where there is none.
-        explain: how answers are explained, ``none`` or a method.
+        explain: how predictions are explained, ``none`` or a method.
         layer: the layer that is explained.
         head: the head that is explained.
 
@@ -77,9 +77,9 @@ def _automatic(calibration: Calibration | None) -> tuple[str, str]:
     if not cpu_has_bfloat16():
         return FLOAT32, "this CPU has no bfloat16"
     if calibration is None:
-        return FLOAT32, "without a calibration nobody knows whether bfloat16 gives the same answers"
+        return FLOAT32, "without a calibration nobody knows whether bfloat16 gives the same predictions"
     if calibration.bfloat16 is None:
-        return FLOAT32, "the calibration does not tell whether bfloat16 gives the same answers"
+        return FLOAT32, "the calibration does not tell whether bfloat16 gives the same predictions"
     if not calibration.bfloat16.holds:
-        return FLOAT32, f"bfloat16 changes the answers too much ({calibration.bfloat16})"
-    return BFLOAT16, f"the answers agree with those in float32 ({calibration.bfloat16})"
+        return FLOAT32, f"bfloat16 changes the predictions too much ({calibration.bfloat16})"
+    return BFLOAT16, f"the predictions agree with those in float32 ({calibration.bfloat16})"

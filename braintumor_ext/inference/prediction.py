@@ -1,4 +1,4 @@
-"""The answer about one slice."""
+"""The prediction about one slice."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Prediction:
         class_index: its index; None where there is no label.
         probabilities: each class's name to its probability; they sum to 1.
         mask: (H, W) bool, tumour; the network's, whatever the class.
-        heat_map: (H, W) float32 in [0, 1], what the answer rests on; None without an explanation.
+        heat_map: (H, W) float32 in [0, 1], what the prediction rests on; None without an explanation.
         flags: what to be careful about, such as ``low confidence``.
         calibrated: whether the probabilities are calibrated.
         error: why there is no prediction; None where there is one.
@@ -96,7 +96,7 @@ class Prediction:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the answer as plain values that JSON can hold; of the arrays, the size and the mask's area."""
+        """Return the prediction as plain values that JSON can hold; of the arrays, the size and the mask's area."""
         return {
             "source": self.source,
             "label": self.label,

@@ -27,8 +27,8 @@ from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, display_name
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import backup_existing, remove_partials, replacing, sha256_of
 from braintumor_ext.flags import as_bool
-from braintumor_ext.inference.decode import AnswerDecoder
 from braintumor_ext.inference.mask_files import PNG_FORMAT, SEG_FORMAT, MaskFiles, numbered_stem, told_in
+from braintumor_ext.inference.postprocessor import Postprocessor
 from braintumor_ext.inference.prediction import Prediction
 from braintumor_ext.inference.prediction_table import PredictionTable
 from braintumor_ext.inference.processes import Processes
@@ -120,7 +120,7 @@ class PredictionWriter:
         self.folder = Path(output_dir)
         self.data = data
         self.class_names, self.calibration = list(class_names), calibration
-        self.decode = AnswerDecoder(class_names, empty_class, image_size, calibration)
+        self.postprocessor = Postprocessor(class_names, empty_class, image_size, calibration)
         self.overlays, self.report = as_bool(overlays), as_bool(report)
         self.context = dict(context or {})
         self.made_with = {**(made_with or {}), "image_size": image_size, "empty_class": empty_class}
@@ -135,7 +135,7 @@ class PredictionWriter:
         self.rows: dict[int, dict[str, Any]] = self._kept() if self.resume and self._leads else {}
         self._shares: list[list[int]] = []
         self._own = self._share()
-        self._awaited: deque[tuple[int, Future[_Answered]]] = deque()
+        self._awaited: deque[tuple[int, Future[_Written]]] = deque()
         self._held: deque[dict[str, Any]] = deque()
         self._pool: ThreadPoolExecutor | None = None
         self._lock = filelock.FileLock(self.folder / (f"{LOCK}.{rank}" if rank else LOCK), timeout=LOCK_SECONDS)
@@ -333,34 +333,34 @@ class PredictionWriter:
         for position, (index, error) in enumerate(zip(batch["index"].tolist(), batch["error"], strict=True)):
             self._settle(MOST_AWAITED - 1)
             if error:
-                failed: Future[_Answered] = Future()
-                failed.set_result(_Answered({**self.table.empty_row(self.data[index]), "error": error}))
+                failed: Future[_Written] = Future()
+                failed.set_result(_Written({**self.table.empty_row(self.data[index]), "error": error}))
                 self._awaited.append((index, failed))
                 continue
             meta, grey = batch_meta(batch[IMAGE].meta, position), batch[GREY][position] if GREY in batch else None
-            self._awaited.append((index, self._pool.submit(self._answer, index, output, position, meta, grey)))
+            self._awaited.append((index, self._pool.submit(self._write, index, output, position, meta, grey)))
         self._settle(MOST_AWAITED)
 
-    def _answer(
+    def _write(
         self, index: int, output: Mapping[str, Any], position: int, meta: Mapping[str, Any], grey: Tensor | None
-    ) -> _Answered:
+    ) -> _Written:
         """Make a slice's row, and write what it has for itself alone; this runs in a thread."""
         item = self.data[index]
-        row, answered = self.table.empty_row(item), None
+        row, predicted = self.table.empty_row(item), None
         with told_in(row, item["name"]):
-            prediction = self.decode(output, position, meta)
+            prediction = self.postprocessor(output, position, meta)
             self._describe(row, meta, prediction)
-            answered = prediction
+            predicted = prediction
         mask = None
-        if answered is not None:
-            assert answered.mask is not None
+        if predicted is not None:
+            assert predicted.mask is not None
             with told_in(row, item["name"]):
-                row["mask"] = self.masks.write(item, answered.mask, meta)
-                mask = answered.mask if row["mask"] is None else None
+                row["mask"] = self.masks.write(item, predicted.mask, meta)
+                mask = predicted.mask if row["mask"] is None else None
             if self.overlays or self.report:
                 with told_in(row, item["name"]):
-                    self._draw(index, row, answered, grey)
-        return _Answered(row, mask, meta)
+                    self._draw(index, row, predicted, grey)
+        return _Written(row, mask, meta)
 
     def _describe(self, row: dict[str, Any], meta: Mapping[str, Any], prediction: Prediction) -> None:
         """Fill in what is known of a slice before anything is written."""
@@ -387,7 +387,7 @@ class PredictionWriter:
             self.pictures.save(numbered_stem(item), picture)
 
     def _settle(self, most: int) -> None:
-        """Take the answers that are there, in the order of the inputs; wait until no more than ``most`` are awaited.
+        """Take the rows that are there, in the order of the inputs; wait until no more than ``most`` are awaited.
 
         Raises:
             InputError: the table cannot be written to.
@@ -461,7 +461,7 @@ class PredictionWriter:
         for rank, share in enumerate(self._shares[1:], start=1):
             rows = processes.take_over(rank)
             if sorted(rows) != share:
-                problem = f"has answered {len(rows)} slices, and not the {len(share)} that were its share"
+                problem = f"has predicted {len(rows)} slices, and not the {len(share)} that were its share"
                 raise InputError(f"process {rank}", problem, "Go on with --resume true")
             self.rows.update(rows)
         self.table.write(self._rows_in_order())
@@ -516,7 +516,7 @@ class PredictionWriter:
             raise SystemExit(f"{len(failed)} of {len(self.rows)} inputs could not be predicted:{lines}{more}")
 
 
-class _Answered(NamedTuple):
+class _Written(NamedTuple):
     """A slice's row; its mask and metadata where the mask shares its file with those of other slices."""
 
     row: dict[str, Any]

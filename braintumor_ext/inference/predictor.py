@@ -1,4 +1,4 @@
-"""Predictions from Python: a path, an array or a tensor in, a typed answer out."""
+"""Predictions from Python: a path, an array or a tensor in, a typed prediction out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from braintumor_ext.config_text import verbatim
 from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS
 from braintumor_ext.errors import InputError, unwrapped
 from braintumor_ext.explain import DEFAULT_LAYER, ExplainingInferer
-from braintumor_ext.inference.decode import AnswerDecoder
+from braintumor_ext.inference.postprocessor import Postprocessor
 from braintumor_ext.inference.precision import BFLOAT16
 from braintumor_ext.inference.prediction import Prediction
 from braintumor_ext.inference.tolerant_dataset import TolerantDataset
@@ -54,9 +54,9 @@ class Predictor:
     Example::
 
         >>> predictor = Predictor.from_bundle(".")
-        >>> answer = predictor("slice.png", explain="gradcam")
-        >>> answer.label, answer.confidence, answer.heat_map.shape
-        >>> answer.save_overlay("slice_overlay.png")
+        >>> prediction = predictor("slice.png", explain="gradcam")
+        >>> prediction.label, prediction.confidence, prediction.heat_map.shape
+        >>> prediction.save_overlay("slice_overlay.png")
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Predictor:
         self.network = network.to(self.device).eval()
         self.preprocessing = preprocessing
         self.class_names = list(class_names)
-        self.decode = AnswerDecoder(class_names, empty_class, image_size, calibration)
+        self.postprocessor = Postprocessor(class_names, empty_class, image_size, calibration)
         self.batch_size = batch_size
         self.bfloat16 = bfloat16
 
@@ -170,11 +170,11 @@ class Predictor:
 
         Args:
             x: a path, an array or a tensor; or a list (or tuple) of these.
-            explain: how to explain the answer: ``gradcam``, ``gradcam++``, ``occlusion``, ``smoothgrad``,
+            explain: how to explain the prediction: ``gradcam``, ``gradcam++``, ``occlusion``, ``smoothgrad``,
                 ``attention``; None for no heat map.
             slice_index: 0-based index of the slice in a volume, the same for all.
             layer: the layer that is explained; see :class:`~braintumor_ext.explain.Explainer`.
-            head: ``class`` or ``mask``: which answer is explained.
+            head: ``class`` or ``mask``: which prediction is explained.
             explain_class: the class to explain, an index or a name; None for the predicted one.
 
         Returns:
@@ -182,7 +182,7 @@ class Predictor:
             and the others are predicted.
 
         Raises:
-            InputError: a single slice cannot be read, or its answer is not finite.
+            InputError: a single slice cannot be read, or its prediction is not finite.
             ValueError: an unknown method, layer, head or class; valid ones are listed.
         """
         many = isinstance(x, list | tuple)
@@ -211,7 +211,7 @@ class Predictor:
     ) -> list[Prediction]:
         """Predict one batch of the dataset's entries; what could not be read keeps its error."""
         good = [entry for entry in entries if not entry["error"]]
-        answers: dict[int, Prediction] = {}
+        predictions: dict[int, Prediction] = {}
         if good:
             images = torch.stack([entry[IMAGE].as_tensor() for entry in good])
             with torch.no_grad():
@@ -219,15 +219,17 @@ class Predictor:
             for position, entry in enumerate(good):
                 item = items[entry["index"]]
                 try:
-                    answer = self.decode(output, position, entry[IMAGE].meta)
+                    prediction = self.postprocessor(output, position, entry[IMAGE].meta)
                 except InputError as problem:
                     if not many:
                         raise
-                    answers[entry["index"]] = Prediction(item["name"], error=f"{problem.problem}. {problem.remedy}.")
+                    predictions[entry["index"]] = Prediction(
+                        item["name"], error=f"{problem.problem}. {problem.remedy}."
+                    )
                     continue
-                answers[entry["index"]] = replace(answer, source=item["name"], image=_grey(entry, item))
+                predictions[entry["index"]] = replace(prediction, source=item["name"], image=_grey(entry, item))
         return [
-            answers.get(entry["index"]) or Prediction(items[entry["index"]]["name"], error=entry["error"])
+            predictions.get(entry["index"]) or Prediction(items[entry["index"]]["name"], error=entry["error"])
             for entry in entries
         ]
 

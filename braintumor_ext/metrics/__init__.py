@@ -1,4 +1,4 @@
-"""How good the answers are: scores, intervals, and the report of an evaluation."""
+"""How good the predictions are: scores, intervals, and the report of an evaluation."""
 
 from braintumor_ext.metrics.bootstrap import GroupBootstrap, group_bootstrap
 from braintumor_ext.metrics.evaluation_report import write_evaluation

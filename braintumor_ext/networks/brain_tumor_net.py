@@ -34,7 +34,7 @@ class BrainTumorNet(nn.Module):
             :class:`~braintumor_ext.networks.encoder.AttentionResNet`.
         output_stride: the input's size over C5's, 32 or 16; see there.
         evidence: whether a training's output also holds ``evidence``, (B, K, h, w) on C5's grid, for
-            :func:`~braintumor_ext.losses.evidence_outside`; it changes no weight and no answer, so it is no part of
+            :func:`~braintumor_ext.losses.evidence_outside`; it changes no weight and no prediction, so it is no part of
             ``arguments``.
 
     Attributes:
@@ -83,7 +83,7 @@ class BrainTumorNet(nn.Module):
         self.encoder = AttentionResNet(
             encoder, in_channels, attention, reduction, kernel_size, output_stride=output_stride
         )
-        if output_stride != 32:  # the weights would fit a network of the other stride, and answer wrongly
+        if output_stride != 32:  # the weights would fit a network of the other stride, and predict wrongly
             self.register_buffer("output_stride", torch.tensor(output_stride))
         self.classifier = ClassificationHead(self.encoder.channels[-1], num_classes, hidden, dropout)
         self.decoder = (
@@ -102,7 +102,7 @@ class BrainTumorNet(nn.Module):
         if self.decoder is None:
             return {"class": self.classifier(features[3])}
         out = {"class": self.classifier(features[3]), "mask": self.decoder(features, x.shape[2], x.shape[3])}
-        if not torch.jit.is_scripting() and self.evidence and self.training:  # an export only answers
+        if not torch.jit.is_scripting() and self.evidence and self.training:  # an export only predicts
             out["evidence"] = self.classifier.evidence(features[3])
         return out
 

@@ -103,7 +103,7 @@ def trained_image_size(checkpoint: str | os.PathLike[str], default: int = 224) -
 def check_settings(checkpoint: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
     """Compare the settings in use with those that a checkpoint was trained with, if these are known.
 
-    Another input size only costs accuracy, so it is a warning; other class names would give wrong answers.
+    Another input size only costs accuracy, so it is a warning; other class names would give wrong predictions.
 
     Args:
         checkpoint: ``model.pt``.

@@ -1,4 +1,4 @@
-"""Does the answer fall when what a map marks is taken away, and rise when it is given back?"""
+"""Does the prediction fall when what a map marks is taken away, and rise when it is given back?"""
 
 from __future__ import annotations
 

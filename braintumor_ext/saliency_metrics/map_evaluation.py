@@ -21,7 +21,7 @@ from braintumor_ext.engines.provenance import provenance
 from braintumor_ext.errors import InputError
 from braintumor_ext.explain.explainer import METHODS, Explainer
 from braintumor_ext.explain.layers import DEFAULT_LAYER, find_layer
-from braintumor_ext.inference.decode import class_probabilities
+from braintumor_ext.inference.postprocessor import class_probabilities
 from braintumor_ext.keys import CLASS, GROUP, IMAGE
 from braintumor_ext.networks import ClassView
 from braintumor_ext.saliency_metrics.baseline_maps import BASELINES, centre_maps, random_maps

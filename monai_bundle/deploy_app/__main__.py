@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the command line, without the program's name; ``sys.argv`` if None.
 
     Returns:
-        The exit code: 0, or 1 where the input cannot be answered. It leaves with 2 where the command line is wrong.
+        The exit code: 0, or 1 where the input cannot be predicted. It leaves with 2 where the command line is wrong.
     """
     parser = _parser()
     options = parser.parse_args(arguments)
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m monai_bundle.deploy_app",
-        description="Answer the MR series in a folder: DICOM segmentation and report, overlays, JSON.",
+        description="Predict the MR series in a folder: DICOM segmentation and report, overlays, JSON.",
     )
     for name, metavar, text in (
         ("input", "DICOM_DIR", "the folder of the DICOM files, searched to any depth"),

@@ -7,7 +7,7 @@ from pathlib import Path
 from monai.deploy.conditions import CountCondition
 from monai.deploy.core import AppContext, Application
 
-from monai_bundle.deploy_app.bundle_inference import ANSWERS, SERIES, SlicesBundleOperator
+from monai_bundle.deploy_app.bundle_inference import PREDICTIONS, SERIES, SlicesBundleOperator
 from monai_bundle.deploy_app.dicom_folder import DicomFolderOperator
 from monai_bundle.deploy_app.overlay_writer import OverlayWriterOperator
 from monai_bundle.deploy_app.report_writer import ReportWriterOperator
@@ -48,7 +48,7 @@ class BrainTumorApp(Application):
         self.add_flow(loader, selector, {(loader.output_name, selector.input_name_study_list)})
         self.add_flow(selector, volumes, {(selector.output_name_selected_series, volumes.input_name_series)})
         self.add_flow(volumes, inference, {(volumes.output_name_image, SERIES)})
-        self.add_flow(inference, segmentation, {(ANSWERS, INPUT)})
+        self.add_flow(inference, segmentation, {(PREDICTIONS, INPUT)})
         self.add_flow(segmentation, report, {(OUTPUT, INPUT)})
         self.add_flow(report, overlays, {(OUTPUT, INPUT)})
         self.add_flow(overlays, table, {(OUTPUT, INPUT)})

@@ -1,4 +1,4 @@
-"""The packed bundle through the SDK's bundle operator: one answer for each slice of each series."""
+"""The packed bundle through the SDK's bundle operator: one prediction for each slice of each series."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from monai.deploy.operators import BundleConfigNames, IOMapping, MonaiBundleInfe
 
 from braintumor_ext.dicom_output import read_algorithm
 from braintumor_ext.errors import InputError, unwrapped
-from braintumor_ext.inference import AnswerDecoder, Prediction, TolerantDataset
+from braintumor_ext.inference import Postprocessor, Prediction, TolerantDataset
 from braintumor_ext.keys import IMAGE
 from braintumor_ext.networks.settings import read_settings
-from monai_bundle.deploy_app.answered_series import AnsweredSeries, AnsweringModel
+from monai_bundle.deploy_app.predicted_series import ModelIdentity, PredictedSeries
 from monai_bundle.deploy_app.series_to_volumes import SLICES
 
-SERIES, ANSWERS = "image", "answers"
+SERIES, PREDICTIONS = "image", "predictions"
 """The operator's ports."""
 
 
@@ -28,7 +28,7 @@ class SlicesBundleOperator(MonaiBundleInferenceOperator):
     """Run a bundle of slices on series: preprocessing, inferer, network and calibration are the bundle's own.
 
     The SDK's operator runs a bundle on one volume and passes on what its postprocessing makes of the network's first
-    output. Here a volume goes through the bundle as a batch of slices, and each output becomes an answer.
+    output. Here a volume goes through the bundle as a batch of slices, and each output becomes a prediction.
 
     Args:
         fragment: the application.
@@ -43,26 +43,26 @@ class SlicesBundleOperator(MonaiBundleInferenceOperator):
             *args,
             app_context=app_context,
             input_mapping=[IOMapping(SERIES, Image, IOType.IN_MEMORY)],
-            output_mapping=[IOMapping(ANSWERS, list, IOType.IN_MEMORY)],
+            output_mapping=[IOMapping(PREDICTIONS, list, IOType.IN_MEMORY)],
             bundle_path=bundle,
             bundle_config_names=BundleConfigNames(config_names=["inference"]),
             **kwargs,
         )
 
     def setup(self, spec: OperatorSpec) -> None:
-        """Declare the ports: a list of selected series with their images, and one of answered series."""
+        """Declare the ports: a list of selected series with their images, and one of predicted series."""
         spec.input(SERIES)
-        spec.output(ANSWERS)
+        spec.output(PREDICTIONS)
 
     def compute(self, op_input: Any, op_output: Any, context: Any) -> None:
-        """Answer every series, one after the other, by the SDK's operator."""
-        answered = []
+        """Predict every series, one after the other, by the SDK's operator."""
+        predicted = []
         for selected in op_input.receive(SERIES):
             port = _Port(selected.image)
             super().compute(port, port, context)
             headers = [instance.get_native_sop_instance() for instance in selected.series.get_sop_instances()]
-            answered.append(AnsweredSeries(tuple(headers), tuple(port.sent), self.model))
-        op_output.emit(answered, ANSWERS)
+            predicted.append(PredictedSeries(tuple(headers), tuple(port.sent), self.model))
+        op_output.emit(predicted, PREDICTIONS)
 
     def _init_config(self, config_names: list[str]) -> None:
         # The configs call the bundle's root ".", and the SDK does not tell them where it is.
@@ -73,11 +73,11 @@ class SlicesBundleOperator(MonaiBundleInferenceOperator):
                 for name in ("class_names", "empty_class", "image_size", "batch_size", "calibration_constants")
             }
         self._check_settings(content)
-        self._outputs = {ANSWERS: {"type": list}}
+        self._outputs = {PREDICTIONS: {"type": list}}
         self._batch_size = int(content["batch_size"])
         calibration = content["calibration_constants"]
-        self._decode = AnswerDecoder(content["class_names"], content["empty_class"], content["image_size"], calibration)
-        self.model = AnsweringModel(
+        self._decode = Postprocessor(content["class_names"], content["empty_class"], content["image_size"], calibration)
+        self.model = ModelIdentity(
             algorithm=read_algorithm(self.bundle_path / "configs" / "metadata.json", self._checkpoint),
             class_names=tuple(content["class_names"]),
             empty_class=content["empty_class"],
@@ -132,16 +132,16 @@ class SlicesBundleOperator(MonaiBundleInferenceOperator):
         return ({name: _joined([batch[name] for batch in batches]) for name in batches[0]},)
 
     def post_process(self, data: dict[str, Any], *args: Any, **kwargs: Any) -> dict[str, list[Prediction]]:
-        """Return one answer for each slice, on its own grid; what could not be read has an ``error``."""
+        """Return one prediction for each slice, on its own grid; what could not be read has an ``error``."""
         meta = kwargs[self.kw_preprocessed_inputs][IMAGE].meta
-        answers = []
+        predictions = []
         for index, (own, error) in enumerate(zip(meta[SLICES], meta["errors"], strict=True)):
             failed = Prediction(str(own["filename_or_obj"]), error=error) if error else None
-            answers.append(failed or self._decode(data, index, own))
-        return {ANSWERS: answers}
+            predictions.append(failed or self._decode(data, index, own))
+        return {PREDICTIONS: predictions}
 
     def _send_output(self, value: Any, name: str, metadata: Any, op_output: Any, context: Any) -> None:
-        """Pass the answers on as they are; the SDK's own form of class probabilities cuts them to whole numbers."""
+        """Pass the predictions on as they are; the SDK's own form of class probabilities cuts them to whole numbers."""
         op_output.emit(value, name)
 
 

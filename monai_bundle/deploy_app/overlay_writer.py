@@ -6,19 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from braintumor_ext.transforms import read_grey
-from monai_bundle.deploy_app.answered_series import AnsweredSeries
+from monai_bundle.deploy_app.predicted_series import PredictedSeries
 from monai_bundle.deploy_app.series_writer import SeriesWriterOperator
 
 
 class OverlayWriterOperator(SeriesWriterOperator):
     """Write ``overlays/000_<name>.png``; the number is the slice's place in the series."""
 
-    def write(self, series: AnsweredSeries, folder: Path) -> None:
-        """Draw each slice that has an answer."""
-        for index, answer in enumerate(series.answers):
-            if answer.error is not None:
+    def write(self, series: PredictedSeries, folder: Path) -> None:
+        """Draw each slice that has a prediction."""
+        for index, prediction in enumerate(series.predictions):
+            if prediction.error is not None:
                 continue
-            file = Path(answer.source)
+            file = Path(prediction.source)
             path = folder / "overlays" / f"{index:03d}_{file.stem}.png"
-            replace(answer, source=file.name, image=read_grey(file)).save_overlay(path)
+            replace(prediction, source=file.name, image=read_grey(file)).save_overlay(path)
             series.overlays[index] = path

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from braintumor_ext.dicom_output import answer_report, write_dicom
-from monai_bundle.deploy_app.answered_series import AnsweredSeries
+from braintumor_ext.dicom_output import prediction_report, write_dicom
+from monai_bundle.deploy_app.predicted_series import PredictedSeries
 from monai_bundle.deploy_app.series_writer import SeriesWriterOperator
 
 
 class ReportWriterOperator(SeriesWriterOperator):
     """Write ``report.dcm``, which refers to the images and the segmentation."""
 
-    def write(self, series: AnsweredSeries, folder: Path) -> None:
+    def write(self, series: PredictedSeries, folder: Path) -> None:
         """Make the report and write it."""
-        report = answer_report(
+        report = prediction_report(
             series.sources,
-            series.answers,
+            series.predictions,
             algorithm=series.model.algorithm,
             empty_class=series.model.empty_class,
             segmentation=series.segmentation,

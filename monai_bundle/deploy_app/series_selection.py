@@ -1,4 +1,4 @@
-"""Which series are answered: all of MR images that form one stack of slices."""
+"""Which series are predicted: all of MR images that form one stack of slices."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class MrSeriesSelectorOperator(DICOMSeriesSelectorOperator):
         """Return the studies with their selected series.
 
         Raises:
-            InputError: there is none to answer; why is told of each.
+            InputError: there is none to predict; why is told of each.
         """
         matched = super().filter(selection_rules, dicom_study_list, *args, **kwargs)
         found = {s.series.SeriesInstanceUID for chosen in matched for s in chosen.selected_series}
@@ -65,14 +65,14 @@ class MrSeriesSelectorOperator(DICOMSeriesSelectorOperator):
             if kept.selected_series:
                 selected.append(kept)
         if not selected:
-            problem = f"has no series to answer: {'; '.join(reasons.values())}"
+            problem = f"has no series to predict: {'; '.join(reasons.values())}"
             raise InputError(self.folder, problem, "Give a folder with an MR series of one file for each slice")
         for reason in reasons.values():
             logger.warning("Passed over: %s.", reason)
         return selected
 
     def _problem(self, series: DICOMSeries, is_matched: bool) -> str | None:
-        """Return why a series is not answered; None if it is."""
+        """Return why a series is not predicted; None if it is."""
         headers = [instance.get_native_sop_instance() for instance in series.get_sop_instances()]
         if not is_mr_image(headers[0]):
             return f"holds {_kinds(headers)}, not MR images of one frame"

@@ -7,10 +7,10 @@ from typing import Any
 
 from monai.deploy.core import ConditionType, Fragment, Operator, OperatorSpec
 
-from monai_bundle.deploy_app.answered_series import AnsweredSeries
+from monai_bundle.deploy_app.predicted_series import PredictedSeries
 
 INPUT, OUTPUT = "series", "written"
-"""A writer's ports; both carry a list of answered series."""
+"""A writer's ports; both carry a list of predicted series."""
 
 
 class SeriesWriterOperator(Operator):
@@ -33,17 +33,17 @@ class SeriesWriterOperator(Operator):
 
     def compute(self, op_input: Any, op_output: Any, context: Any) -> None:
         """Write all series, then pass them on."""
-        found: list[AnsweredSeries] = op_input.receive(INPUT)
+        found: list[PredictedSeries] = op_input.receive(INPUT)
         self.write_all(found)
         op_output.emit(found, OUTPUT)
 
-    def write_all(self, found: list[AnsweredSeries]) -> None:
-        """Write every series that has an answer."""
+    def write_all(self, found: list[PredictedSeries]) -> None:
+        """Write every series that has a prediction."""
         for series in found:
-            if series.is_answered:
+            if series.is_predicted:
                 self.write(series, self.output / series.uid)
 
-    def write(self, series: AnsweredSeries, folder: Path) -> None:
+    def write(self, series: PredictedSeries, folder: Path) -> None:
         """Write one series.
 
         Args:

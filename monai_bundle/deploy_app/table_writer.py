@@ -1,4 +1,4 @@
-"""One table of all answers, for programs."""
+"""One table of all predictions, for programs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from monai.deploy.core import Fragment
 from braintumor_ext.data.classes import display_name
 from braintumor_ext.errors import InputErrors
 from braintumor_ext.files import replacing
-from braintumor_ext.inference import SeriesAnswer
-from monai_bundle.deploy_app.answered_series import AnsweredSeries
+from braintumor_ext.inference import SeriesPrediction
+from monai_bundle.deploy_app.predicted_series import PredictedSeries
 from monai_bundle.deploy_app.series_writer import SeriesWriterOperator
 
 logger = logging.getLogger(__name__)
@@ -36,49 +36,49 @@ class TableWriterOperator(SeriesWriterOperator):
         self.folder = folder
         super().__init__(fragment, *args, output=output, **kwargs)
 
-    def write_all(self, found: list[AnsweredSeries]) -> None:
+    def write_all(self, found: list[PredictedSeries]) -> None:
         """Write the table, and log a line for each series.
 
         Raises:
-            InputErrors: no slice of a series could be answered.
+            InputErrors: no slice of a series could be predicted.
         """
         content = {"model": asdict(found[0].model), "series": [self._series(series) for series in found]}
         with replacing(self.output / TABLE) as partial:
             partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         for series in found:
-            answer = series.answer
-            label = "no answer" if answer.label is None else display_name(answer.label)
-            logger.info("Series %s: %s (%d of %d slices show a tumour).", *(series.uid, label), *_counts(answer))
-            for slice_answer in series.answers:
-                if slice_answer.error is not None:
-                    logger.warning("%s: %s", slice_answer.source, slice_answer.error)
+            prediction = series.prediction
+            label = "no prediction" if prediction.label is None else display_name(prediction.label)
+            logger.info("Series %s: %s (%d of %d slices show a tumour).", *(series.uid, label), *_counts(prediction))
+            for slice_prediction in series.predictions:
+                if slice_prediction.error is not None:
+                    logger.warning("%s: %s", slice_prediction.source, slice_prediction.error)
         logger.info("Written to %s.", self.output)
-        if failed := [f"series {series.uid}: no slice has an answer" for series in found if not series.is_answered]:
+        if failed := [f"series {series.uid}: no slice has a prediction" for series in found if not series.is_predicted]:
             raise InputErrors(str(self.folder), failed)
 
-    def _series(self, series: AnsweredSeries) -> dict[str, Any]:
+    def _series(self, series: PredictedSeries) -> dict[str, Any]:
         first = series.sources[0]
         return {
             "series_instance_uid": series.uid,
             "study_instance_uid": str(first.StudyInstanceUID),
             "series_number": None if first.get("SeriesNumber") is None else int(first.SeriesNumber),
             "series_description": str(first.get("SeriesDescription", "")),
-            "answer": series.answer.to_dict(),
+            "prediction": series.prediction.to_dict(),
             "segmentation": self._path(series.written.get("segmentation")),
             "report": self._path(series.written.get("report")),
-            "slices": [self._slice(series, index) for index in range(len(series.answers))],
+            "slices": [self._slice(series, index) for index in range(len(series.predictions))],
         }
 
-    def _slice(self, series: AnsweredSeries, index: int) -> dict[str, Any]:
-        source, answer = series.sources[index], series.answers[index]
-        told = answer.to_dict()
+    def _slice(self, series: PredictedSeries, index: int) -> dict[str, Any]:
+        source, prediction = series.sources[index], series.predictions[index]
+        told = prediction.to_dict()
         pixel = float(source.PixelSpacing[0]) * float(source.PixelSpacing[1])
         return {
             "slice": index,
             "file": Path(told.pop("source")).relative_to(self.folder).as_posix(),
             "sop_instance_uid": str(source.SOPInstanceUID),
             **told,
-            "area_mm2": None if answer.mask is None else round(float(answer.mask.sum()) * pixel, 3),
+            "area_mm2": None if prediction.mask is None else round(float(prediction.mask.sum()) * pixel, 3),
             "overlay": self._path(series.overlays.get(index)),
         }
 
@@ -86,5 +86,5 @@ class TableWriterOperator(SeriesWriterOperator):
         return None if path is None else path.relative_to(self.output).as_posix()
 
 
-def _counts(answer: SeriesAnswer) -> tuple[int, int]:
-    return answer.tumour_slices, answer.slices + answer.failed
+def _counts(prediction: SeriesPrediction) -> tuple[int, int]:
+    return prediction.tumour_slices, prediction.slices + prediction.failed

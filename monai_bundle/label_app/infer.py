@@ -1,4 +1,4 @@
-"""Inference types: the mask with its answers, and the heat map."""
+"""Inference types: the mask with its predictions, and the heat map."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from braintumor_ext.errors import InputError
 from braintumor_ext.inference import Prediction
-from braintumor_ext.inference.series_answer import series_answer
+from braintumor_ext.inference.series_prediction import series_prediction
 from monai_bundle.label_app.bundle import Bundle, usable_device
 from monai_bundle.label_app.study import Study, read_study
 
 
 class SliceInferTask(InferTask):
-    """Answer about a slice, or about each slice of a volume or series; the image result is the mask.
+    """Predict a slice, or each slice of a volume or series; the image result is the mask.
 
     Args:
-        bundle: whose network answers.
+        bundle: whose network predicts.
         explain: the method whose heat map is the image result, instead of the mask.
     """
 
@@ -49,7 +49,7 @@ class SliceInferTask(InferTask):
         return str(self.bundle.root / "models" / "model.pt")
 
     def __call__(self, request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        """Return the path of the image result and the answers.
+        """Return the path of the image result and the predictions.
 
         Raises:
             InputError: the image is absent or cannot be read.
@@ -62,8 +62,8 @@ class SliceInferTask(InferTask):
         found = predictor(list(study.slices), explain=self.explain)
         target = _temporary(study.suffix)
         study.write([self._plane(one, study) for one in found], target)
-        answer = answers(study, found, predictor.decode.empty_class)
-        return str(target), {**answer, "latencies": {"total": round(time.perf_counter() - begun, 2)}}
+        told = described(study, found, predictor.postprocessor.empty_class)
+        return str(target), {**told, "latencies": {"total": round(time.perf_counter() - begun, 2)}}
 
     def _plane(self, found: Prediction, study: Study) -> np.ndarray:
         """Return the plane that is written: labels, or a heat map in [0, 1], as bytes in a picture."""
@@ -76,8 +76,8 @@ class SliceInferTask(InferTask):
         return np.round(found.heat_map * 255).astype(np.uint8) if study.suffix == ".png" else found.heat_map
 
 
-def answers(study: Study, found: list[Prediction], empty_class: str | None) -> dict[str, Any]:
-    """Return the answers as plain values: those of a single slice at the top, of several under ``slices``.
+def described(study: Study, found: list[Prediction], empty_class: str | None) -> dict[str, Any]:
+    """Return the predictions as plain values: those of a single slice at the top, of several under ``slices``.
 
     Raises:
         InputError: no slice could be predicted.
@@ -90,7 +90,7 @@ def answers(study: Study, found: list[Prediction], empty_class: str | None) -> d
         name = Path(str(slice_.meta["filename_or_obj"])).name
         slices.append({**one.to_dict(), "source": name, "slice": index})
     top = slices[0] if len(slices) == 1 else {}
-    return {**top, "series": series_answer(found, empty_class).to_dict(), "slices": slices}
+    return {**top, "series": series_prediction(found, empty_class).to_dict(), "slices": slices}
 
 
 def _temporary(suffix: str) -> Path:

@@ -45,7 +45,7 @@ class SliceTrainTask(BundleTrainTask):
 
     def _fetch_datalist(self, request: dict[str, Any], datastore: Datastore) -> list[dict[str, Any]]:
         predictor = self.bundle.predictor()
-        names, empty = predictor.class_names, predictor.decode.empty_class
+        names, empty = predictor.class_names, predictor.postprocessor.empty_class
         labelled = datastore.get_labeled_images()
         items = [item for image_id in labelled for item in _items(datastore, image_id, names, empty)]
         if not items:

@@ -81,7 +81,7 @@ def uncertainty(study: Study, predictor: Predictor) -> float:
     possible value.
     """
     worst = 0.0
-    constants = predictor.decode.calibration
+    constants = predictor.postprocessor.calibration
     for start in range(0, len(study.slices), predictor.batch_size):
         part = study.slices[start : start + predictor.batch_size]
         images = torch.stack([predictor.preprocessing({IMAGE: slice_})[IMAGE].as_tensor() for slice_ in part])

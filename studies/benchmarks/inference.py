@@ -200,7 +200,7 @@ def parts_of_a_slice(quick: bool, scratch: Path) -> Table:
             return ExplainingInferer(explain)(images, network)
 
     output = infer("gradcam")
-    answers = [writer.decode(output, n, metas[n]).with_image(greys[n]) for n in range(count)]
+    answers = [writer.postprocessor(output, n, metas[n]).with_image(greys[n]) for n in range(count)]
     writer.table.path.parent.mkdir(parents=True)
     writer.table.begin()
     row = writer.table.empty_row(writer.data[0])
@@ -216,7 +216,7 @@ def parts_of_a_slice(quick: bool, scratch: Path) -> Table:
         "network": partial(infer, "none"),
         "network and Grad-CAM": partial(infer, "gradcam"),
         "reading and preprocessing": each(lambda n: dataset[n]),
-        "answer on the slice's grid": each(lambda n: writer.decode(output, n, metas[n])),
+        "answer on the slice's grid": each(lambda n: writer.postprocessor(output, n, metas[n])),
         "mask file": each(lambda n: write_mask(answers[n].mask, metas[n], scratch / "mask")),
         "overlay": each(lambda n: answers[n].save_overlay(scratch / "overlay.png")),
         "the report's picture": each(lambda n: render_thumbnail(greys[n], answers[n].mask, answers[n].heat_map)),

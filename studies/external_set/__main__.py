@@ -17,7 +17,7 @@ from braintumor_ext import Predictor
 from braintumor_ext.calibration import describe_calibration
 from braintumor_ext.engines.provenance import provenance
 from braintumor_ext.errors import InputError
-from studies.external_set.answers import Answers, answers_about
+from studies.external_set.predictions import SequencePredictions, predict_sequence
 from studies.external_set.report import render_report, write_report
 from studies.external_set.slices import find_slices
 from studies.external_set.summary import summarise_sequence
@@ -47,34 +47,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         checkpoint = options.checkpoint_dir / "model.pt"
         predictor = Predictor.from_bundle(ROOT, checkpoint, options.device)
-        names, empty = predictor.class_names, predictor.decode.empty_class
+        names, empty = predictor.class_names, predictor.postprocessor.empty_class
         if empty is None:
             raise InputError(checkpoint, "has no class without tumour", "Give a checkpoint that has one")
         slices, remarks = find_slices(options.data, names, empty, options.sequences, options.masks, options.groups)
-        answers = {name: answers_about(predictor, found, name) for name, found in slices.items()}
-        sequences = {name: _summary(name, found, names, empty) for name, found in answers.items()}
+        predictions = {name: predict_sequence(predictor, found, name) for name, found in slices.items()}
+        sequences = {name: _summary(name, found, names, empty) for name, found in predictions.items()}
         context = {
             "data": options.data.resolve().name,
             "checkpoint": str(checkpoint),
-            "image_size": predictor.decode.image_size,
-            "calibration": describe_calibration(predictor.decode.calibration),
+            "image_size": predictor.postprocessor.image_size,
+            "calibration": describe_calibration(predictor.postprocessor.calibration),
             "bootstrap": f"{DRAWS} draws, seed {SEED}",
         }
         note = NOTES.get(options.data.resolve().name, "") if options.note is None else options.note
         content = {"context": provenance(context), "note": note, "remarks": remarks, "sequences": sequences}
-        write_report(content, answers, slices, predictor, options.output)
+        write_report(content, predictions, slices, predictor, options.output)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(render_report(content))
     print(f"written: {options.output / 'external_set.md'}")
-    failed = sum(len(found.failed) for found in answers.values())
+    failed = sum(len(found.failed) for found in predictions.values())
     if failed:
         print(f"{failed} slice(s) could not be judged: see the report.", file=sys.stderr)
     return 1 if failed else 0
 
 
-def _summary(name: str, found: Answers, class_names: Sequence[str], empty_class: str) -> dict[str, Any]:
+def _summary(name: str, found: SequencePredictions, class_names: Sequence[str], empty_class: str) -> dict[str, Any]:
     if not found.records:
         first = next(iter(found.failed.items()), ("all slices", "are blank"))
         raise InputError(name, f"no slice could be judged. The first one: {first[0]}: {first[1]}", "Look at the files")

@@ -18,7 +18,7 @@ from braintumor_ext.metrics import SliceRecord, write_records
 from braintumor_ext.plots import plot_roc_curves
 from braintumor_ext.reporting import NONE, number, table, with_interval, with_median
 from braintumor_ext.visualize import draw_overlay, tile_pictures
-from studies.external_set.answers import Answers, true_mask
+from studies.external_set.predictions import SequencePredictions, true_mask
 from studies.external_set.slices import ExternalSlice
 from studies.external_set.summary import tumour_scores
 
@@ -33,7 +33,7 @@ COLUMNS, WIDTH = 3, 520
 
 def write_report(
     content: Mapping[str, Any],
-    answers: Mapping[str, Answers],
+    predictions: Mapping[str, SequencePredictions],
     slices: Mapping[str, Sequence[ExternalSlice]],
     predictor: Predictor,
     output: Path,
@@ -42,27 +42,27 @@ def write_report(
 
     Args:
         content: what ``external_set.json`` holds: ``context``, ``note``, ``remarks`` and ``sequences``.
-        answers: by sequence.
+        predictions: by sequence.
         slices: by sequence.
-        predictor: what answered; it draws a few of the slices.
+        predictor: what predicted; it draws a few of the slices.
         output: the folder, made if it does not exist.
     """
     output.mkdir(parents=True, exist_ok=True)
-    names, empty = predictor.class_names, str(predictor.decode.empty_class)
+    names, empty = predictor.class_names, str(predictor.postprocessor.empty_class)
     curves = {
         f"{sequence}, P({display_name(name)})": (
             np.array([record.true_class != names.index(empty) for record in found.records]),
             score,
         )
-        for sequence, found in answers.items()
+        for sequence, found in predictions.items()
         if found.records
         for name, score in tumour_scores(found.records, names, empty).items()
     }
     plot_roc_curves(curves, output / ROC_PNG, "Slices with a tumour against slices without")
-    for name, found in answers.items():
+    for name, found in predictions.items():
         _draw_slices(_worth_seeing(found.records, names.index(empty)), slices[name], predictor, output / f"{name}.png")
     with replacing(output / "per_slice.csv") as partial:
-        records = [record for found in answers.values() for record in found.records]
+        records = [record for found in predictions.values() for record in found.records]
         write_records(records, partial, names, names.index(empty))
     with replacing(output / "external_set.md") as partial:
         partial.write_text(render_report(content), encoding="utf-8")
@@ -162,14 +162,20 @@ def _draw_slices(chosen: Mapping[str, str], slices: Sequence[ExternalSlice], pre
         files = []
         for number_, (name, title) in enumerate(chosen.items()):
             item = by_name[name]
-            answer = predictor(item.path)
-            assert answer.image is not None
-            assert answer.mask is not None
+            prediction = predictor(item.path)
+            assert prediction.image is not None
+            assert prediction.mask is not None
             files.append(Path(scratch) / f"{number_:03d}.png")
-            true = true_mask(item, predictor.decode.empty_class, answer.mask.shape)
-            note = "; ".join(answer.flags) or None
+            true = true_mask(item, predictor.postprocessor.empty_class, prediction.mask.shape)
+            note = "; ".join(prediction.flags) or None
             draw_overlay(
-                answer.image, answer.mask, files[-1], f"{title}: {item.path.stem}", answer.probabilities, true, note
+                prediction.image,
+                prediction.mask,
+                files[-1],
+                f"{title}: {item.path.stem}",
+                prediction.probabilities,
+                true,
+                note,
             )
         with replacing(path) as partial:
             sheet = Path(scratch) / "sheet.png"

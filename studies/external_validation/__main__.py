@@ -43,8 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         probes = _probes(options, predictor)
         context = {
             "checkpoint": str(checkpoint),
-            "image_size": predictor.decode.image_size,
-            "calibration": describe_calibration(predictor.decode.calibration),
+            "image_size": predictor.postprocessor.image_size,
+            "calibration": describe_calibration(predictor.postprocessor.calibration),
         }
         write_validations(probes, options.output, provenance(context), NOTES)
     except InputError as error:

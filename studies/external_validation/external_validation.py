@@ -42,7 +42,7 @@ class ExternalValidation:
         records: one for each slice that could be predicted; ``group`` is the file's name.
         failed: slice to what was wrong with it.
         blank: how many slices of volumes hold one value only; they are left out.
-        pictures: drawn answers about some of the slices, spread evenly.
+        pictures: drawn predictions about some of the slices, spread evenly.
     """
 
     name: str
@@ -132,7 +132,7 @@ def validate_images(
     name: str | None = None,
     pictures: int = 48,
 ) -> ExternalValidation:
-    """Let a model answer about all slices of a folder, and compare its masks with the true ones.
+    """Let a model predict all slices of a folder, and compare its masks with the true ones.
 
     Args:
         predictor: of the checkpoint in question; its flags are kept.
@@ -141,7 +141,7 @@ def validate_images(
             without ``_mask`` behind it, in any format. An image without one has an unknown mask.
         healthy: all slices are known to be without tumour: every mask is empty.
         name: the data's name; None for the folder's.
-        pictures: how many answers are drawn, spread evenly over the slices.
+        pictures: how many predictions are drawn, spread evenly over the slices.
 
     Raises:
         InputError: there is no image, or masks are given of healthy slices.
@@ -154,17 +154,21 @@ def validate_images(
     if not items:
         raise InputError(root, "holds masks only", "Give the folder of the images")
     probe = ExternalValidation(
-        name or root.resolve().name, predictor.class_names, predictor.decode.empty_class, healthy, files=_files(items)
+        name or root.resolve().name,
+        predictor.class_names,
+        predictor.postprocessor.empty_class,
+        healthy,
+        files=_files(items),
     )
     drawn = set(np.linspace(0, len(items) - 1, min(pictures, len(items))).round().astype(int).tolist())
     for start in range(0, len(items), predictor.batch_size):
         batch = items[start : start + predictor.batch_size]
         loaded = [_load(probe, item) for item in batch]
-        answers = iter(predictor([image for image in loaded if image is not None]))
+        predictions = iter(predictor([image for image in loaded if image is not None]))
         for position, (item, image) in enumerate(zip(batch, loaded, strict=True)):
             if image is not None:
                 path = mask_of.get(_stem(item["name"]))
-                _keep(probe, item, next(answers), path, image.meta, start + position in drawn)
+                _keep(probe, item, next(predictions), path, image.meta, start + position in drawn)
     return probe
 
 
@@ -208,26 +212,26 @@ def _load(probe: ExternalValidation, item: dict[str, Any]) -> Any:
 def _keep(
     probe: ExternalValidation,
     item: dict[str, Any],
-    answer: Prediction,
+    prediction: Prediction,
     mask: Path | None,
     meta: dict[str, Any],
     draw: bool,
 ) -> None:
-    """Add one answer to the probe."""
+    """Add one prediction to the probe."""
     title = _title(item)
-    if answer.error is not None or answer.mask is None or answer.probabilities is None:
-        probe.failed[title] = str(answer.error)
+    if prediction.error is not None or prediction.mask is None or prediction.probabilities is None:
+        probe.failed[title] = str(prediction.error)
         return
     row_mm, column_mm = (float(side) for side in meta["spacing"])
     in_mm = (row_mm, column_mm) if np.isfinite(row_mm * column_mm) else None
     try:
-        true = _true_mask(probe, item, mask, answer.mask.shape)
+        true = _true_mask(probe, item, mask, prediction.mask.shape)
     except InputError as error:
         probe.failed[title] = str(error)
         return
     scores: dict[str, Any] = {}
     if true is not None:
-        found = score_mask(answer.mask, true, in_mm)
+        found = score_mask(prediction.mask, true, in_mm)
         scores = {"dice": found.dice, "iou": found.iou, "hd95": found.hd95, "hd95_unit": found.unit}
     known_class = probe.healthy and probe.empty_class is not None
     probe.records.append(
@@ -235,18 +239,20 @@ def _keep(
             image=title,
             group=item["name"],
             true_class=probe.class_names.index(str(probe.empty_class)) if known_class else UNKNOWN,
-            probabilities=tuple(answer.probabilities.values()),
+            probabilities=tuple(prediction.probabilities.values()),
             mask_known=true is not None,
             true_area_px=0 if true is None else int(true.sum()),
-            pred_area_px=int(answer.mask.sum()),
+            pred_area_px=int(prediction.mask.sum()),
             spacing=in_mm,
-            flags=answer.flags,
+            flags=prediction.flags,
             **scores,
         )
     )
-    if draw and answer.image is not None:
-        note = "; ".join(answer.flags) or None
-        shown = render_overlay(answer.image, answer.mask, title, answer.probabilities, true_mask=true, note=note)
+    if draw and prediction.image is not None:
+        note = "; ".join(prediction.flags) or None
+        shown = render_overlay(
+            prediction.image, prediction.mask, title, prediction.probabilities, true_mask=true, note=note
+        )
         probe.pictures.append(shown)
 
 

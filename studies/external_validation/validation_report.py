@@ -61,7 +61,7 @@ def write_validations(
 
 
 def write_sheet(pictures: Sequence[Image.Image], path: str | PathLike[str]) -> None:
-    """Write drawn answers on one sheet.
+    """Write drawn predictions on one sheet.
 
     Args:
         pictures: at least one, in reading order.

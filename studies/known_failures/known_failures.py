@@ -57,7 +57,7 @@ def known_failures(
     right = np.array([s.record.predicted_class == s.record.true_class for s in known], dtype=float)
 
     def accuracy(belongs: Callable[[EvaluatedSlice], bool]) -> dict[str, Any]:
-        """Of the slices that belong to a part: how many, of how many groups, and the share of right answers."""
+        """Of the slices that belong to a part: how many, of how many groups, and the share of right predictions."""
         inside = np.array([belongs(s) for s in known])
         low, high = bootstrap.mean_interval(np.where(inside, right, np.nan)).tolist()
         count = int(inside.sum())
@@ -165,13 +165,13 @@ def draw_errors(predictor: Predictor, slices: Sequence[EvaluatedSlice]) -> list[
         A picture for each slice that can still be read.
     """
     pictures = []
-    for slice_, answer in zip(slices, predictor([s.path for s in slices]), strict=True):
-        if answer.image is None or answer.mask is None:
+    for slice_, prediction in zip(slices, predictor([s.path for s in slices]), strict=True):
+        if prediction.image is None or prediction.mask is None:
             continue
         true = None if slice_.mask is None else read_mask(slice_.mask) > 0
         note = f"true class: {display_name(predictor.class_names[slice_.record.true_class])}"
         shown = render_overlay(
-            answer.image, answer.mask, slice_.source, answer.probabilities, true_mask=true, note=note
+            prediction.image, prediction.mask, slice_.source, prediction.probabilities, true_mask=true, note=note
         )
         pictures.append(shown)
     return pictures

@@ -1,11 +1,11 @@
-"""Releasing a checkpoint: half precision, stored answers, and what belongs beside them."""
+"""Releasing a checkpoint: half precision, stored predictions, and what belongs beside them."""
 
 from studies.release.checkpoint_release import checkpoint_of, settings_of, write_release
-from studies.release.expected_answers import (
+from studies.release.expected_predictions import (
     EXPECTED,
     check_files,
     choose_slices,
-    compare_answers,
+    compare_predictions,
     read_expected,
     write_expected,
 )
@@ -18,7 +18,7 @@ __all__ = [
     "check_files",
     "checkpoint_of",
     "choose_slices",
-    "compare_answers",
+    "compare_predictions",
     "read_expected",
     "settings_of",
     "to_half",

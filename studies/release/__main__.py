@@ -1,4 +1,4 @@
-"""Release a checkpoint: in half precision, with its settings, a calibration and stored answers about a few slices."""
+"""Release a checkpoint: in half precision, with its settings, a calibration and stored predictions of a few slices."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from studies.release import (
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPARED, STORED = 8, 2
-"""Slices of each class: on which both precisions are compared, and whose answers are stored."""
+"""Slices of each class: on which both precisions are compared, and whose predictions are stored."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -87,10 +87,10 @@ def _release(options: argparse.Namespace) -> Agreement:
         )
     constants = released.with_name(CALIBRATION)
     print(f"{constants}: " + ("fitted to it" if constants.is_file() else "there is none; fit one by `calibrating`"))
-    predictor = Predictor.from_bundle(ROOT, released, "cpu", amp=False)  # where everyone can have the same answers
+    predictor = Predictor.from_bundle(ROOT, released, "cpu", amp=False)  # where everyone can have the same predictions
     about = {"data": "brain-tumor-mri" if options.data is None else options.data, **facts}
     content = write_expected(released.with_name(EXPECTED), predictor, released, chosen, about)
-    print(f"{released.with_name(EXPECTED)}: the answers about {len(content['answers'])} slices")
+    print(f"{released.with_name(EXPECTED)}: the predictions about {len(content['predictions'])} slices")
     print(
         "Next, for its card, evaluate the released file itself: python -m monai.bundle run evaluating --config_file "
         "\"['configs/train.json','configs/evaluate.json']\" "

@@ -1,4 +1,4 @@
-"""What a release writes: the checkpoint in half precision, its settings, and the answers that it is known by."""
+"""What a release writes: the checkpoint in half precision, its settings, and the predictions that it is known by."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A checkpoint in half precision: half the bytes, the same answers, still a flat state dict that stock tools load."""
+"""A checkpoint in half precision: half the bytes, the same predictions, still a flat state dict for stock tools."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def write_half(state: Mapping[str, Tensor], path: str | PathLike[str], largest: 
 
 
 class Agreement(NamedTuple):
-    """How much the answers of two precisions differ.
+    """How much the predictions of two precisions differ.
 
     Args:
         slices: how many slices were compared.
@@ -114,7 +114,7 @@ class Agreement(NamedTuple):
 
 
 def agreement(some: Sequence[Prediction], others: Sequence[Prediction]) -> Agreement:
-    """Compare the answers about the same slices.
+    """Compare the predictions about the same slices.
 
     Args:
         some: at least one, each of a slice that could be predicted.
@@ -133,7 +133,7 @@ def agreement(some: Sequence[Prediction], others: Sequence[Prediction]) -> Agree
     return Agreement(len(same), max(differences), min(defined, default=1.0), float(np.mean(same)))
 
 
-def _known(answer: Prediction) -> tuple[dict[str, float], np.ndarray]:
-    if answer.probabilities is None or answer.mask is None:
-        raise InputError(answer.source, str(answer.error).rstrip("."), "Leave it out")
-    return answer.probabilities, answer.mask
+def _known(prediction: Prediction) -> tuple[dict[str, float], np.ndarray]:
+    if prediction.probabilities is None or prediction.mask is None:
+        raise InputError(prediction.source, str(prediction.error).rstrip("."), "Leave it out")
+    return prediction.probabilities, prediction.mask

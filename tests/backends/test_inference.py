@@ -1,4 +1,4 @@
-"""The bundle's inference and the predictor give one answer by every backend."""
+"""The bundle's inference and the predictor give one prediction by every backend."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PLAIN = {"explain": "none", "overlays": False, "report": False, "batch_size": 3}
 
 
 @pytest.fixture(scope="module")
-def answers(slices: Path, models: Path, tmp_path_factory) -> Prediction:
+def predictions(slices: Path, models: Path, tmp_path_factory) -> Prediction:
     """What the eager network says of the slices."""
     return predict(slices, tmp_path_factory.mktemp("eager"), models, **PLAIN)
 
@@ -47,9 +47,9 @@ def assert_same(found: Prediction, expected: Prediction) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_bundle_s_inference_gives_the_eager_answers(name, slices, models, answers, tmp_path):
+def test_the_bundle_s_inference_gives_the_eager_predictions(name, slices, models, predictions, tmp_path):
     found = predict(slices, tmp_path / "out", models, backend=name, **PLAIN)
-    assert_same(found, answers)
+    assert_same(found, predictions)
     flags = {row["file"]: row["flags"] for row in found.rows}
     assert "does not look like a brain MRI slice" in flags["noise.png"]
     assert sum(row["area_px"] not in ("", "0") for row in found.rows) >= 5
@@ -57,23 +57,23 @@ def test_the_bundle_s_inference_gives_the_eager_answers(name, slices, models, an
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_predictor_gives_the_eager_answers(name, slices, predictors):
+def test_the_predictor_gives_the_eager_predictions(name, slices, predictors):
     paths = [slices / f"{n}.png" for n in range(5)] + [slices / "noise.png"]
-    for answer, known in zip(predictors[name](paths), predictors["eager"](paths), strict=True):
-        assert answer.probabilities == pytest.approx(known.probabilities, abs=1e-4)
-        np.testing.assert_array_equal(answer.mask, known.mask)
-        assert (answer.label, answer.flags, answer.calibrated) == (known.label, known.flags, True)
+    for prediction, known in zip(predictors[name](paths), predictors["eager"](paths), strict=True):
+        assert prediction.probabilities == pytest.approx(known.probabilities, abs=1e-4)
+        np.testing.assert_array_equal(prediction.mask, known.mask)
+        assert (prediction.label, prediction.flags, prediction.calibrated) == (known.label, known.flags, True)
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_one_slice_has_one_answer_in_all_its_forms(name, one_slice, predictors):
+def test_one_slice_has_one_prediction_in_all_its_forms(name, one_slice, predictors):
     known = predictors["eager"](one_slice["png"])
     found = predictors[name](list(one_slice.values()))
     assert len(found) == 4
-    for answer in found:
-        assert answer.probabilities == pytest.approx(known.probabilities, abs=1e-4)
-        np.testing.assert_array_equal(answer.mask, known.mask)
-        assert answer.flags == known.flags
+    for prediction in found:
+        assert prediction.probabilities == pytest.approx(known.probabilities, abs=1e-4)
+        np.testing.assert_array_equal(prediction.mask, known.mask)
+        assert prediction.flags == known.flags
 
 
 @pytest.fixture(scope="module")
@@ -86,18 +86,18 @@ def alone(models: Path, tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_exported_file_suffices(name, alone, slices, answers, tmp_path):
-    assert_same(predict(slices, tmp_path / "out", alone, backend=name, **PLAIN), answers)
+def test_the_exported_file_suffices(name, alone, slices, predictions, tmp_path):
+    assert_same(predict(slices, tmp_path / "out", alone, backend=name, **PLAIN), predictions)
     predictor = Predictor.from_bundle(REPOSITORY, alone / "model.pt", "cpu", backend=name)
-    assert predictor.decode.image_size == 64  # 224 is the config's
+    assert predictor.postprocessor.image_size == 64  # 224 is the config's
     assert predictor(slices / "0.png").calibrated
 
 
-def test_another_place_of_the_exported_file(models, slices, answers, tmp_path):
+def test_another_place_of_the_exported_file(models, slices, predictions, tmp_path):
     os.link(models / "model.onnx", tmp_path / "elsewhere.onnx")
     assert_same(
         predict(slices, tmp_path / "out", models, backend="onnx", exported=str(tmp_path / "elsewhere.onnx"), **PLAIN),
-        answers,
+        predictions,
     )
 
 

@@ -1,4 +1,4 @@
-"""int8: written only where it answers as well, and never with the calibration of float32."""
+"""int8: written only where it predicts as well, and never with the calibration of float32."""
 
 from __future__ import annotations
 
@@ -155,11 +155,11 @@ def test_a_section_is_scored_by_class_and_by_masks_on_the_slices_own_grid(exampl
         paths = [tmp_path / f"{name}{number}.png" for name in ("image", "mask")]
         for path, values in zip(paths, (image, square), strict=True):
             Image.fromarray(np.round(values * 255).astype(np.uint8)).save(path)
-        answer = predictor(paths[0])
+        prediction = predictor(paths[0])
         if side:
-            dice.append(2 * (answer.mask & square).sum() / (answer.mask.sum() + square.sum()))
+            dice.append(2 * (prediction.mask & square).sum() / (prediction.mask.sum() + square.sum()))
         # one slice right, one wrong, one of unknown class
-        true = (answer.class_index, (answer.class_index + 1) % 4, -1)[number]
+        true = (prediction.class_index, (prediction.class_index + 1) % 4, -1)[number]
         items.append({"image": str(paths[0]), "label": str(paths[1]), "class": true})
     found = score_section(predictor, items)
     assert (found.n, found.accuracy) == (3, 0.5)

@@ -52,7 +52,7 @@ def assert_close(found: dict[str, torch.Tensor], expected: dict[str, torch.Tenso
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("shape", [(1, 64, 64), (3, 64, 64), (2, 96, 160), (1, 32, 32), (2, 75, 101)])
-def test_any_batch_and_size_gives_the_eager_answers(name, shape, networks, eager):
+def test_any_batch_and_size_gives_the_eager_predictions(name, shape, networks, eager):
     batch, height, width = shape
     x = torch.randn(batch, 3, height, width, generator=torch.Generator().manual_seed(height))
     with torch.no_grad():

@@ -405,7 +405,7 @@ def test_a_checkpoint_that_does_not_fit_is_told_and_nothing_is_written(prepared,
 
 
 def test_a_checkpoint_of_other_classes_is_told_even_if_it_fits(prepared, tmp_path):
-    """Four classes of other names give weights of the same shapes, and wrong answers."""
+    """Four classes of other names give weights of the same shapes, and wrong predictions."""
     names = ["grade 1", "grade 2", "grade 3", "none"]
     torch.save(TinyNet().state_dict(), tmp_path / "model.pt")
     write_settings(tmp_path / "model.pt", {"class_names": names})

@@ -40,8 +40,8 @@ def other(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return path
 
 
-def own_answer(checkpoint: Path, predictor: Predictor, image: np.ndarray) -> dict[str, torch.Tensor]:
-    """Return the answer of the network itself, built by hand."""
+def own_prediction(checkpoint: Path, predictor: Predictor, image: np.ndarray) -> dict[str, torch.Tensor]:
+    """Return the prediction of the network itself, built by hand."""
     network = BrainTumorNet(**OTHER).eval()
     network.load_state_dict(torch.load(checkpoint, weights_only=True))
     with torch.no_grad():
@@ -90,10 +90,10 @@ def test_the_predictor_and_the_packed_bundle_run_it(other, tmp_path):
     image, _ = square_slice()
     folder = pack(other, tmp_path / "dist")
     predictors = [Predictor.from_bundle(ROOT, other, image_size=64), Predictor.from_bundle(folder, image_size=64)]
-    expected = own_answer(other, predictors[0], image)["class"].softmax(1)[0]
+    expected = own_prediction(other, predictors[0], image)["class"].softmax(1)[0]
     for predictor in predictors:
-        answer = predictor(image)
-        found = [answer.probabilities[name] for name in predictor.class_names]
+        prediction = predictor(image)
+        found = [prediction.probabilities[name] for name in predictor.class_names]
         torch.testing.assert_close(torch.tensor(found), expected, atol=1e-5, rtol=0)
     config = json.loads((folder / "configs" / "train.json").read_text())["network_def"]
     assert {name: config[name] for name in OTHER} == OTHER  # what a consumer reads that knows the configs alone
@@ -110,7 +110,7 @@ def test_the_predictor_and_the_packed_bundle_run_it(other, tmp_path):
 def test_a_packed_bundle_runs_a_checkpoint_of_the_other_network(other, packed_bundle):
     image, _ = square_slice()
     predictor = Predictor.from_bundle(packed_bundle, other)
-    expected = own_answer(other, predictor, image)["mask"]
+    expected = own_prediction(other, predictor, image)["mask"]
     with torch.no_grad():
         x = predictor.preprocessing({"image": image, "slice": 0})["image"][None].as_tensor()
         torch.testing.assert_close(predictor.network(x)["mask"], expected, atol=1e-3, rtol=0)

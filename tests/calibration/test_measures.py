@@ -4,42 +4,42 @@ import numpy as np
 import pytest
 
 from braintumor_ext.calibration import FeatureDetector, fit_temperature
-from braintumor_ext.calibration.answers import Answers
+from braintumor_ext.calibration.labelled_outputs import LabelledOutputs
 from braintumor_ext.calibration.measures import (
     Judged,
     confidence_measures,
     cross_fit,
-    fit_answers,
+    fit_constants,
     judge,
     probability_measures,
 )
 
 
-def answers(groups: int = 10, seed: int = 0, unknown: int = 0) -> Answers:
+def outputs(groups: int = 10, seed: int = 0, unknown: int = 0) -> LabelledOutputs:
     rng = np.random.default_rng(seed)
     names = [f"g{k}" for k in range(groups) for _ in range(6)]
     logits = rng.normal(0, 3, (len(names), 4))
     classes = np.where(rng.random(len(names)) < 0.7, logits.argmax(1), rng.integers(0, 4, len(names)))
     classes[:unknown] = -1
-    return Answers(logits, classes, names, rng.gamma(5, 0.2, (len(names), 8)))
+    return LabelledOutputs(logits, classes, names, rng.gamma(5, 0.2, (len(names), 8)))
 
 
 def test_a_slice_is_judged_without_its_own_group():
-    given = answers()
+    given = outputs()
     crossed = cross_fit(given, 0.8, None)
     assert crossed is not None
     # whatever a group's classes are, its own judgement stays
     changed = given.classes.copy()
     own = np.array([g == "g3" for g in given.groups])
     changed[own] = (changed[own] + 1) % 4
-    again = cross_fit(Answers(given.logits, changed, given.groups, given.features), 0.8, None)
+    again = cross_fit(LabelledOutputs(given.logits, changed, given.groups, given.features), 0.8, None)
     assert again is not None
     np.testing.assert_array_equal(again.probabilities[own], crossed.probabilities[own])
     assert (again.probabilities[~own] != crossed.probabilities[~own]).any()
 
 
 def test_each_part_has_the_temperature_of_the_others():
-    given = answers(groups=2)
+    given = outputs(groups=2)
     crossed = cross_fit(given, 0.8, None)
     assert crossed is not None
     first = np.arange(12) < 6
@@ -48,8 +48,8 @@ def test_each_part_has_the_temperature_of_the_others():
 
 
 def test_the_detectors_cross_fitted_alarms_are_no_fewer_than_promised():
-    given = answers(groups=20)
-    detector = FeatureDetector.fit(answers(30, 7).features, given.features, 0.95)
+    given = outputs(groups=20)
+    detector = FeatureDetector.fit(outputs(30, 7).features, given.features, 0.95)
     crossed = cross_fit(given, 0.8, detector)
     own = judge(given, 1.0, 0.5, detector)
     assert crossed is not None
@@ -58,23 +58,23 @@ def test_the_detectors_cross_fitted_alarms_are_no_fewer_than_promised():
 
 
 def test_one_group_cannot_be_cross_fitted_and_slices_without_groups_can():
-    given = answers(groups=1)
+    given = outputs(groups=1)
     assert cross_fit(given, 0.8, None) is None
-    alone = Answers(given.logits, given.classes, [None] * len(given), None)
+    alone = LabelledOutputs(given.logits, given.classes, [None] * len(given), None)
     assert cross_fit(alone, 0.8, None) is not None
 
 
 def test_slices_of_unknown_class_are_judged_but_not_fitted_to():
-    given = answers(unknown=9)
+    given = outputs(unknown=9)
     known = given.take(given.known)
-    assert fit_answers(given, 0.8) == fit_answers(known, 0.8)
+    assert fit_constants(given, 0.8) == fit_constants(known, 0.8)
     crossed = cross_fit(given, 0.8, None)
     assert crossed is not None
     assert np.isfinite(crossed.probabilities).all()
-    nothing = Answers(given.logits, np.full(len(given), -1), given.groups)
+    nothing = LabelledOutputs(given.logits, np.full(len(given), -1), given.groups)
     assert cross_fit(nothing, 0.8, None) is None
     with pytest.raises(ValueError, match="known class"):
-        fit_answers(nothing, 0.8)
+        fit_constants(nothing, 0.8)
 
 
 def test_shares_and_accuracies_are_counted():

@@ -1,4 +1,4 @@
-"""How far two precisions' answers are apart."""
+"""How far two precisions' predictions are apart."""
 
 from __future__ import annotations
 

@@ -11,9 +11,9 @@ import pydicom
 import pytest
 from pydicom.uid import CTImageStorage
 
-from tests.deploy.answers import assert_equal_to_predictor
 from tests.deploy.conftest import Ran, run_app, run_command
 from tests.deploy.dicom_series import rewrite, set_pixels, write_series, write_slice
+from tests.deploy.predictions import assert_equal_to_predictor
 
 pytestmark = pytest.mark.deploy
 
@@ -26,7 +26,7 @@ def copied_bundle(packed_bundle: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(packed_bundle, tmp_path / "bundle of its own"))
 
 
-def test_the_bundles_own_code_answers_even_in_the_repositorys_folder(copied_bundle, predictor, tmp_path):
+def test_the_bundles_own_code_predicts_even_in_the_repositorys_folder(copied_bundle, predictor, tmp_path):
     """Paths come by the SDK's variables here."""
     with open(copied_bundle / "braintumor_ext" / "__init__.py", "a", encoding="utf-8") as file:
         file.write("\nprint('this is the code of', __file__)\n")
@@ -67,7 +67,7 @@ def test_nothing_that_a_header_a_name_or_the_metadata_say_is_run(copied_bundle, 
 
 
 def refused(folder: Path, bundle: Path, tmp_path: Path, *options: str) -> str:
-    """Run the app on what it cannot answer; return its message, once nothing was written."""
+    """Run the app on what it cannot predict; return its message, once nothing was written."""
     ran = run_app(folder, tmp_path / "out", bundle, *options)
     assert ran.process.returncode == 1, ran.process.stderr
     assert "Traceback" not in ran.process.stderr
@@ -114,7 +114,7 @@ def test_pixels_that_cannot_be_decoded_are_named(packed_bundle, tmp_path):
 def test_a_folder_without_mr_series_says_what_it_holds(packed_bundle, tmp_path):
     write_series(tmp_path / "in", 2, Modality="CT", SOPClassUID=CTImageStorage, SeriesDescription="head")
     message = refused(tmp_path / "in", packed_bundle, tmp_path)
-    assert message.startswith(f"{tmp_path / 'in'}: has no series to answer: series ")
+    assert message.startswith(f"{tmp_path / 'in'}: has no series to predict: series ")
     assert "(head) holds CT (CT Image Storage)" in message
 
 
@@ -124,7 +124,7 @@ def test_a_folder_without_dicom_says_so(packed_bundle, tmp_path):
     assert "has no DICOM file in it" in refused(tmp_path / "in", packed_bundle, tmp_path)
 
 
-def test_a_series_without_any_answer_fails_and_others_are_written(packed_bundle, tmp_path):
+def test_a_series_without_any_prediction_fails_and_others_are_written(packed_bundle, tmp_path):
     blank, good = write_slice(tmp_path / "in" / "blank"), write_slice(tmp_path / "in" / "good")
     image = pydicom.dcmread(blank.path)
     uid = str(image.SeriesInstanceUID)
@@ -132,10 +132,10 @@ def test_a_series_without_any_answer_fails_and_others_are_written(packed_bundle,
     image.save_as(blank.path)
     ran = run_app(tmp_path / "in", tmp_path / "out", packed_bundle)
     assert ran.process.returncode == 1
-    assert f"series {uid}: no slice has an answer" in ran.process.stderr
+    assert f"series {uid}: no slice has a prediction" in ran.process.stderr
     assert "Traceback" not in ran.process.stderr
     series = ran.series(uid)
-    assert (series["segmentation"], series["report"], series["answer"]["label"]) == (None, None, None)
+    assert (series["segmentation"], series["report"], series["prediction"]["label"]) == (None, None, None)
     other = ran.series(str(pydicom.dcmread(good.path).SeriesInstanceUID))
     assert (ran.output / other["segmentation"]).is_file()
 

@@ -9,9 +9,9 @@ import pydicom
 import pytest
 from pydicom.uid import CTImageStorage, EnhancedMRImageStorage, RLELossless
 
-from tests.deploy.answers import assert_equal_to_predictor, groups_of, masks_by_image
 from tests.deploy.conftest import Ran, run_app
 from tests.deploy.dicom_series import rewrite, set_pixels, write_series, write_slice
+from tests.deploy.predictions import assert_equal_to_predictor, groups_of, masks_by_image
 
 pytestmark = pytest.mark.deploy
 
@@ -22,7 +22,7 @@ def _series_uid(path) -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """What a run is given; the answered series are a, negative, bytes, dynamic and padded."""
+    """What a run is given; the predicted series are a, negative, bytes, dynamic and padded."""
     root = tmp_path_factory.mktemp("folder")
     write_series(root / "a", 3, SeriesNumber=1)
     negative = write_slice(root / "negative", SeriesDescription="negative", StudyDate="20260103")
@@ -60,18 +60,18 @@ def ran(folder, packed_bundle, tmp_path_factory) -> Ran:
     return ran
 
 
-def _answers(predictor, paths) -> dict:
+def _predictions(predictor, paths) -> dict:
     found = predictor([*paths])
-    return {str(pydicom.dcmread(p).SOPInstanceUID): answer for p, answer in zip(paths, found, strict=True)}
+    return {str(pydicom.dcmread(p).SOPInstanceUID): prediction for p, prediction in zip(paths, found, strict=True)}
 
 
 @pytest.mark.parametrize("name", ["a", "negative", "bytes"])
-def test_each_series_has_its_own_answers(ran, folder, predictor, name):
+def test_each_series_has_its_own_predictions(ran, folder, predictor, name):
     paths = sorted((folder / name).glob("*.dcm"), key=lambda p: -pydicom.dcmread(p).InstanceNumber)
-    answers = _answers(predictor, paths)
+    predictions = _predictions(predictor, paths)
     uid = _series_uid(paths[0])
-    assert_equal_to_predictor(ran, answers, uid)
-    assert all(answer.mask.any() for answer in answers.values())
+    assert_equal_to_predictor(ran, predictions, uid)
+    assert all(prediction.mask.any() for prediction in predictions.values())
     segmentation = ran.segmentation(uid)
     source = pydicom.dcmread(paths[0])
     assert segmentation.StudyInstanceUID == source.StudyInstanceUID
@@ -89,7 +89,7 @@ def test_a_series_of_one_slice_has_its_geometry(ran, folder):
     assert list(frame.PlanePositionSequence[0].ImagePositionPatient) == list(source.ImagePositionPatient)
 
 
-def test_only_mr_stacks_are_answered_and_the_rest_is_told(ran, folder):
+def test_only_mr_stacks_are_predicted_and_the_rest_is_told(ran, folder):
     wanted = {_series_uid(next((folder / n).glob("*.dcm"))) for n in ("a", "negative", "bytes", "dynamic", "padded")}
     assert {series["series_instance_uid"] for series in ran.table["series"]} == wanted
     told = ran.process.stderr
@@ -113,13 +113,13 @@ def test_images_at_one_place_are_told(ran, folder):
     assert len(ran.series(uid)["slices"]) == 2
 
 
-def test_a_slice_without_content_costs_its_own_answer(ran, folder, predictor):
+def test_a_slice_without_content_costs_its_own_prediction(ran, folder, predictor):
     paths = list((folder / "padded").iterdir())
     series = ran.series(_series_uid(paths[0]))
     blank = series["slices"][2]
     assert "constant image" in blank["error"]
     assert (blank["label"], blank["probabilities"], blank["overlay"]) == (None, None, None)
-    assert series["answer"]["failed"] == 1
+    assert series["prediction"]["failed"] == 1
     assert f"{folder / 'padded' / blank['file'].rpartition('/')[2]}: constant image" in ran.process.stderr
     masks = masks_by_image(ran.segmentation(series["series_instance_uid"]))
     assert not masks[blank["sop_instance_uid"]].any()
@@ -129,7 +129,7 @@ def test_a_slice_without_content_costs_its_own_answer(ran, folder, predictor):
         if group["images"] == [blank["sop_instance_uid"]]
     ]
     assert group["finding"] is None
-    answer = predictor(folder / series["slices"][0]["file"])
+    prediction = predictor(folder / series["slices"][0]["file"])
     assert list(series["slices"][0]["probabilities"].values()) == pytest.approx(
-        list(answer.probabilities.values()), abs=1e-4
+        list(prediction.probabilities.values()), abs=1e-4
     )

@@ -1,6 +1,6 @@
 """A series of slices whose tumours are known: oblique, anisotropic, rescaled slice by slice, files in no order.
 
-It runs from another folder with nothing of the repository in reach but ``monai_bundle``: the code that answers is the
+It runs from another folder with nothing of the repository in reach but ``monai_bundle``: the code that predicts is the
 bundle's own.
 """
 
@@ -19,13 +19,6 @@ from scipy.ndimage import center_of_mass
 from braintumor_ext import Predictor
 from braintumor_ext.files import sha256_of
 from tests.conftest import REPOSITORY
-from tests.deploy.answers import (
-    assert_equal_to_predictor,
-    groups_of,
-    masks_by_image,
-    positions_by_image,
-    probabilities_of,
-)
 from tests.deploy.conftest import Ran, run_app
 from tests.deploy.dicom_series import (
     ALONG_COLUMN,
@@ -37,6 +30,13 @@ from tests.deploy.dicom_series import (
     SPACING,
     Slice,
     write_series,
+)
+from tests.deploy.predictions import (
+    assert_equal_to_predictor,
+    groups_of,
+    masks_by_image,
+    positions_by_image,
+    probabilities_of,
 )
 
 pytestmark = pytest.mark.deploy
@@ -51,10 +51,10 @@ def slices(tmp_path_factory: pytest.TempPathFactory) -> list[Slice]:
 
 
 @pytest.fixture(scope="module")
-def answers(slices, predictor) -> dict:
-    """The predictor's answers, with heat maps, by image."""
+def predictions(slices, predictor) -> dict:
+    """The predictor's predictions, with heat maps, by image."""
     found = predictor([s.path for s in slices], explain="gradcam")
-    return {s.uid: answer for s, answer in zip(slices, found, strict=True)}
+    return {s.uid: prediction for s, prediction in zip(slices, found, strict=True)}
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +89,8 @@ def test_slices_stand_in_the_order_of_their_places(ran, slices):
     assert [row["file"] for row in ran.series()["slices"]] != sorted(s.path.name for s in slices)
 
 
-def test_every_answer_is_the_predictors(ran, answers):
-    assert_equal_to_predictor(ran, answers)
+def test_every_prediction_is_the_predictors(ran, predictions):
+    assert_equal_to_predictor(ran, predictions)
 
 
 def test_the_masks_lie_on_the_squares(ran, slices):
@@ -174,18 +174,18 @@ def test_the_segment_is_coded_and_tells_the_algorithm(ran, packed_bundle):
     assert told["sha256"] in algorithm.AlgorithmParameters
 
 
-def test_the_report_tells_the_series_and_refers_to_the_segmentation(ran, answers):
+def test_the_report_tells_the_series_and_refers_to_the_segmentation(ran, predictions):
     groups = groups_of(ran.report())
     (series,) = [group for group in groups if group["name"] == "series"]
-    told = ran.series()["answer"]
+    told = ran.series()["prediction"]
     assert probabilities_of(series) == pytest.approx(list(told["probabilities"].values()), abs=1e-4)
-    resting = [list(answers.values())[index].probabilities for index in told["rests_on"]]
+    resting = [list(predictions.values())[index].probabilities for index in told["rests_on"]]
     mean = [np.mean([p[name] for p in resting]) for name in told["probabilities"]]
     assert probabilities_of(series) == pytest.approx(mean, abs=1e-4)
     assert series["finding"] is not None
     (segment,) = [group for group in groups if group["segments"]]
     assert segment["segments"] == [str(ran.segmentation().SOPInstanceUID)]
-    assert len(groups) == 2 + len(answers)
+    assert len(groups) == 2 + len(predictions)
 
 
 def test_areas_are_in_square_millimetres(ran):
@@ -195,18 +195,18 @@ def test_areas_are_in_square_millimetres(ran):
         assert areas[row["sop_instance_uid"]] == pytest.approx(row["area_mm2"], abs=1e-2)
 
 
-def test_overlays_show_the_heat_map_and_the_outline(ran, slices, answers, tmp_path):
+def test_overlays_show_the_heat_map_and_the_outline(ran, slices, predictions, tmp_path):
     for row, s in zip(ran.series()["slices"], slices, strict=True):
-        answer = answers[s.uid]
-        assert answer.heat_map is not None
-        wanted = _overlay(answer, s, tmp_path / "wanted.png")
+        prediction = predictions[s.uid]
+        assert prediction.heat_map is not None
+        wanted = _overlay(prediction, s, tmp_path / "wanted.png")
         found = np.asarray(Image.open(ran.output / row["overlay"]), dtype=int)
         assert found.shape == wanted.shape
         assert np.abs(found - wanted).mean() < 0.5
 
 
-def _overlay(answer, s: Slice, path: Path) -> np.ndarray:
-    replace(answer, source=s.path.name).save_overlay(path)
+def _overlay(prediction, s: Slice, path: Path) -> np.ndarray:
+    replace(prediction, source=s.path.name).save_overlay(path)
     return np.asarray(Image.open(path), dtype=int)
 
 

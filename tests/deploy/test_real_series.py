@@ -10,16 +10,16 @@ import pydicom
 import pytest
 from pydicom.uid import generate_uid
 
-from tests.deploy.answers import assert_equal_to_predictor, positions_by_image
 from tests.deploy.conftest import Ran, run_app
 from tests.deploy.dicom_series import rewrite
+from tests.deploy.predictions import assert_equal_to_predictor, positions_by_image
 
 pytestmark = [pytest.mark.deploy, pytest.mark.real_data]
 
 
-def _answers(predictor, paths: list[Path]) -> dict:
+def _predictions(predictor, paths: list[Path]) -> dict:
     found = predictor([*paths])
-    return {str(pydicom.dcmread(p).SOPInstanceUID): answer for p, answer in zip(paths, found, strict=True)}
+    return {str(pydicom.dcmread(p).SOPInstanceUID): prediction for p, prediction in zip(paths, found, strict=True)}
 
 
 def _assert_geometry_is_the_sources(ran: Ran, paths: list[Path], uid: str | None = None) -> None:
@@ -41,10 +41,10 @@ def test_a_whole_series(dicom_head, packed_bundle, predictor, tmp_path):
     ran = run_app(dicom_head, tmp_path / "out", packed_bundle)
     assert ran.process.returncode == 0, ran.process.stderr
     paths = sorted(dicom_head.glob("*.dcm"))
-    answers = _answers(predictor, paths)
-    assert len(answers) == 32
-    assert any(answer.mask.any() for answer in answers.values())
-    assert_equal_to_predictor(ran, answers)
+    predictions = _predictions(predictor, paths)
+    assert len(predictions) == 32
+    assert any(prediction.mask.any() for prediction in predictions.values())
+    assert_equal_to_predictor(ran, predictions)
     _assert_geometry_is_the_sources(ran, paths)
 
 
@@ -64,5 +64,5 @@ def test_one_slice_and_several_series_beside_a_file_that_is_no_dicom(dicom_head,
     assert "readme.txt is no DICOM file" in ran.process.stderr
     assert {series["series_instance_uid"] for series in ran.table["series"]} == set(uids.values())
     for name, chosen in groups.items():
-        assert_equal_to_predictor(ran, _answers(predictor, chosen), uids[name])
+        assert_equal_to_predictor(ran, _predictions(predictor, chosen), uids[name])
         _assert_geometry_is_the_sources(ran, chosen, uids[name])

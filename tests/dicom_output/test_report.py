@@ -10,7 +10,7 @@ import pydicom
 import pytest
 
 from braintumor_ext.data.classes import CLASS_NAMES
-from braintumor_ext.dicom_output import answer_report, tumour_segmentation, write_dicom
+from braintumor_ext.dicom_output import prediction_report, tumour_segmentation, write_dicom
 from braintumor_ext.inference import Prediction
 from tests.dicom_output.test_segmentation import ALGORITHM, masks, multi_frame, series
 from tests.one_slice import COLUMN_MM, ROW_MM
@@ -56,14 +56,14 @@ def report(tmp_path: Path) -> pydicom.Dataset:
     """The report on three slices: a glioma, a meningioma with a flag, nothing; the fourth could not be predicted."""
     sources, found = series(tmp_path, 4), masks(4)
     found[2:] = False
-    answers = [
+    predictions = [
         prediction(SHARES[0], found[0], calibrated=True),
         prediction(SHARES[1], found[1], flags=("low confidence",), calibrated=True),
         prediction(SHARES[2], found[2], calibrated=True),
         Prediction("slice", error="is blank"),
     ]
     seg = tumour_segmentation(sources, found, algorithm=ALGORITHM)
-    write_dicom(answer_report(sources, answers, algorithm=ALGORITHM, segmentation=seg), tmp_path / "sr.dcm")
+    write_dicom(prediction_report(sources, predictions, algorithm=ALGORITHM, segmentation=seg), tmp_path / "sr.dcm")
     hd.sr.srread(tmp_path / "sr.dcm")  # highdicom checks the template as it reads
     return pydicom.dcmread(tmp_path / "sr.dcm")
 
@@ -111,13 +111,13 @@ def test_it_refers_to_images_segmentation_and_algorithm(report, tmp_path):
 
 
 def test_uncalibrated_probabilities_say_so(tmp_path):
-    report = answer_report(series(tmp_path, 1), [prediction(SHARES[0], masks(1)[0])], algorithm=ALGORITHM)
+    report = prediction_report(series(tmp_path, 1), [prediction(SHARES[0], masks(1)[0])], algorithm=ALGORITHM)
     assert "Probabilities: not calibrated" in text_of(report)
 
 
-def test_as_many_answers_as_slices_are_needed(tmp_path):
-    with pytest.raises(ValueError, match="1 answers do not fit 2 slices"):
-        answer_report(series(tmp_path, 2), [prediction(SHARES[0], masks(1)[0])], algorithm=ALGORITHM)
+def test_as_many_predictions_as_slices_are_needed(tmp_path):
+    with pytest.raises(ValueError, match="1 predictions do not fit 2 slices"):
+        prediction_report(series(tmp_path, 2), [prediction(SHARES[0], masks(1)[0])], algorithm=ALGORITHM)
 
 
 @pytest.mark.parametrize("keyword", ["SliceThickness", "Modality"])
@@ -126,8 +126,8 @@ def test_an_image_that_tells_less_of_itself_is_reported_all_the_same(keyword, tm
     for source in sources:
         if keyword in source:
             del source[keyword]
-    answers = [prediction(SHARES[0], mask) for mask in masks(2)]
-    write_dicom(answer_report(sources, answers, algorithm=ALGORITHM), tmp_path / "sr.dcm")
+    predictions = [prediction(SHARES[0], mask) for mask in masks(2)]
+    write_dicom(prediction_report(sources, predictions, algorithm=ALGORITHM), tmp_path / "sr.dcm")
     found = hd.sr.srread(tmp_path / "sr.dcm").content.get_image_measurement_groups()
     referred = [image.referenced_sop_instance_uid for group in found for image in group.source_images]
     assert referred == [source.SOPInstanceUID for source in sources]
@@ -135,8 +135,8 @@ def test_an_image_that_tells_less_of_itself_is_reported_all_the_same(keyword, tm
 
 def test_a_multi_frame_image_is_referred_to_by_its_frames(tmp_path):
     source = multi_frame(4)
-    answers = [prediction(SHARES[0], mask) for mask in masks(2)]
-    write_dicom(answer_report([source], answers, algorithm=ALGORITHM, frames=[3, 1]), tmp_path / "sr.dcm")
+    predictions = [prediction(SHARES[0], mask) for mask in masks(2)]
+    write_dicom(prediction_report([source], predictions, algorithm=ALGORITHM, frames=[3, 1]), tmp_path / "sr.dcm")
     found = hd.sr.srread(tmp_path / "sr.dcm").content.get_image_measurement_groups()
     images = [image for group in found for image in group.source_images]
     assert [image.referenced_frame_numbers for image in images] == [[4], [2]]

@@ -107,7 +107,7 @@ def test_the_segment_says_what_it_is_and_what_found_it(tmp_path):
     assert "esearch" in seg.SeriesDescription
 
 
-def test_that_no_tumour_was_found_is_an_answer_too(tmp_path):
+def test_that_no_tumour_was_found_is_a_prediction_too(tmp_path):
     seg = read_back(tumour_segmentation(series(tmp_path, 2), masks(2) & False, algorithm=ALGORITHM), tmp_path)
     assert seg.NumberOfFrames == 2
     assert not seg.pixel_array.any()

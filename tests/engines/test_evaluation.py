@@ -92,7 +92,7 @@ def items(tmp_path_factory) -> list[dict]:
 
 
 def evaluate(items, folder, batch_size=2, network=None, **kwargs) -> EvaluationReport:
-    """Evaluate items with a network whose answers are known."""
+    """Evaluate items with a network whose predictions are known."""
     report = EvaluationReport(folder, items, image_size=SIZE, n_draws=50, **kwargs)
     keys = ("image", "label")
     transform = Compose(

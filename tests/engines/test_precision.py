@@ -35,7 +35,7 @@ def test_disabled_it_computes_as_ever():
 
 
 @pytest.mark.parametrize("several", [False, True])
-def test_enabled_on_a_cpu_it_computes_in_bfloat16_and_answers_in_float32(several):
+def test_enabled_on_a_cpu_it_computes_in_bfloat16_and_predictions_in_float32(several):
     network, x = Recorder(several), torch.rand(1, 1, 8, 8)
     out = MixedPrecisionInferer(enabled=True)(x, network)
     assert network.dtype == torch.bfloat16

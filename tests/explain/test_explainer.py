@@ -104,7 +104,7 @@ def test_an_image_has_the_same_map_alone_and_in_any_batch(
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_maps_are_float32_within_0_and_1_and_the_answer_is_the_network_s(
+def test_maps_are_float32_within_0_and_1_and_the_prediction_is_the_network_s(
     method: str, network: BrainTumorNet, images: Tensor
 ):
     few = F.interpolate(images[:1], size=32) if method == "occlusion" else images[:1]  # 225 forward passes

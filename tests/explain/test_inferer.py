@@ -32,13 +32,13 @@ def test_adds_the_map_and_the_features_of_one_forward_pass(network: BrainTumorNe
 
 
 @pytest.mark.parametrize("value", ["none", None, "", "None", False])
-def test_none_gives_the_answer_alone(value: str | None, network: BrainTumorNet, images: Tensor):
+def test_none_gives_the_prediction_alone(value: str | None, network: BrainTumorNet, images: Tensor):
     with torch.no_grad():
         found = ExplainingInferer(value, features=False)(images, network)
         torch.testing.assert_close(found, network(images))
 
 
-def test_features_are_those_of_the_answer_though_a_method_runs_the_network_again(
+def test_features_are_those_of_the_prediction_though_a_method_runs_the_network_again(
     network: BrainTumorNet, images: Tensor
 ):
     plain = ExplainingInferer("none")(images[:1], network)["features"]

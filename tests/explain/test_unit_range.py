@@ -25,7 +25,7 @@ def test_rounding_is_no_map():
 
 
 def test_a_faint_map_is_one():
-    """Gradients of a confident answer are tiny: only what is tiny beside the map itself is rounding."""
+    """Gradients of a confident prediction are tiny: only what is tiny beside the map itself is rounding."""
     maps = torch.zeros(1, 1, 4, 4)
     maps[..., 1, 2] = 1e-20
     assert to_unit_range(maps)[..., 1, 2] == 1

@@ -114,7 +114,7 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
 @pytest.fixture(scope="module")
 def mixed(inputs: Path, ckpt_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Prediction:
     """All slices of all files."""
-    return predict(inputs, tmp_path_factory.mktemp("answers"), ckpt_dir, slices="all", batch_size=4)
+    return predict(inputs, tmp_path_factory.mktemp("predictions"), ckpt_dir, slices="all", batch_size=4)
 
 
 def native_mask(path: Path) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Very large but valid pictures: answered in seconds and little memory, on their own grid."""
+"""Very large but valid pictures: predicted in seconds and little memory, on their own grid."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PREDICT = "run(folder / 'in', folder / 'out', network=with_heat, batch_size=1)"
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("height", "width"), [(8_192, 8_192), (274, 65_535)], ids=["square", "wide"])
-def test_a_very_large_picture_is_answered_on_its_own_grid_in_little_memory(
+def test_a_very_large_picture_is_predicted_on_its_own_grid_in_little_memory(
     tmp_path: Path, height: int, width: int
 ) -> None:
     picture = np.full((height, width), 20, np.uint8)

@@ -1,4 +1,4 @@
-"""Which precision an inference takes, and that the answers are really made in it."""
+"""Which precision an inference takes, and that the predictions are really made in it."""
 
 from __future__ import annotations
 
@@ -126,14 +126,14 @@ def judged(example_models, tmp_path_factory):
     return folders
 
 
-def test_the_predictor_answers_in_bfloat16_only_by_a_good_verdict(judged, inputs):
-    def answers(name, **overrides):
+def test_the_predictor_predictions_in_bfloat16_only_by_a_good_verdict(judged, inputs):
+    def predictions(name, **overrides):
         predictor = Predictor.from_bundle(REPOSITORY, judged[name] / "model.pt", "cpu", **overrides)
         return predictor(sorted(inputs.glob("*.png")))
 
-    exact, rounded = answers("good", amp=False), answers("good")
-    assert [a.probabilities for a in answers("bad")] == [a.probabilities for a in exact]
-    assert [a.probabilities for a in rounded] == [a.probabilities for a in answers("bad", amp=True)]
+    exact, rounded = predictions("good", amp=False), predictions("good")
+    assert [a.probabilities for a in predictions("bad")] == [a.probabilities for a in exact]
+    assert [a.probabilities for a in rounded] == [a.probabilities for a in predictions("bad", amp=True)]
     for one, other in zip(exact, rounded, strict=True):
         assert one.probabilities != other.probabilities
         assert max(abs(one.probabilities[name] - p) for name, p in other.probabilities.items()) < 0.05
@@ -150,7 +150,7 @@ def test_a_verdict_about_another_checkpoint_is_refused_with_its_calibration(judg
     (tmp_path / "model.pt").unlink()  # large
 
 
-def test_a_run_records_its_precision_and_gives_the_predictor_s_answers(judged, inputs, tmp_path):
+def test_a_run_records_its_precision_and_gives_the_predictor_s_predictions(judged, inputs, tmp_path):
     small = {"overlays": False, "report": False, "explain": "gradcam"}
     runs = {name: predict(inputs, tmp_path / name, judged[name], **small) for name in ("good", "bad")}
     for name, expected in (("good", "bfloat16"), ("bad", "float32")):
@@ -159,8 +159,8 @@ def test_a_run_records_its_precision_and_gives_the_predictor_s_answers(judged, i
         assert predictor.bfloat16 == (name == "good")
         rows = runs[name].json_rows
         # in one batch as the run's: bfloat16 rounds otherwise in others
-        answers = predictor([inputs / row["file"] for row in rows], explain="gradcam")
-        for row, answer in zip(rows, answers, strict=True):
-            for label, share in answer.probabilities.items():
+        predictions = predictor([inputs / row["file"] for row in rows], explain="gradcam")
+        for row, prediction in zip(rows, predictions, strict=True):
+            for label, share in prediction.probabilities.items():
                 assert row[f"p_{label}"] == pytest.approx(share, abs=1e-5)
     assert runs["good"].json_rows != runs["bad"].json_rows

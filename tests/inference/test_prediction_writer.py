@@ -350,7 +350,7 @@ def test_a_name_that_is_no_text_a_line_break_and_a_formula_cost_nothing(tmp_path
     assert r"two\nlines.png" in page
 
 
-def test_whatever_goes_wrong_with_an_answer_is_told_in_its_row(tmp_path, monkeypatch):
+def test_whatever_goes_wrong_with_a_prediction_is_told_in_its_row(tmp_path, monkeypatch):
     folder = tmp_path / "in"
     folder.mkdir()
     for name in "ab":
@@ -424,7 +424,7 @@ def test_a_full_disk_ends_the_run_with_the_rows_so_far_and_the_remedy(tmp_path):
 
 @pytest.mark.parametrize("head", ["class", "mask"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_an_answer_that_is_not_finite_is_an_error_and_the_others_are_answered(tmp_path, head, value):
+def test_a_prediction_that_is_not_finite_is_an_error_and_the_others_are_predicted(tmp_path, head, value):
     for name in ("a", "b", "c"):
         Image.fromarray(block()).save(tmp_path / f"{name}.png")
 

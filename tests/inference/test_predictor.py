@@ -1,4 +1,4 @@
-"""Predictions from Python: the same answers as the bundle's inference, typed, whatever form the slice comes in."""
+"""Predictions from Python: the same predictions as the bundle's inference, typed, whatever form the slice comes in."""
 
 from __future__ import annotations
 
@@ -95,34 +95,34 @@ def test_the_same_numbers_as_the_bundle_s_inference(predictor: Predictor, slices
     for index, row in enumerate(rows):
         if row["error"]:
             continue
-        answer = predictor(slices / row["file"], explain="gradcam", slice_index=row["slice"])
-        assert answer.label == row["class"]
-        assert answer.class_index == CLASS_NAMES.index(row["class"])
+        prediction = predictor(slices / row["file"], explain="gradcam", slice_index=row["slice"])
+        assert prediction.label == row["class"]
+        assert prediction.class_index == CLASS_NAMES.index(row["class"])
         for name in CLASS_NAMES:
-            assert answer.probabilities[name] == pytest.approx(row[f"p_{name}"], abs=1e-5)
-        assert answer.mask.sum() == row["area_px"] > 0
-        assert "; ".join(answer.flags) == row["flags"]
-        expected = F.interpolate(heat[index][None], size=answer.mask.shape, mode="bilinear", align_corners=False)
-        np.testing.assert_allclose(answer.heat_map, expected[0, 0], atol=1e-3)
+            assert prediction.probabilities[name] == pytest.approx(row[f"p_{name}"], abs=1e-5)
+        assert prediction.mask.sum() == row["area_px"] > 0
+        assert "; ".join(prediction.flags) == row["flags"]
+        expected = F.interpolate(heat[index][None], size=prediction.mask.shape, mode="bilinear", align_corners=False)
+        np.testing.assert_allclose(prediction.heat_map, expected[0, 0], atol=1e-3)
         if row["file"].endswith(".png"):
             written = np.asarray(Image.open(tmp_path / "out" / row["mask"])) > 0
-            np.testing.assert_array_equal(answer.mask, written)
+            np.testing.assert_array_equal(prediction.mask, written)
 
 
-def test_the_answer_s_arrays_lie_on_the_slice_s_own_grid(predictor: Predictor, slices: Path):
-    answer = predictor(slices / "0.png", explain="gradcam")
+def test_the_prediction_s_arrays_lie_on_the_slice_s_own_grid(predictor: Predictor, slices: Path):
+    prediction = predictor(slices / "0.png", explain="gradcam")
     image, square = square_slice(70, 90, top=0.2, seed=0)
-    assert answer.mask.dtype == bool
-    assert answer.mask.shape == answer.heat_map.shape == answer.image.shape == (70, 90)
-    assert 2 * (answer.mask & square).sum() / (answer.mask.sum() + square.sum()) > 0.8
-    assert (answer.heat_map.min(), answer.heat_map.max()) >= (0, 0.9)
-    assert answer.heat_map.max() <= 1
-    np.testing.assert_allclose(answer.image, image, atol=1 / 255)
-    assert sum(answer.probabilities.values()) == pytest.approx(1)
-    assert answer.confidence == max(answer.probabilities.values())
+    assert prediction.mask.dtype == bool
+    assert prediction.mask.shape == prediction.heat_map.shape == prediction.image.shape == (70, 90)
+    assert 2 * (prediction.mask & square).sum() / (prediction.mask.sum() + square.sum()) > 0.8
+    assert (prediction.heat_map.min(), prediction.heat_map.max()) >= (0, 0.9)
+    assert prediction.heat_map.max() <= 1
+    np.testing.assert_allclose(prediction.image, image, atol=1 / 255)
+    assert sum(prediction.probabilities.values()) == pytest.approx(1)
+    assert prediction.confidence == max(prediction.probabilities.values())
 
 
-def test_a_path_an_array_and_a_tensor_of_one_slice_give_one_answer(predictor: Predictor, slices: Path):
+def test_a_path_an_array_and_a_tensor_of_one_slice_give_one_prediction(predictor: Predictor, slices: Path):
     pixels = np.asarray(Image.open(slices / "0.png"))
     forms = [
         slices / "0.png",
@@ -132,50 +132,50 @@ def test_a_path_an_array_and_a_tensor_of_one_slice_give_one_answer(predictor: Pr
         pixels[None],
         pixels / 255,
     ]
-    answers = predictor(forms, explain="gradcam")
-    for answer in answers[1:]:
-        assert answer.probabilities == pytest.approx(answers[0].probabilities, abs=1e-5)
-        np.testing.assert_array_equal(answer.mask, answers[0].mask)
-        np.testing.assert_allclose(answer.heat_map, answers[0].heat_map, atol=1e-3)
+    predictions = predictor(forms, explain="gradcam")
+    for prediction in predictions[1:]:
+        assert prediction.probabilities == pytest.approx(predictions[0].probabilities, abs=1e-5)
+        np.testing.assert_array_equal(prediction.mask, predictions[0].mask)
+        np.testing.assert_allclose(prediction.heat_map, predictions[0].heat_map, atol=1e-3)
 
 
 def test_a_list_gives_a_list_and_one_slice_gives_one(predictor: Predictor, slices: Path):
     paths = [slices / f"{n}.png" for n in range(3)]
     together = predictor(paths, explain="gradcam")
-    assert [type(answer) for answer in together] == [Prediction] * 3
+    assert [type(prediction) for prediction in together] == [Prediction] * 3
     assert predictor([]) == []
     assert isinstance(predictor([paths[0]]), list)
-    for path, answer in zip(paths, together, strict=True):
+    for path, prediction in zip(paths, together, strict=True):
         alone = predictor(path, explain="gradcam")
-        assert alone.probabilities == pytest.approx(answer.probabilities, abs=1e-5)
-        np.testing.assert_allclose(alone.heat_map, answer.heat_map, atol=1e-3)
+        assert alone.probabilities == pytest.approx(prediction.probabilities, abs=1e-5)
+        np.testing.assert_allclose(alone.heat_map, prediction.heat_map, atol=1e-3)
 
 
 def test_more_slices_than_a_batch_holds_come_in_order(ckpt_dir: Path, slices: Path):
     small = Predictor.from_bundle(REPOSITORY, ckpt_dir / "model.pt", "cpu", image_size=SIZE, batch_size=2)
     paths = [slices / f"{n}.png" for n in (2, 0, 1, 0, 2)]
-    assert [answer.source for answer in small(paths)] == [str(path) for path in paths]
+    assert [prediction.source for prediction in small(paths)] == [str(path) for path in paths]
 
 
 def test_without_an_explanation_there_is_no_heat_map(predictor: Predictor, slices: Path):
-    answer = predictor(slices / "0.png")
-    assert answer.heat_map is None
-    assert answer.probabilities == pytest.approx(predictor(slices / "0.png", "gradcam").probabilities, abs=1e-6)
+    prediction = predictor(slices / "0.png")
+    assert prediction.heat_map is None
+    assert prediction.probabilities == pytest.approx(predictor(slices / "0.png", "gradcam").probabilities, abs=1e-6)
 
 
 def test_one_broken_slice_does_not_stop_the_others(predictor: Predictor, slices: Path):
-    answers = predictor(
+    predictions = predictor(
         [slices / "0.png", slices / "broken.png", np.zeros((8, 8)), slices / "1.png"], explain="gradcam"
     )
-    assert [answer.error is None for answer in answers] == [True, False, False, True]
-    assert "truncated or damaged" in answers[1].error
-    assert "constant image" in answers[2].error
-    for bad in answers[1:3]:
+    assert [prediction.error is None for prediction in predictions] == [True, False, False, True]
+    assert "truncated or damaged" in predictions[1].error
+    assert "constant image" in predictions[2].error
+    for bad in predictions[1:3]:
         assert bad.label is bad.class_index is bad.probabilities is bad.mask is bad.heat_map is bad.confidence is None
         with pytest.raises(InputError, match="has no prediction to draw"):
             bad.save_overlay("never.png")
     alone = predictor(slices / "0.png", explain="gradcam")
-    np.testing.assert_allclose(answers[0].heat_map, alone.heat_map, atol=1e-3)
+    np.testing.assert_allclose(predictions[0].heat_map, alone.heat_map, atol=1e-3)
     assert predictor([slices / "broken.png"])[0].error
 
 
@@ -191,14 +191,14 @@ def test_a_broken_slice_alone_is_an_error_that_names_it(predictor: Predictor, sl
 
 
 def test_a_prediction_as_plain_values_and_as_a_picture(predictor: Predictor, slices: Path, tmp_path: Path):
-    answer = predictor(slices / "0.png", explain="gradcam")
-    content = json.loads(json.dumps(answer.to_dict()))
-    assert content["label"] == answer.label
-    assert content["probabilities"] == answer.probabilities
-    assert (content["size"], content["area_px"]) == ([70, 90], int(answer.mask.sum()))
+    prediction = predictor(slices / "0.png", explain="gradcam")
+    content = json.loads(json.dumps(prediction.to_dict()))
+    assert content["label"] == prediction.label
+    assert content["probabilities"] == prediction.probabilities
+    assert (content["size"], content["area_px"]) == ([70, 90], int(prediction.mask.sum()))
     assert content["calibrated"] is False
-    answer.save_overlay(tmp_path / "new folder" / "with.png")
-    dataclasses.replace(answer, heat_map=None).save_overlay(tmp_path / "without.png")
+    prediction.save_overlay(tmp_path / "new folder" / "with.png")
+    dataclasses.replace(prediction, heat_map=None).save_overlay(tmp_path / "without.png")
     wide, narrow = (Image.open(tmp_path / name).width for name in ("new folder/with.png", "without.png"))
     assert wide > narrow  # a panel more
 
@@ -206,11 +206,11 @@ def test_a_prediction_as_plain_values_and_as_a_picture(predictor: Predictor, sli
 @pytest.mark.parametrize("method", [m for m in METHODS if m not in ("occlusion", "smoothgrad")])  # many passes
 @pytest.mark.parametrize("head", ["class", "mask"])
 def test_each_method_and_head_is_the_explainer_s(method: str, head: str, predictor: Predictor, slices: Path):
-    answer = predictor(slices / "2.png", explain=method, head=head)
+    prediction = predictor(slices / "2.png", explain=method, head=head)
     image = predictor.preprocessing({"image": str(slices / "2.png")})["image"].as_tensor()[None]
     expected = Explainer(predictor.network, method, head=head)(image).maps
-    grid = F.interpolate(expected, size=answer.mask.shape, mode="bilinear", align_corners=False)[0, 0]
-    np.testing.assert_allclose(answer.heat_map, grid, atol=1e-3)
+    grid = F.interpolate(expected, size=prediction.mask.shape, mode="bilinear", align_corners=False)[0, 0]
+    np.testing.assert_allclose(prediction.heat_map, grid, atol=1e-3)
 
 
 def test_another_class_than_the_predicted_one_can_be_explained(predictor: Predictor, slices: Path):
@@ -251,9 +251,9 @@ def test_the_settings_of_the_training_are_used(own_ckpt_dir: Path, predictor: Pr
         own = Predictor.from_bundle(REPOSITORY, own_ckpt_dir / "model.pt", "cpu")
     finally:
         (own_ckpt_dir / "training.json").unlink()
-    answer, usual = own(slices / "0.png"), predictor(slices / "0.png")
-    assert list(answer.probabilities.values()) == pytest.approx(list(usual.probabilities.values()))
-    assert answer.label == names[usual.class_index]
+    prediction, usual = own(slices / "0.png"), predictor(slices / "0.png")
+    assert list(prediction.probabilities.values()) == pytest.approx(list(usual.probabilities.values()))
+    assert prediction.label == names[usual.class_index]
 
 
 def test_a_calibration_beside_the_checkpoint_is_used(own_ckpt_dir: Path, predictor: Predictor, slices: Path):
@@ -262,12 +262,12 @@ def test_a_calibration_beside_the_checkpoint_is_used(own_ckpt_dir: Path, predict
         own = Predictor.from_bundle(REPOSITORY, own_ckpt_dir / "model.pt", "cpu", image_size=SIZE)
     finally:
         (own_ckpt_dir / "calibration.json").unlink()
-    answer, usual = own(slices / "0.png"), predictor(slices / "0.png")
+    prediction, usual = own(slices / "0.png"), predictor(slices / "0.png")
     rooted = np.sqrt(list(usual.probabilities.values()))  # softmax(logits / 2)
-    np.testing.assert_allclose(list(answer.probabilities.values()), rooted / rooted.sum(), rtol=1e-5)
-    assert answer.calibrated
+    np.testing.assert_allclose(list(prediction.probabilities.values()), rooted / rooted.sum(), rtol=1e-5)
+    assert prediction.calibrated
     assert not usual.calibrated
-    assert "low confidence" in answer.flags
+    assert "low confidence" in prediction.flags
 
 
 def test_a_calibration_of_another_checkpoint_is_refused(own_ckpt_dir: Path):
@@ -280,10 +280,10 @@ def test_a_calibration_of_another_checkpoint_is_refused(own_ckpt_dir: Path):
         )
     finally:
         (own_ckpt_dir / "calibration.json").unlink()
-    assert uncalibrated.decode.calibration is None
+    assert uncalibrated.postprocessor.calibration is None
 
 
-def test_an_answer_that_is_not_finite_is_an_error_alone_and_in_a_list(ckpt_dir: Path, slices: Path):
+def test_a_prediction_that_is_not_finite_is_an_error_alone_and_in_a_list(ckpt_dir: Path, slices: Path):
     predictor = Predictor.from_bundle(REPOSITORY, ckpt_dir / "model.pt", "cpu", image_size=SIZE)
     with torch.no_grad():
         for weights in predictor.network.parameters():
@@ -291,6 +291,6 @@ def test_an_answer_that_is_not_finite_is_an_error_alone_and_in_a_list(ckpt_dir: 
     path = slices / "0.png"
     with pytest.raises(InputError, match="not finite"):
         predictor(path)
-    (answer,) = predictor([path])
-    assert "not finite" in str(answer.error)
-    assert answer.label is None
+    (prediction,) = predictor([path])
+    assert "not finite" in str(prediction.error)
+    assert prediction.label is None

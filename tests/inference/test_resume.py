@@ -66,7 +66,7 @@ def predict(inputs: Path, output: Path, resume: bool | str = True, **settings: A
 
 
 def interrupted(inputs: Path, output: Path, **settings: Any) -> None:
-    """Run until the second batch, whose answers are still taken."""
+    """Run until the second batch, whose predictions are still taken."""
     with pytest.raises(Stop):
         predict(inputs, output, hook=stop, **settings)
 
@@ -108,7 +108,7 @@ calls = []
 
 def network(batch):
     calls.append(len(batch))
-    time.sleep(0.5 * (len(calls) == 3))  # until the answers before are drawn
+    time.sleep(0.5 * (len(calls) == 3))  # until the predictions before are drawn
     if len(calls) == 4:
         os.kill(os.getpid(), int(sys.argv[3]))
         time.sleep(5)

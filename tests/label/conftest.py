@@ -26,7 +26,7 @@ STOCK_APP = ENVIRONMENT / "monailabel" / "sample-apps" / "monaibundle"
 
 
 @dataclass
-class Answer:
+class Response:
     """What the server answered."""
 
     status: int
@@ -56,8 +56,8 @@ class Server:
 
     def ask(
         self, path: str, method: str = "GET", content: Any = None, timeout: float = 300, **parts: str | Path
-    ) -> Answer:
-        """Send JSON content, or the parts of a form (paths are files), and return the answer whatever its status."""
+    ) -> Response:
+        """Send JSON content, or the parts of a form (paths are files), and return the response whatever its status."""
         headers, data = {}, None
         if parts:
             boundary = uuid.uuid4().hex
@@ -68,13 +68,13 @@ class Server:
             headers["Content-Type"], data = "application/json", json.dumps(content).encode()
         request = urllib.request.Request(self.address + path, data=data, headers=headers, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=timeout) as answer:
-                return Answer(answer.status, answer.read())
+            with urllib.request.urlopen(request, timeout=timeout) as response:
+                return Response(response.status, response.read())
         except urllib.error.HTTPError as refused:
-            return Answer(refused.code, refused.read())
+            return Response(refused.code, refused.read())
 
-    def infer(self, file: Path, output: str, model: str | None = None, **parts: str | Path) -> Answer:
-        """Upload an image and return its answers (``json``) or its mask (``image``)."""
+    def infer(self, file: Path, output: str, model: str | None = None, **parts: str | Path) -> Response:
+        """Upload an image and return its predictions (``json``) or its mask (``image``)."""
         return self.ask(f"/infer/{model or self.model}?output={output}", "POST", file=file, **parts)
 
 

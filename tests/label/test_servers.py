@@ -45,10 +45,10 @@ def volume(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def _native(answer: Prediction, path: Path) -> np.ndarray:
-    assert answer.mask is not None
-    assert 0 < answer.mask.sum() < answer.mask.size
-    return restore_grid(answer.mask, read_slice(path).meta)[0]
+def _native(prediction: Prediction, path: Path) -> np.ndarray:
+    assert prediction.mask is not None
+    assert 0 < prediction.mask.sum() < prediction.mask.size
+    return restore_grid(prediction.mask, read_slice(path).meta)[0]
 
 
 def _same_shares(got: dict[str, float], expected: Prediction) -> None:
@@ -57,7 +57,7 @@ def _same_shares(got: dict[str, float], expected: Prediction) -> None:
 
 
 def _loaded(content: bytes, tmp_path: Path) -> nibabel.Nifti1Image:
-    path = tmp_path / ("answer.nii.gz" if content[:2] == b"\x1f\x8b" else "answer.nii")
+    path = tmp_path / ("mask.nii.gz" if content[:2] == b"\x1f\x8b" else "mask.nii")
     path.write_bytes(content)
     return nibabel.load(path)
 
@@ -70,7 +70,7 @@ def test_info_names_the_model(server: Server) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_answers_are_the_predictors(
+def test_predictions_are_the_predictors(
     server: Server, form: str, one_slice: dict[str, Path], predictor: Predictor
 ) -> None:
     expected = predictor(one_slice[form])
@@ -80,9 +80,9 @@ def test_answers_are_the_predictors(
 
 
 def test_mask_of_a_picture_is_a_picture(server: Server, one_slice: dict[str, Path], predictor: Predictor) -> None:
-    answer = server.infer(one_slice["png"], "image")
-    assert answer.status == 200
-    mask = np.array(Image.open(io.BytesIO(answer.body)))
+    response = server.infer(one_slice["png"], "image")
+    assert response.status == 200
+    mask = np.array(Image.open(io.BytesIO(response.body)))
     assert_same_mask(mask, _native(predictor(one_slice["png"]), one_slice["png"]))
 
 
@@ -105,7 +105,7 @@ def test_own_app_keeps_the_geometry(
     np.testing.assert_allclose(mask.affine, read_slice(one_slice[form]).meta["native_affine"], atol=1e-5)
 
 
-def test_volume_is_answered_slice_by_slice(own: Server, volume: Path, predictor: Predictor, tmp_path: Path) -> None:
+def test_volume_is_predicted_slice_by_slice(own: Server, volume: Path, predictor: Predictor, tmp_path: Path) -> None:
     expected = [predictor(volume, slice_index=index) for index in range(3)]
     told = own.infer(volume, "json").json
     assert [one["label"] for one in told["slices"]] == [one.label for one in expected]
@@ -121,8 +121,8 @@ def test_volume_is_answered_slice_by_slice(own: Server, volume: Path, predictor:
 def test_folder_of_a_series_is_one_volume(own: Server, predictor: Predictor, tmp_path: Path) -> None:
     shown = shown_slice()
     files = write_series(tmp_path / "series", [shown, shown[:, ::-1], shown[::-1]])
-    answer = own.ask(f"/infer/{own.model}?image={tmp_path / 'series'}&output=image", "POST", params="{}")
-    mask = _loaded(answer.body, tmp_path)
+    response = own.ask(f"/infer/{own.model}?image={tmp_path / 'series'}&output=image", "POST", params="{}")
+    mask = _loaded(response.body, tmp_path)
     assert mask.shape == (shown.shape[1], shown.shape[0], 3)
     for index, file in enumerate(files):  # each at the place that its own header tells
         assert_same_mask(np.asarray(mask.dataobj)[:, :, index], _native(predictor(file), file)[:, :, 0])
@@ -150,9 +150,9 @@ def test_bad_requests_are_told_and_survived(own: Server, one_slice: dict[str, Pa
         "no JSON": own.infer(one_slice["png"], "json", params="{broken"),
         "no strategy": own.ask("/activelearning/no_such_strategy", "POST", content={}),
     }
-    for what, answer in asked.items():
-        assert 400 <= answer.status < 500, f"{what}: {answer}"
-        assert answer.json["detail"], what
+    for what, response in asked.items():
+        assert 400 <= response.status < 500, f"{what}: {response}"
+        assert response.json["detail"], what
     assert own.infer(one_slice["png"], "json").status == 200
 
 

@@ -292,13 +292,13 @@ def test_it_predicts_as_the_repository_does(elsewhere, example_models, slices, t
     predictor = Predictor.from_bundle(REPOSITORY, example_models / "model.pt", "cpu")
     assert [row["file"] for row in rows] == ["0.png", "1.png", "broken.png"]
     # in one batch, as the command predicts them: another batch size may round otherwise
-    for row, answer in zip(rows[:2], predictor([slices / row["file"] for row in rows[:2]]), strict=True):
-        assert answer.calibrated
-        assert [row[f"p_{name}"] for name in answer.probabilities] == pytest.approx(
-            list(answer.probabilities.values()), abs=1e-5
+    for row, prediction in zip(rows[:2], predictor([slices / row["file"] for row in rows[:2]]), strict=True):
+        assert prediction.calibrated
+        assert [row[f"p_{name}"] for name in prediction.probabilities] == pytest.approx(
+            list(prediction.probabilities.values()), abs=1e-5
         )
         mask = np.asarray(Image.open(tmp_path / "out" / row["mask"])) > 0
-        assert np.array_equal(mask, answer.mask)
+        assert np.array_equal(mask, prediction.mask)
         assert mask.any()
     assert f"temperature {TEMPERATURE}" in (tmp_path / "out" / "report.html").read_text()
 

@@ -74,7 +74,7 @@ def test_another_network_is_refused():
         pass
 
 
-def test_grad_cam_goes_with_the_answer_in_bfloat16_and_other_explanations_stay_exact(network, images):
+def test_grad_cam_goes_with_the_prediction_in_bfloat16_and_other_explanations_stay_exact(network, images):
     def run(**arguments):
         with torch.no_grad():
             return ExplainingInferer(**arguments)(images, network)

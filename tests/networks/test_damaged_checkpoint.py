@@ -1,4 +1,4 @@
-"""A checkpoint of which a bit has changed gives no answer."""
+"""A checkpoint of which a bit has changed gives no prediction."""
 
 from __future__ import annotations
 

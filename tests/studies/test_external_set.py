@@ -1,4 +1,4 @@
-"""The study of an external set, against scikit-learn and the answers themselves."""
+"""The study of an external set, against scikit-learn and the predictions themselves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from braintumor_ext.data.classes import CLASS_NAMES
 from braintumor_ext.errors import InputError
 from braintumor_ext.metrics import SliceRecord
 from studies.external_set.__main__ import main
-from studies.external_set.answers import answers_about
+from studies.external_set.predictions import predict_sequence
 from studies.external_set.slices import find_slices
 from studies.external_set.summary import ANY_TUMOUR, summarise_sequence
 from tests.conftest import REPOSITORY
@@ -50,7 +50,7 @@ def write_groups(root, rows):
 
 
 def random_records(rng, patients=12, classes=4):
-    """Slices of patients in which the answers depend on the patient; a third of them are without tumour."""
+    """Slices of patients in which the predictions depend on the patient; a third of them are without tumour."""
     records = []
     for patient in range(patients):
         mood = rng.normal(size=classes)
@@ -112,7 +112,7 @@ def test_an_unknown_mask_counts_for_the_classes_alone(data, example_models):
     assert list(slices) == ["flair", "t1c"]
     assert remarks == []
     assert [item.patient for item in slices["t1c"][:6]] == ["p0", "p0", "p1", "p1", "p2", "p2"]
-    found = summarise_sequence(answers_about(predictor, slices["t1c"]).records, predictor.class_names, EMPTY, 50)
+    found = summarise_sequence(predict_sequence(predictor, slices["t1c"]).records, predictor.class_names, EMPTY, 50)
     assert (found["tumour_slices"], found["no_tumour_slices"], found["mask_unknown"]) == (6, 3, 1)
     assert found["dice"]["raw"]["n"] == found["overlap"]["raw"]["n"] == 5
     assert found["dice"]["raw"]["value"] > 0.5  # the model outlines bright squares

@@ -1,4 +1,4 @@
-"""Probes on other data, against what the masks and answers themselves say."""
+"""Probes on other data, against what the masks and predictions themselves say."""
 
 from __future__ import annotations
 
@@ -67,11 +67,11 @@ def test_tumour_slices_are_those_with_a_mask_and_their_scores_are_the_masks_own(
     scores, called, overlapping = [], [], []
     for case in ("case0", "case1"):
         for k in range(3):
-            answer = predictor(folder / f"{case}.nii.gz", slice_index=k)
+            prediction = predictor(folder / f"{case}.nii.gz", slice_index=k)
             true = read_slice(folder / f"{case}_mask.nii.gz", k).numpy()[0] > 0
-            scores.append(dice(answer.mask, true))
-            called.append(answer.label != "no_tumor")
-            overlapping.append((answer.mask & true).any())
+            scores.append(dice(prediction.mask, true))
+            called.append(prediction.label != "no_tumor")
+            overlapping.append((prediction.mask & true).any())
     found = summary["tumour_slices"]
     assert found["n"] == 6
     assert found["called_tumour"]["count"] == sum(called)
@@ -87,23 +87,23 @@ def test_tumour_slices_are_those_with_a_mask_and_their_scores_are_the_masks_own(
 def test_false_masks_and_false_classes_of_healthy_slices_are_counted(predictor, other_data):
     folder = other_data / "dicom-head"
     probe = validate_images(predictor, folder, healthy=True, name="head")
-    answers = predictor(sorted(folder.iterdir()))
+    predictions = predictor(sorted(folder.iterdir()))
     found = probe.summary()["slices_without_tumour"]
-    raw = [bool(answer.mask.any()) for answer in answers]
-    called = [answer.label == "no_tumor" for answer in answers]
+    raw = [bool(prediction.mask.any()) for prediction in predictions]
+    called = [prediction.label == "no_tumor" for prediction in predictions]
     assert raw[0]  # the square of the first one
     assert probe.summary()["tumour_slices"] is None
     assert (found["n"], found["called_without_tumour"]["count"]) == (3, sum(called))
     assert found["any_pixel"]["raw"]["count"] == sum(raw)
     gated = [mask and not empty for mask, empty in zip(raw, called, strict=True)]
     assert found["any_pixel"]["gated"]["count"] == sum(gated)
-    assert found["largest_area_px"] == max(int(answer.mask.sum()) for answer in answers)
+    assert found["largest_area_px"] == max(int(prediction.mask.sum()) for prediction in predictions)
     flags = probe.summary()["flags"]
-    assert sum(flags.values()) == sum(len(answer.flags) for answer in answers)
+    assert sum(flags.values()) == sum(len(prediction.flags) for prediction in predictions)
 
 
 def test_gating_removes_the_masks_of_slices_called_without_tumour(predictor, other_data, monkeypatch):
-    monkeypatch.setattr(predictor.decode, "empty_class", predictor(other_data / "dicom-head" / "0.png").label)
+    monkeypatch.setattr(predictor.postprocessor, "empty_class", predictor(other_data / "dicom-head" / "0.png").label)
     found = validate_images(predictor, other_data / "dicom-head" / "0.png", healthy=True).summary()
     assert found["slices_without_tumour"]["any_pixel"]["raw"]["count"] == 1
     assert found["slices_without_tumour"]["any_pixel"]["gated"]["count"] == 0

@@ -78,7 +78,7 @@ def test_half_of_a_half_is_the_same(released, tmp_path):
     assert (tmp_path / "model.pt").read_bytes() == (released / "model.pt").read_bytes()
 
 
-def test_the_answers_of_both_precisions_agree(released, example_models):
+def test_the_predictions_of_both_precisions_agree(released, example_models):
     places = np.random.default_rng(5).uniform(0.05, 0.7, size=(12, 2))
     images = [square_slice(top=top, left=left, seed=200 + i)[0] for i, (top, left) in enumerate(places)]
     full, half = (

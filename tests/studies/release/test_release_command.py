@@ -1,4 +1,4 @@
-"""The release of a checkpoint: its files belong together, and the stored answers can be had again."""
+"""The release of a checkpoint: its files belong together, and the stored predictions can be had again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from braintumor_ext import Predictor
 from braintumor_ext.errors import InputError
 from studies.evaluated_slices import split_hash
 from studies.release import __main__ as release
-from studies.release import compare_answers, read_expected
+from studies.release import compare_predictions, read_expected
 from tests.conftest import REPOSITORY
 from tests.studies.conftest import read, release_arguments
 
@@ -48,13 +48,13 @@ def test_the_calibration_is_fitted_to_the_released_file(released, example_models
 
 
 def test_two_slices_of_each_class_are_stored_with_where_and_what_they_are(released, phantoms, evaluation):
-    answers = read(released / "expected.json")["answers"]
-    assert Counter(entry["true_class"] for entry in answers) == dict.fromkeys(
+    predictions = read(released / "expected.json")["predictions"]
+    assert Counter(entry["true_class"] for entry in predictions) == dict.fromkeys(
         ("glioma", "meningioma", "pituitary", "no_tumor"), 2
     )
     with (evaluation / "per_image.csv").open(newline="") as file:
         evaluated = {Path(row["image"]).name: row for row in csv.DictReader(file)}
-    for entry in answers:
+    for entry in predictions:
         path = phantoms / "images" / entry["image"]
         assert entry["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
         row = evaluated[path.name]
@@ -66,26 +66,26 @@ def test_two_slices_of_each_class_are_stored_with_where_and_what_they_are(releas
         assert sum(entry["probabilities"].values()) == pytest.approx(1, abs=1e-5)
 
 
-def test_the_predictor_gives_the_stored_answers(released, phantoms):
+def test_the_predictor_gives_the_stored_predictions(released, phantoms):
     expected = read_expected(released / "expected.json")
     predictor = Predictor.from_bundle(REPOSITORY, released / "model.pt", "cpu", amp=False)
-    for row in compare_answers(expected, predictor, phantoms / "images"):
+    for row in compare_predictions(expected, predictor, phantoms / "images"):
         assert row["difference"] < 1e-5
         assert row["area_difference"] == 0
     plain = Predictor.from_bundle(REPOSITORY, released / "model.pt", "cpu", calibration="none")
-    assert max(row["difference"] for row in compare_answers(expected, plain, phantoms / "images")) > 1e-3
+    assert max(row["difference"] for row in compare_predictions(expected, plain, phantoms / "images")) > 1e-3
 
 
 def test_another_image_under_the_same_name_is_told(released, phantoms, tmp_path):
     expected = read_expected(released / "expected.json")
     predictor = Predictor.from_bundle(REPOSITORY, released / "model.pt", "cpu")
-    with pytest.raises(InputError, match=f"does not hold {expected['answers'][0]['image']}"):
-        compare_answers(expected, predictor, tmp_path)
+    with pytest.raises(InputError, match=f"does not hold {expected['predictions'][0]['image']}"):
+        compare_predictions(expected, predictor, tmp_path)
     copy = shutil.copytree(phantoms / "images", tmp_path / "images")
-    changed = copy / expected["answers"][0]["image"]
+    changed = copy / expected["predictions"][0]["image"]
     changed.write_bytes(changed.read_bytes() + b" ")
-    with pytest.raises(InputError, match="is another file than the one whose answer is stored"):
-        compare_answers(expected, predictor, copy)
+    with pytest.raises(InputError, match="is another file than the one whose prediction is stored"):
+        compare_predictions(expected, predictor, copy)
 
 
 def test_a_second_release_changes_nothing_and_another_checkpoint_takes_no_files_place(
@@ -106,7 +106,7 @@ def test_a_second_release_changes_nothing_and_another_checkpoint_takes_no_files_
     shutil.rmtree(output)
 
 
-def test_without_a_calibration_the_stale_one_is_renamed_and_the_answers_are_the_networks_own(
+def test_without_a_calibration_the_stale_one_is_renamed_and_the_predictions_are_the_networks_own(
     phantoms, evaluation, example_models, tmp_path
 ):
     output = tmp_path / "models"

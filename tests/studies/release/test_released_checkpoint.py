@@ -1,4 +1,4 @@
-"""The checkpoint that the repository itself holds, and its stored answers about real slices."""
+"""The checkpoint that the repository itself holds, and its stored predictions about real slices."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from braintumor_ext import Predictor
 from braintumor_ext.networks import read_settings
 from braintumor_ext.reporting import with_interval
 from monai_bundle.model_card import evaluation_metrics, read_evaluation
-from studies.release import compare_answers, read_expected
+from studies.release import compare_predictions, read_expected
 from tests.conftest import REPOSITORY
 from tests.studies.conftest import read
 
@@ -27,7 +27,7 @@ def test_it_is_flat_half_and_small_enough():
     assert (MODELS / "model.pt").stat().st_size <= 80_000_000
 
 
-def test_its_settings_calibration_and_stored_answers_are_its_own():
+def test_its_settings_calibration_and_stored_predictions_are_its_own():
     digest = hashlib.sha256((MODELS / "model.pt").read_bytes()).hexdigest()
     for name in ("training.json", "calibration.json", "expected.json"):
         assert read(MODELS / name)["sha256"] == digest, name
@@ -55,18 +55,20 @@ def test_inference_uses_it_by_default_as_it_was_trained():
     predictor = Predictor.from_bundle(REPOSITORY, device="cpu")
     settings = read_settings(MODELS / "model.pt")
     assert predictor.class_names == settings["class_names"]
-    assert predictor.decode.image_size == settings["image_size"]
-    assert predictor.decode.calibration is not None
+    assert predictor.postprocessor.image_size == settings["image_size"]
+    assert predictor.postprocessor.calibration is not None
     assert {value.dtype for value in predictor.network.parameters()} == {torch.float32}
 
 
 @pytest.mark.real_data
-def test_it_gives_the_stored_answers_about_real_slices(brain_tumor_mri):
+def test_it_gives_the_stored_predictions_about_real_slices(brain_tumor_mri):
     expected = read_expected(MODELS / "expected.json")
-    assert len(expected["answers"]) >= 8
-    assert {entry["true_class"] for entry in expected["answers"]} == set(read(MODELS / "training.json")["class_names"])
-    areas = {entry["image"]: entry["area_px"] for entry in expected["answers"]}
+    assert len(expected["predictions"]) >= 8
+    assert {entry["true_class"] for entry in expected["predictions"]} == set(
+        read(MODELS / "training.json")["class_names"]
+    )
+    areas = {entry["image"]: entry["area_px"] for entry in expected["predictions"]}
     predictor = Predictor.from_bundle(REPOSITORY, device="cpu", amp=False)
-    for row in compare_answers(expected, predictor, brain_tumor_mri):
+    for row in compare_predictions(expected, predictor, brain_tumor_mri):
         assert row["difference"] <= 1e-3, row["image"]
         assert row["area_difference"] <= max(10, 0.02 * areas[row["image"]]), row["image"]

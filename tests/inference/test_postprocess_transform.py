@@ -11,11 +11,11 @@ from monai.bundle import ConfigParser
 from monai.data import decollate_batch
 from PIL import Image
 
-from braintumor_ext.inference import DecodeAnswerd, Predictor
+from braintumor_ext.inference import Postprocessd, Predictor
 from braintumor_ext.transforms import read_slice, restore_grid
 
 
-def _answered(bundle: Path, path: Path) -> dict:
+def _predicted(bundle: Path, path: Path) -> dict:
     parser = ConfigParser()
     parser.read_config(str(bundle / "configs" / "inference.json"))
     parser["bundle_root"], parser["device"] = str(bundle), "cpu"
@@ -28,9 +28,11 @@ def _answered(bundle: Path, path: Path) -> dict:
 
 
 @pytest.mark.parametrize("form", ["png", "nifti", "nifti_one_slice", "dicom"])
-def test_postprocessing_gives_the_predictors_answer(form: str, one_slice: dict[str, Path], packed_bundle: Path) -> None:
+def test_postprocessing_gives_the_predictors_prediction(
+    form: str, one_slice: dict[str, Path], packed_bundle: Path
+) -> None:
     path = one_slice[form]
-    item = _answered(packed_bundle, path)
+    item = _predicted(packed_bundle, path)
     expected = Predictor.from_bundle(packed_bundle, device="cpu")(path, explain="gradcam")
     assert expected.mask is not None
     assert item["result"]["probabilities"] == pytest.approx(expected.probabilities, abs=1e-5)
@@ -45,7 +47,7 @@ def test_calibration_is_read_again_when_it_has_gone(packed_bundle: Path, tmp_pat
     models = packed_bundle / "models"
     path = tmp_path / "calibration.json"
     path.write_bytes((models / "calibration.json").read_bytes())
-    transform = DecodeAnswerd(calibration=path, checkpoint=models / "model.pt", image_size=64)
+    transform = Postprocessd(calibration=path, checkpoint=models / "model.pt", image_size=64)
     image = _ramp(tmp_path)
     output = {"class": torch.tensor([3.0, 1.0, 0.0, 0.0]), "mask": torch.zeros(1, 64, 64)}
     calibrated = transform({"image": image, "pred": output})["result"]

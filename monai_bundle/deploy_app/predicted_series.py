@@ -1,4 +1,4 @@
-"""What is known of a series once its slices are answered, and what was written of it."""
+"""What is known of a series once its slices are predicted, and what was written of it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pydicom
 from highdicom.seg import Segmentation
 
 from braintumor_ext.dicom_output import Algorithm
-from braintumor_ext.inference import Prediction, SeriesAnswer, series_answer
+from braintumor_ext.inference import Prediction, SeriesPrediction, series_prediction
 
 
 @dataclass(frozen=True)
-class AnsweringModel:
-    """Which model answered.
+class ModelIdentity:
+    """Which model predicted.
 
     Args:
         algorithm: its name, version and checkpoint, as DICOM objects tell them.
@@ -33,21 +33,21 @@ class AnsweringModel:
 
 
 @dataclass
-class AnsweredSeries:
-    """The slices of a series, sorted along their normal, and the answer about each.
+class PredictedSeries:
+    """The slices of a series, sorted along their normal, and the prediction about each.
 
     Args:
         sources: N images.
-        answers: N answers.
-        model: which model answered.
+        predictions: N predictions.
+        model: which model predicted.
         segmentation: the DICOM segmentation, once made.
         written: what was written of the series, by its kind.
         overlays: the pictures that were written, by the slice's place in the series.
     """
 
     sources: tuple[pydicom.Dataset, ...]
-    answers: tuple[Prediction, ...]
-    model: AnsweringModel
+    predictions: tuple[Prediction, ...]
+    model: ModelIdentity
     segmentation: Segmentation | None = None
     written: dict[str, Path] = field(default_factory=dict)
     overlays: dict[int, Path] = field(default_factory=dict)
@@ -58,17 +58,17 @@ class AnsweredSeries:
         return str(self.sources[0].SeriesInstanceUID)
 
     @property
-    def answer(self) -> SeriesAnswer:
-        """The answer about the series as a whole."""
-        return series_answer(self.answers, empty_class=self.model.empty_class)
+    def prediction(self) -> SeriesPrediction:
+        """The prediction about the series as a whole."""
+        return series_prediction(self.predictions, empty_class=self.model.empty_class)
 
     @property
-    def is_answered(self) -> bool:
-        """Whether any slice has an answer."""
-        return any(answer.error is None for answer in self.answers)
+    def is_predicted(self) -> bool:
+        """Whether any slice has a prediction."""
+        return any(prediction.error is None for prediction in self.predictions)
 
     @property
     def masks(self) -> np.ndarray:
-        """(N, rows, columns) bool, as the images are stored; empty where there is no answer."""
+        """(N, rows, columns) bool, as the images are stored; empty where there is no prediction."""
         shape = (int(self.sources[0].Rows), int(self.sources[0].Columns))
-        return np.stack([np.zeros(shape, dtype=bool) if a.mask is None else a.mask for a in self.answers])
+        return np.stack([np.zeros(shape, dtype=bool) if a.mask is None else a.mask for a in self.predictions])

@@ -1,4 +1,4 @@
-"""The answer about one slice as a dictionary transform: for servers that run the config's ``postprocessing``."""
+"""The prediction about one slice as a dictionary transform: for servers that run the config's ``postprocessing``."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from monai.transforms import MapTransform
 
 from braintumor_ext.calibration.calibration import Calibration, read_calibration
 from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS
-from braintumor_ext.inference.decode import AnswerDecoder
+from braintumor_ext.inference.postprocessor import Postprocessor
 from braintumor_ext.keys import HEAT_MAP_FLAGS, IMAGE
 from braintumor_ext.transforms.formats import ARRAY, PICTURE
 from braintumor_ext.transforms.restore_grid import restore_grid
 
 
-class DecodeAnswerd(MapTransform):
-    """Turn the network's output of one slice into its mask and its answer; the numbers are the predictor's.
+class Postprocessd(MapTransform):
+    """Turn the network's output of one slice into its mask and its prediction; the numbers are the predictor's.
 
     ``pred`` becomes the mask, uint8 of 0 and 1, in the file's own shape and in ITK's index order: (column, row) of a
-    picture, the file's own order otherwise. ``result`` becomes the answer as plain values. The image's metadata tell
-    that shape and its affine as ``spatial_shape`` and ``original_affine``, where a restoring or writing step that
+    picture, the file's own order otherwise. ``result`` becomes the prediction as plain values. The image's metadata
+    tell that shape and its affine as ``spatial_shape`` and ``original_affine``, where a restoring or writing step that
     follows finds them.
 
     Args:
         keys: where the output is: ``class`` (K,) and ``mask`` (1, h, w) logits, with what else
             :class:`~braintumor_ext.explain.ExplainingInferer` gives for one slice.
         image_key: the slice's item, whose metadata are those of :class:`~braintumor_ext.transforms.SliceGrid`.
-        result_key: where the answer goes.
+        result_key: where the prediction goes.
         class_names: the class names in the order of their indices.
         empty_class: the class whose masks are empty; None if there is none.
         image_size: the network's input size.
@@ -60,22 +60,22 @@ class DecodeAnswerd(MapTransform):
         self._read: tuple[Any, Calibration | None] | None = None
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return the item with mask and answer.
+        """Return the item with mask and prediction.
 
         Raises:
             InputError: the calibration is broken or belongs to another checkpoint.
         """
         item = dict(data)
         image = item[self.image_key]
-        decode = AnswerDecoder(self.class_names, self.empty_class, self.image_size, self._constants())
+        decode = Postprocessor(self.class_names, self.empty_class, self.image_size, self._constants())
         for key in self.key_iterator(item):
-            answer = decode(_as_batch(item[key]), 0, image.meta)
-            assert answer.mask is not None
-            mask, affine = restore_grid(answer.mask, image.meta)
+            prediction = decode(_as_batch(item[key]), 0, image.meta)
+            assert prediction.mask is not None
+            mask, affine = restore_grid(prediction.mask, image.meta)
             if image.meta["container"] in (PICTURE, ARRAY):  # stored row by row
                 mask = np.ascontiguousarray(np.swapaxes(mask, 0, 1))
             meta = {**image.meta, "spatial_shape": np.array(mask.shape), "original_affine": affine}
-            item[key], item[self.result_key] = mask, answer.to_dict()
+            item[key], item[self.result_key] = mask, prediction.to_dict()
             item[self.image_key] = MetaTensor(image.as_tensor(), meta=meta, applied_operations=image.applied_operations)
         return item
 

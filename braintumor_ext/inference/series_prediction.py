@@ -1,4 +1,4 @@
-"""One answer about a series of slices, from the answers about each."""
+"""One prediction about a series of slices, from the predictions about each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from braintumor_ext.inference.prediction import Prediction
 
 
 @dataclass(frozen=True)
-class SeriesAnswer:
+class SeriesPrediction:
     """What the slices of a series add up to, and how many of them say so.
 
     Args:
@@ -44,27 +44,27 @@ class SeriesAnswer:
     calibrated: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the answer as plain values that JSON can hold."""
+        """Return the prediction as plain values that JSON can hold."""
         return {**asdict(self), "rests_on": list(self.rests_on)}
 
 
-def series_answer(predictions: Sequence[Prediction], empty_class: str | None = EMPTY_CLASS) -> SeriesAnswer:
-    """Return the answer about a series; the order of its slices does not matter.
+def series_prediction(predictions: Sequence[Prediction], empty_class: str | None = EMPTY_CLASS) -> SeriesPrediction:
+    """Return the prediction about a series; the order of its slices does not matter.
 
-    A slice shows a tumour where both answers say so: its class is a tumour's and its mask is not empty. If any slice
+    A slice shows a tumour where class and mask say so: its class is a tumour's and its mask is not empty. If any slice
     does, the series has the tumour class with the highest sum of probabilities over these slices; else it has the empty
-    class, and rests on all slices. The more slices a series has, the more often a single wrong one turns the answer:
+    class, and rests on all slices. The more slices a series has, the more often a single wrong one turns this:
     the counts tell how many slices it rests on.
 
     Args:
         predictions: one for each slice; those with an error count as failed.
         empty_class: the class whose masks are empty. None where there is none: every class is a tumour's then, and if
-            all masks are empty, the answer rests on all slices.
+            all masks are empty, the prediction rests on all slices.
     """
     good = [(position, found) for position, found in enumerate(predictions) if found.probabilities is not None]
     failed = len(predictions) - len(good)
     if not good:
-        return SeriesAnswer(None, None, None, 0, failed, {}, 0, 0, (), {}, False)
+        return SeriesPrediction(None, None, None, 0, failed, {}, 0, 0, (), {}, False)
     names = list(good[0][1].probabilities or {})
     tumour = [pair for pair in good if pair[1].label != empty_class and _has_mask(pair[1])]
     candidates = [name for name in names if name != empty_class]
@@ -80,7 +80,7 @@ def series_answer(predictions: Sequence[Prediction], empty_class: str | None = E
     if empty_class is not None:
         disagreeing = sum((found.label != empty_class) != _has_mask(found) for _, found in good)
     flags = Counter(flag for _, found in good for flag in found.flags)
-    return SeriesAnswer(
+    return SeriesPrediction(
         label=label,
         class_index=names.index(label),
         probabilities={name: sums[name] / len(rests_on) for name in names},

@@ -1,4 +1,4 @@
-"""Stored answers about a few real slices, by which anyone can tell that a checkpoint runs as it was released."""
+"""Stored predictions about a few real slices, by which anyone can tell that a checkpoint runs as it was released."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def check_files(slices: Iterable[EvaluatedSlice]) -> None:
     """Make sure that slices are the source files themselves.
 
     Args:
-        slices: whose answers are to be stored.
+        slices: whose predictions are to be stored.
 
     Raises:
         InputError: a file is gone, or is a compact copy: nobody else has it.
@@ -65,11 +65,11 @@ def check_files(slices: Iterable[EvaluatedSlice]) -> None:
             raise InputError(slice_.path, "is not the file of the data set itself but a copy of it", remedy)
 
 
-def answer(prediction: Prediction, mask: Path | None) -> dict[str, Any]:
-    """Return what is stored of an answer: class probabilities, the mask's area and, where it can be known, its Dice.
+def stored_values(prediction: Prediction, mask: Path | None) -> dict[str, Any]:
+    """Return what is stored of a prediction: class probabilities, the mask's area and, where it can be known, its Dice.
 
     Args:
-        prediction: the answer.
+        prediction: of one slice.
         mask: the file of the true mask; None if it is unknown.
 
     Raises:
@@ -96,7 +96,7 @@ def write_expected(
     slices: Sequence[EvaluatedSlice],
     facts: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Write the answers about some slices, and return them; an earlier file of other content is renamed.
+    """Write the predictions about some slices, and return them; an earlier file of other content is renamed.
 
     Args:
         path: ``expected.json``, beside its checkpoint.
@@ -109,20 +109,20 @@ def write_expected(
         InputError: a slice cannot be predicted.
     """
     found = predictor([slice_.path for slice_ in slices])
-    calibration = predictor.decode.calibration
+    calibration = predictor.postprocessor.calibration
     content = {
         "checkpoint": Path(checkpoint).name,
         "sha256": sha256_of(checkpoint),
-        "image_size": predictor.decode.image_size,
+        "image_size": predictor.postprocessor.image_size,
         "temperature": calibration.temperature if calibration is not None else None,
         "tolerance": TOLERANCE,
         **facts,
-        "answers": [
+        "predictions": [
             {
                 "image": slice_.source,
                 "sha256": slice_.sha256,
                 "true_class": predictor.class_names[slice_.record.true_class],
-                **answer(prediction, slice_.mask),
+                **stored_values(prediction, slice_.mask),
             }
             for slice_, prediction in zip(slices, found, strict=True)
         ],
@@ -147,17 +147,17 @@ def read_expected(path: str | PathLike[str]) -> dict[str, Any]:
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-        _ = content["sha256"], [entry["probabilities"] for entry in content["answers"]]
+        _ = content["sha256"], [entry["probabilities"] for entry in content["predictions"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        problem = f"holds no stored answers ({type(error).__name__}: {error})"
+        problem = f"holds no stored predictions ({type(error).__name__}: {error})"
         raise InputError(path, problem, "Give the expected.json of a released checkpoint") from error
     return dict(content)
 
 
-def compare_answers(
+def compare_predictions(
     expected: Mapping[str, Any], predictor: Predictor, images: str | PathLike[str]
 ) -> list[dict[str, Any]]:
-    """Return how far a predictor's answers are from the stored ones, slice by slice.
+    """Return how far a predictor's predictions are from the stored ones, slice by slice.
 
     Args:
         expected: what ``expected.json`` holds.
@@ -168,12 +168,12 @@ def compare_answers(
         For each slice its ``image``, ``difference`` (the largest of a probability) and ``area_difference`` (in pixels).
 
     Raises:
-        InputError: a slice is not there, or is another file than the one that was answered.
+        InputError: a slice is not there, or is another file than the one that was predicted.
     """
-    paths = [_find(Path(images), entry["image"], entry["sha256"]) for entry in expected["answers"]]
+    paths = [_find(Path(images), entry["image"], entry["sha256"]) for entry in expected["predictions"]]
     rows = []
-    for entry, prediction in zip(expected["answers"], predictor(list(paths)), strict=True):
-        given = answer(prediction, None)
+    for entry, prediction in zip(expected["predictions"], predictor(list(paths)), strict=True):
+        given = stored_values(prediction, None)
         differences = [abs(given["probabilities"][name] - share) for name, share in entry["probabilities"].items()]
         rows.append(
             {
@@ -191,5 +191,5 @@ def _find(images: Path, name: str, sha256: str) -> Path:
     if path is None:
         raise InputError(images, f"does not hold {name}", "Give the folder of the data set's images")
     if sha256_of(path) != sha256:
-        raise InputError(path, "is another file than the one whose answer is stored", "Fetch the data set again")
+        raise InputError(path, "is another file than the one whose prediction is stored", "Fetch the data set again")
     return path

@@ -1,4 +1,4 @@
-"""One slice has one answer, whatever its form and whoever asks; tests/label and tests/deploy ask the servers."""
+"""One slice has one prediction, whatever its form and whoever asks; tests/label and tests/deploy ask the servers."""
 
 from __future__ import annotations
 
@@ -25,48 +25,48 @@ def predictor(packed_bundle: Path) -> Predictor:
 
 
 @pytest.fixture(scope="module")
-def answer(predictor: Predictor, one_slice: dict[str, Path]) -> Prediction:
+def prediction(predictor: Predictor, one_slice: dict[str, Path]) -> Prediction:
     """Of the picture: what all others are compared with."""
     return predictor(one_slice["png"])
 
 
-def test_the_answer_is_one_that_a_wrong_orientation_would_change(predictor, answer):
-    assert answer.mask.shape == (HEIGHT, WIDTH)
-    assert answer.calibrated
+def test_the_prediction_is_one_that_a_wrong_orientation_would_change(predictor, prediction):
+    assert prediction.mask.shape == (HEIGHT, WIDTH)
+    assert prediction.calibrated
     shown = shown_slice()
-    inside, outside = answer.mask[shown > 240].mean(), answer.mask[shown < 100].mean()
+    inside, outside = prediction.mask[shown > 240].mean(), prediction.mask[shown < 100].mean()
     assert inside > 0.7
     assert outside < 0.1
     for wrong in (shown[::-1], shown[:, ::-1], shown.T, shown // 2):
         other = predictor(np.ascontiguousarray(wrong))
-        assert other.mask.shape != answer.mask.shape or not np.array_equal(other.mask, answer.mask)
-        assert shares(other) != pytest.approx(shares(answer), abs=1e-4)
+        assert other.mask.shape != prediction.mask.shape or not np.array_equal(other.mask, prediction.mask)
+        assert shares(other) != pytest.approx(shares(prediction), abs=1e-4)
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_python_gives_it(form, predictor, answer, one_slice):
+def test_python_gives_it(form, predictor, prediction, one_slice):
     found = predictor(one_slice[form])
-    assert shares(found) == pytest.approx(shares(answer), abs=1e-4)
-    assert np.array_equal(found.mask, answer.mask)
-    assert found.flags == answer.flags
+    assert shares(found) == pytest.approx(shares(prediction), abs=1e-4)
+    assert np.array_equal(found.mask, prediction.mask)
+    assert found.flags == prediction.flags
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_the_bundles_inference_gives_it_in_the_files_own_grid(form, answer, one_slice, example_models, tmp_path):
+def test_the_bundles_inference_gives_it_in_the_files_own_grid(form, prediction, one_slice, example_models, tmp_path):
     alone = tmp_path / "in" / one_slice[form].name
     alone.parent.mkdir()
     shutil.copy(one_slice[form], alone)
     run = predict(alone.parent, tmp_path / "out", example_models, explain="none", report=False, overlays=False)
     row = run.json_rows[0]
     assert row["error"] == ""
-    assert [row[f"p_{name}"] for name in answer.probabilities] == pytest.approx(shares(answer), abs=1e-4)
-    assert np.array_equal(read_shown_mask(tmp_path / "out" / row["mask"]), answer.mask)
-    assert row["flags"] == "; ".join(answer.flags)
+    assert [row[f"p_{name}"] for name in prediction.probabilities] == pytest.approx(shares(prediction), abs=1e-4)
+    assert np.array_equal(read_shown_mask(tmp_path / "out" / row["mask"]), prediction.mask)
+    assert row["flags"] == "; ".join(prediction.flags)
 
 
-def shares(answer: Prediction) -> list[float]:
-    assert answer.probabilities is not None
-    return list(answer.probabilities.values())
+def shares(prediction: Prediction) -> list[float]:
+    assert prediction.probabilities is not None
+    return list(prediction.probabilities.values())
 
 
 def read_shown_mask(path: Path) -> np.ndarray:
@@ -77,7 +77,7 @@ def read_shown_mask(path: Path) -> np.ndarray:
     return (np.asarray(image.dataobj).reshape(image.shape[:2]) > 0)[::-1, ::-1].T
 
 
-def test_the_repository_and_the_packed_bundle_give_it(answer, one_slice, example_models):
+def test_the_repository_and_the_packed_bundle_give_it(prediction, one_slice, example_models):
     found = Predictor.from_bundle(REPOSITORY, example_models / "model.pt", "cpu")(one_slice["png"])
-    assert shares(found) == pytest.approx(shares(answer), abs=1e-6)
-    assert np.array_equal(found.mask, answer.mask)
+    assert shares(found) == pytest.approx(shares(prediction), abs=1e-6)
+    assert np.array_equal(found.mask, prediction.mask)

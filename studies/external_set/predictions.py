@@ -17,12 +17,12 @@ from studies.external_set.slices import ExternalSlice
 
 
 @dataclass
-class Answers:
-    """The answers about one sequence.
+class SequencePredictions:
+    """The predictions about one sequence.
 
     Args:
         records: one for each slice that could be predicted; ``group`` is the patient.
-        blank: the slices of a single value, which have no answer.
+        blank: the slices of a single value, which have no prediction.
         failed: slice to what was wrong with it or its mask.
     """
 
@@ -31,7 +31,7 @@ class Answers:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def answers_about(predictor: Predictor, slices: Sequence[ExternalSlice], title: str = "") -> Answers:
+def predict_sequence(predictor: Predictor, slices: Sequence[ExternalSlice], title: str = "") -> SequencePredictions:
     """Predict slices, with the predictor's own precision, and compare the masks with the true ones.
 
     Args:
@@ -39,14 +39,14 @@ def answers_about(predictor: Predictor, slices: Sequence[ExternalSlice], title: 
         slices: of one sequence.
         title: of the progress bar.
     """
-    answers = Answers()
+    predictions = SequencePredictions()
     with tqdm(total=len(slices), desc=title, unit="slice") as bar:
         for start in range(0, len(slices), predictor.batch_size):
             batch = slices[start : start + predictor.batch_size]
             for item, prediction in zip(batch, predictor([item.path for item in batch]), strict=True):
-                _keep(answers, predictor, item, prediction)
+                _keep(predictions, predictor, item, prediction)
             bar.update(len(batch))
-    return answers
+    return predictions
 
 
 def true_mask(item: ExternalSlice, empty_class: str | None, shape: tuple[int, ...]) -> np.ndarray | None:
@@ -66,22 +66,22 @@ def true_mask(item: ExternalSlice, empty_class: str | None, shape: tuple[int, ..
     return true
 
 
-def _keep(answers: Answers, predictor: Predictor, item: ExternalSlice, prediction: Prediction) -> None:
+def _keep(predictions: SequencePredictions, predictor: Predictor, item: ExternalSlice, prediction: Prediction) -> None:
     if prediction.mask is None or prediction.probabilities is None:
         if _is_blank(item):
-            answers.blank.append(item.name)
+            predictions.blank.append(item.name)
         else:
-            answers.failed[item.name] = str(prediction.error).replace(str(item.path), item.name)
+            predictions.failed[item.name] = str(prediction.error).replace(str(item.path), item.name)
         return
     try:
-        true = true_mask(item, predictor.decode.empty_class, prediction.mask.shape)
+        true = true_mask(item, predictor.postprocessor.empty_class, prediction.mask.shape)
     except InputError as error:
-        answers.failed[item.name] = f"its mask {error.problem}. {error.remedy}."
+        predictions.failed[item.name] = f"its mask {error.problem}. {error.remedy}."
         return
     scores = {} if true is None else score_mask(prediction.mask, true)._asdict()
     if scores:
         scores["hd95_unit"] = scores.pop("unit")
-    answers.records.append(
+    predictions.records.append(
         SliceRecord(
             image=item.name,
             group=item.patient,

@@ -12,8 +12,8 @@ from braintumor_ext.keys import UNKNOWN
 
 
 @dataclass(frozen=True)
-class Answers:
-    """The network's answers about N slices.
+class LabelledOutputs:
+    """The network's outputs for N slices and what is known of these.
 
     Args:
         logits: (N, K) class logits.
@@ -35,15 +35,15 @@ class Answers:
         """(N,) whether the class is known."""
         return self.classes != UNKNOWN
 
-    def take(self, chosen: np.ndarray) -> Answers:
-        """Return some of the answers.
+    def take(self, chosen: np.ndarray) -> LabelledOutputs:
+        """Return some of them.
 
         Args:
             chosen: (N,) bool.
         """
         features = None if self.features is None else self.features[chosen]
         groups = [group for group, wanted in zip(self.groups, chosen, strict=True) if wanted]
-        return Answers(self.logits[chosen], self.classes[chosen], groups, features)
+        return LabelledOutputs(self.logits[chosen], self.classes[chosen], groups, features)
 
     def probabilities(self, temperature: float = 1.0) -> np.ndarray:
         """Return (N, K) class probabilities softmax(logits / T).

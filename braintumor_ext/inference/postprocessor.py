@@ -1,4 +1,4 @@
-"""From the network's output to an answer about each slice."""
+"""From the network's output to a prediction about each slice."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DISAGREE = "class and mask disagree"
 _NOT_FINITE = "See that the weights and the slice's values are sound; if they are, predict it in float32"
 
 
-class AnswerDecoder:
+class Postprocessor:
     """Turn a batch's output into predictions: the same ones from the bundle's inference and from Python.
 
     Args:
@@ -52,11 +52,11 @@ class AnswerDecoder:
             meta: the slice's metadata (see :class:`~braintumor_ext.transforms.SliceGrid`).
 
         Raises:
-            InputError: the network's answer holds NaN or infinite values.
+            InputError: the network's prediction holds NaN or infinite values.
         """
         for head in (CLASS, MASK):
             if not torch.isfinite(output[head][index]).all():
-                problem = f"has an answer that is not finite ({head})"
+                problem = f"has a prediction that is not finite ({head})"
                 raise InputError(str(meta["filename_or_obj"]) or "array in memory", problem, _NOT_FINITE)
         temperature = self.calibration.temperature if self.calibration is not None else 1.0
         shares = class_probabilities({CLASS: output[CLASS][index : index + 1]}, temperature)[0].numpy()

@@ -62,28 +62,28 @@ def probabilities_of(group: Mapping[str, Any]) -> list[float]:
     return [value for name, value in group["numbers"].items() if name.startswith(PROBABILITY)]
 
 
-def assert_equal_to_predictor(ran: Ran, answers: Mapping[str, Prediction], uid: str | None = None) -> None:
+def assert_equal_to_predictor(ran: Ran, predictions: Mapping[str, Prediction], uid: str | None = None) -> None:
     """Check that JSON, SEG and SR of a series say what the predictor says of the same files.
 
     Args:
         ran: the run.
-        answers: the predictor's answers by SOP Instance UID.
+        predictions: the predictor's predictions by SOP Instance UID.
         uid: which series; None for the only one.
     """
     rows = {row["sop_instance_uid"]: row for row in ran.series(uid)["slices"]}
     masks = masks_by_image(ran.segmentation(uid))
     groups = {group["images"][0]: group for group in groups_of(ran.report(uid)) if len(group["images"]) == 1}
-    assert rows.keys() == masks.keys() == groups.keys() == answers.keys()
-    for image, answer in answers.items():
-        assert answer.probabilities is not None
-        wanted = list(answer.probabilities.values())
+    assert rows.keys() == masks.keys() == groups.keys() == predictions.keys()
+    for image, prediction in predictions.items():
+        assert prediction.probabilities is not None
+        wanted = list(prediction.probabilities.values())
         np.testing.assert_allclose(list(rows[image]["probabilities"].values()), wanted, rtol=0, atol=1e-4)
         np.testing.assert_allclose(probabilities_of(groups[image]), wanted, rtol=0, atol=1e-4)
         # float32 rounds otherwise in another batch, in the predictor itself too: a pixel at the threshold may flip
-        assert np.count_nonzero(masks[image] != answer.mask) <= 2
-        assert rows[image]["label"] == answer.label
+        assert np.count_nonzero(masks[image] != prediction.mask) <= 2
+        assert rows[image]["label"] == prediction.label
         assert rows[image]["area_px"] == masks[image].sum()
-        assert rows[image]["flags"] == list(answer.flags)
+        assert rows[image]["flags"] == list(prediction.flags)
 
 
 def _concept(item: pydicom.Dataset) -> str:
