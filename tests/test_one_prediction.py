@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from braintumor_ext import Predictor
-from braintumor_ext.inference import Prediction
+from braintumor_ext.prediction import Prediction
 from tests.conftest import REPOSITORY
 from tests.inference.conftest import predict
 from tests.one_slice import HEIGHT, WIDTH, shown_slice

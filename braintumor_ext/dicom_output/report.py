@@ -17,8 +17,8 @@ from braintumor_ext.dicom_output.algorithm import RESEARCH_ONLY, Algorithm
 from braintumor_ext.dicom_output.file import UTF8, names_unsaid
 from braintumor_ext.dicom_output.segmentation import checked_sources, chosen_frames, derived_series_number
 from braintumor_ext.dicom_output.sources import geometry_value, is_multi_frame
-from braintumor_ext.inference.prediction import NOT_CALIBRATED, Prediction
-from braintumor_ext.inference.series_prediction import SeriesPrediction, series_prediction
+from braintumor_ext.prediction import NOT_CALIBRATED, Prediction
+from braintumor_ext.series_prediction import SeriesPrediction, series_prediction
 
 SCHEME = "99BTMRI"
 """The private coding scheme of what has no standard code."""
@@ -49,7 +49,7 @@ def prediction_report(
     """Return the predictions about a series as a DICOM structured report (TID 1500, Comprehensive SR), unverified.
 
     One measurement group for the series, tracked as ``series`` (see
-    :func:`~braintumor_ext.inference.series_prediction`), one for each slice, and one that refers to the segmentation if
+    :func:`~braintumor_ext.series_prediction`), one for each slice, and one that refers to the segmentation if
     there is one. Series and slices have the class as finding, each class's probability, and flags as comments; slices
     have the mask's area in mm2. The observer is the algorithm.
 

@@ -4,24 +4,20 @@ from braintumor_ext.inference.inputs import list_inputs, parse_slices
 from braintumor_ext.inference.postprocess_transform import Postprocessd
 from braintumor_ext.inference.postprocessor import Postprocessor, class_probabilities, heat_map_on_grid, mask_on_grid
 from braintumor_ext.inference.precision import inference_precision
-from braintumor_ext.inference.prediction import Prediction
 from braintumor_ext.inference.prediction_writer import PredictionWriter
 from braintumor_ext.inference.predictor import Predictor
 from braintumor_ext.inference.processes import Processes, torchrun_processes
 from braintumor_ext.inference.read_ahead import ReadAheadLoader
 from braintumor_ext.inference.section_scores import score_section
-from braintumor_ext.inference.series_prediction import SeriesPrediction, series_prediction
 from braintumor_ext.inference.tolerant_dataset import TolerantDataset, collate_slices
 
 __all__ = [
     "Postprocessd",
     "Postprocessor",
-    "Prediction",
     "PredictionWriter",
     "Predictor",
     "Processes",
     "ReadAheadLoader",
-    "SeriesPrediction",
     "TolerantDataset",
     "class_probabilities",
     "collate_slices",
@@ -31,6 +27,5 @@ __all__ = [
     "mask_on_grid",
     "parse_slices",
     "score_section",
-    "series_prediction",
     "torchrun_processes",
 ]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from braintumor_ext.errors import InputError
+from braintumor_ext.inference.row_errors import told_in
 from braintumor_ext.keys import SLICE
 from braintumor_ext.transforms import write_mask, write_volume_mask
 from braintumor_ext.transforms.formats import DICOM, NIFTI, PICTURE
@@ -20,8 +19,6 @@ from braintumor_ext.transforms.grid import scanner_placement
 
 if TYPE_CHECKING:
     from braintumor_ext.inference.series_masks import SeriesMasks
-
-logger = logging.getLogger(__name__)
 
 PNG_FORMAT, NIFTI_FORMAT, SEG_FORMAT = "png", "nifti", "dicom_seg"
 OUTPUT_FORMATS = (PNG_FORMAT, NIFTI_FORMAT, SEG_FORMAT)
@@ -198,33 +195,3 @@ class MaskFiles:
 
     def _told(self, path: Path) -> str:
         return path.relative_to(self.folder.parent).as_posix()
-
-
-@contextmanager
-def told_in(row: dict[str, Any], name: str) -> Iterator[None]:
-    """Tell in a slice's row what could not be drawn or written of it; what else there is of it goes on.
-
-    Args:
-        row: its ``error`` becomes what is wrong, unless another error was told before.
-        name: the slice's name, for the log.
-    """
-    try:
-        yield
-    except OSError as problem:  # a full disk, or an unwritable folder
-        error = unwritable(problem)
-    except InputError as problem:  # the file has changed or gone since it was read, or lacks what its mask needs
-        error = f"{problem.problem}. {problem.remedy}."
-    except Exception as problem:  # whatever it is, it costs one row
-        logger.debug("%s could not be drawn or written.", name, exc_info=problem)
-        reason = (str(problem).splitlines() or [""])[0]
-        error = (
-            f"could not be drawn or written ({type(problem).__name__}: {reason}). Open it in a viewer, or leave it out."
-        )
-    else:
-        return
-    row["error"] = row.get("error") or error
-
-
-def unwritable(problem: OSError) -> str:
-    """Return what a row says of a mask or picture that could not be written."""
-    return f"could not be written ({problem}). Free space, or give another --output_dir."

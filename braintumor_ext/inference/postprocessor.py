@@ -13,8 +13,8 @@ from torch import Tensor
 from braintumor_ext.calibration.calibration import Calibration
 from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, empty_class_of
 from braintumor_ext.errors import InputError
-from braintumor_ext.inference.prediction import Prediction
 from braintumor_ext.keys import CLASS, FEATURES, HEAT_MAP, HEAT_MAP_FLAGS, MASK
+from braintumor_ext.prediction import Prediction
 
 UPSCALED = "upscaled"
 DISAGREE = "class and mask disagree"

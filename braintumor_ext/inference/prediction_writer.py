@@ -27,19 +27,20 @@ from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, display_name
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import backup_existing, remove_partials, replacing, sha256_of
 from braintumor_ext.flags import as_bool
-from braintumor_ext.inference.mask_files import PNG_FORMAT, SEG_FORMAT, MaskFiles, numbered_stem, told_in
+from braintumor_ext.inference.mask_files import PNG_FORMAT, SEG_FORMAT, MaskFiles, numbered_stem
 from braintumor_ext.inference.postprocessor import Postprocessor
-from braintumor_ext.inference.prediction import Prediction
 from braintumor_ext.inference.prediction_table import PredictionTable
 from braintumor_ext.inference.processes import Processes
 from braintumor_ext.inference.report_pictures import ReportPictures
+from braintumor_ext.inference.row_errors import told_in
 from braintumor_ext.inference.run_record import RunRecord
 from braintumor_ext.inference.shares import digest_of, share_slices
 from braintumor_ext.inference.threads import side_threads
 from braintumor_ext.keys import GREY, IMAGE, SLICE
 from braintumor_ext.plain_text import csv_cell, printable
+from braintumor_ext.prediction import Prediction
 from braintumor_ext.transforms import read_grey
-from braintumor_ext.visualize import render_thumbnail, write_html_report
+from braintumor_ext.visualize import predicted_thumbnail, save_overlay, write_html_report
 from braintumor_ext.visualize.html_report import read_pictures
 
 logger = logging.getLogger(__name__)
@@ -377,14 +378,14 @@ class PredictionWriter:
         """Draw the slice's overlay, and its picture for the report."""
         item = self.data[index]
         image = read_grey(item[IMAGE], item.get(SLICE)) if grey is None else grey.numpy()
+        title = item["name"] + (f", slice {item[SLICE]}" if SLICE in item else "")
+        shown = replace(prediction, source=title, image=image)
         if self.overlays:
             path = self.folder / "overlays" / f"{numbered_stem(item)}.png"
-            title = item["name"] + (f", slice {item[SLICE]}" if SLICE in item else "")
-            replace(prediction, source=title, image=image).save_overlay(path)
+            save_overlay(shown, path)
             row["overlay"] = path.relative_to(self.folder).as_posix()
         if self.report and index < REPORT_PICTURES:
-            picture = render_thumbnail(image, *prediction.drawn_on(image))
-            self.pictures.save(numbered_stem(item), picture)
+            self.pictures.save(numbered_stem(item), predicted_thumbnail(shown))
 
     def _settle(self, most: int) -> None:
         """Take the rows that are there, in the order of the inputs; wait until no more than ``most`` are awaited.

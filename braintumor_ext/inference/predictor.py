@@ -22,10 +22,10 @@ from braintumor_ext.errors import InputError, unwrapped
 from braintumor_ext.explain import DEFAULT_LAYER, ExplainingInferer
 from braintumor_ext.inference.postprocessor import Postprocessor
 from braintumor_ext.inference.precision import BFLOAT16
-from braintumor_ext.inference.prediction import Prediction
 from braintumor_ext.inference.tolerant_dataset import TolerantDataset
 from braintumor_ext.keys import GREY, IMAGE, SLICE
 from braintumor_ext.networks import read_settings
+from braintumor_ext.prediction import Prediction
 from braintumor_ext.transforms import LoadImageSlice, ToUnitGrey
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Predictor:
         >>> predictor = Predictor.from_bundle(".")
         >>> prediction = predictor("slice.png", explain="gradcam")
         >>> prediction.label, prediction.confidence, prediction.heat_map.shape
-        >>> prediction.save_overlay("slice_overlay.png")
+        >>> save_overlay(prediction, "slice_overlay.png")
     """
 
     def __init__(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,10 +14,8 @@ import pydicom
 from braintumor_ext.dicom_output import Algorithm, read_source, tumour_segmentation, write_dicom
 from braintumor_ext.dicom_output.sources import difference, is_multi_frame, place_of
 from braintumor_ext.errors import InputError
-from braintumor_ext.inference.mask_files import unwritable
+from braintumor_ext.inference.row_errors import told_in
 from braintumor_ext.keys import IMAGE, SLICE
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -97,30 +94,20 @@ class SeriesMasks:
         for uid, volumes in series.items():
             for number, volume in enumerate(volumes, start=1):
                 path = self.folder / (f"{uid}.dcm" if number == 1 else f"{uid}_{number}.dcm")
-                error = self._write(volume, path)
+                told: dict[str, Any] = {}
+                with told_in(told, str(path), "has no DICOM SEG", "Give --output_format nifti"):
+                    self._write(volume, path)
+                    told["mask"] = path.relative_to(self.folder.parent).as_posix()
                 for mask in volume.masks:
-                    if error is None:
-                        mask.row["mask"] = path.relative_to(self.folder.parent).as_posix()
-                    else:
-                        mask.row["error"] = error
+                    mask.row.update(told)
 
-    def _write(self, volume: _Volume, path: Path) -> str | None:
-        """Write one segmentation; return what is wrong if it cannot be."""
-        try:
-            frames = [mask.frame for mask in volume.masks if mask.frame is not None]
-            sources = [volume.first] if frames else [read_source(mask.path) for mask in volume.masks]
-            size = (int(volume.first.Rows), int(volume.first.Columns))
-            masks = np.stack([_unpacked(mask.packed, size) for mask in volume.masks])
-            write_dicom(tumour_segmentation(sources, masks, algorithm=self.algorithm, frames=frames or None), path)
-        except OSError as problem:
-            return unwritable(problem)
-        except InputError as problem:
-            return f"{problem.problem}. {problem.remedy}."
-        except Exception as problem:  # highdicom checks what it is given, and raises what it likes
-            logger.debug("%s could not be made.", path, exc_info=problem)
-            reason = (str(problem).splitlines() or [""])[0]
-            return f"has no DICOM SEG ({type(problem).__name__}: {reason}). Give --output_format nifti."
-        return None
+    def _write(self, volume: _Volume, path: Path) -> None:
+        """Write one segmentation; highdicom checks what it is given, and raises what it likes."""
+        frames = [mask.frame for mask in volume.masks if mask.frame is not None]
+        sources = [volume.first] if frames else [read_source(mask.path) for mask in volume.masks]
+        size = (int(volume.first.Rows), int(volume.first.Columns))
+        masks = np.stack([_unpacked(mask.packed, size) for mask in volume.masks])
+        write_dicom(tumour_segmentation(sources, masks, algorithm=self.algorithm, frames=frames or None), path)
 
 
 def _unpacked(packed: bytes, size: tuple[int, int]) -> np.ndarray:

@@ -3,5 +3,14 @@
 from braintumor_ext.visualize.html_report import write_html_report
 from braintumor_ext.visualize.mosaic import tile_pictures
 from braintumor_ext.visualize.overlay import draw_overlay, render_overlay, render_thumbnail
+from braintumor_ext.visualize.predicted_slice import predicted_thumbnail, save_overlay
 
-__all__ = ["draw_overlay", "render_overlay", "render_thumbnail", "tile_pictures", "write_html_report"]
+__all__ = [
+    "draw_overlay",
+    "predicted_thumbnail",
+    "render_overlay",
+    "render_thumbnail",
+    "save_overlay",
+    "tile_pictures",
+    "write_html_report",
+]

@@ -14,9 +14,10 @@ from monai.deploy.operators import BundleConfigNames, IOMapping, MonaiBundleInfe
 
 from braintumor_ext.dicom_output import read_algorithm
 from braintumor_ext.errors import InputError, unwrapped
-from braintumor_ext.inference import Postprocessor, Prediction, TolerantDataset
+from braintumor_ext.inference import Postprocessor, TolerantDataset
 from braintumor_ext.keys import IMAGE
 from braintumor_ext.networks.settings import read_settings
+from braintumor_ext.prediction import Prediction
 from monai_bundle.deploy_app.predicted_series import ModelIdentity, PredictedSeries
 from monai_bundle.deploy_app.series_to_volumes import SLICES
 

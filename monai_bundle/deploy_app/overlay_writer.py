@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from braintumor_ext.transforms import read_grey
+from braintumor_ext.visualize import save_overlay
 from monai_bundle.deploy_app.predicted_series import PredictedSeries
 from monai_bundle.deploy_app.series_writer import SeriesWriterOperator
 
@@ -20,5 +21,5 @@ class OverlayWriterOperator(SeriesWriterOperator):
                 continue
             file = Path(prediction.source)
             path = folder / "overlays" / f"{index:03d}_{file.stem}.png"
-            replace(prediction, source=file.name, image=read_grey(file)).save_overlay(path)
+            save_overlay(replace(prediction, source=file.name, image=read_grey(file)), path)
             series.overlays[index] = path

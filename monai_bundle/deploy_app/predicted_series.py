@@ -10,7 +10,8 @@ import pydicom
 from highdicom.seg import Segmentation
 
 from braintumor_ext.dicom_output import Algorithm
-from braintumor_ext.inference import Prediction, SeriesPrediction, series_prediction
+from braintumor_ext.prediction import Prediction
+from braintumor_ext.series_prediction import SeriesPrediction, series_prediction
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from monai.deploy.core import Fragment
 from braintumor_ext.data.classes import display_name
 from braintumor_ext.errors import InputErrors
 from braintumor_ext.files import replacing
-from braintumor_ext.inference import SeriesPrediction
+from braintumor_ext.series_prediction import SeriesPrediction
 from monai_bundle.deploy_app.predicted_series import PredictedSeries
 from monai_bundle.deploy_app.series_writer import SeriesWriterOperator
 

@@ -11,8 +11,8 @@ import numpy as np
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from braintumor_ext.errors import InputError
-from braintumor_ext.inference import Prediction
-from braintumor_ext.inference.series_prediction import series_prediction
+from braintumor_ext.prediction import Prediction
+from braintumor_ext.series_prediction import series_prediction
 from monai_bundle.label_app.bundle import Bundle, usable_device
 from monai_bundle.label_app.study import Study, read_study
 

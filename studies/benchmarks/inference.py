@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from braintumor_ext.data.phantoms import make_phantoms
 from braintumor_ext.explain import ExplainingInferer
 from braintumor_ext.inference.prediction_writer import batch_meta
 from braintumor_ext.transforms import write_mask
-from braintumor_ext.visualize import render_thumbnail
+from braintumor_ext.visualize import predicted_thumbnail, save_overlay
 from studies.benchmarks.command import main
 from studies.benchmarks.record import Row, Table
 from studies.benchmarks.timing import in_turns, over
@@ -200,7 +201,7 @@ def parts_of_a_slice(quick: bool, scratch: Path) -> Table:
             return ExplainingInferer(explain)(images, network)
 
     output = infer("gradcam")
-    answers = [writer.postprocessor(output, n, metas[n]).with_image(greys[n]) for n in range(count)]
+    answers = [replace(writer.postprocessor(output, n, metas[n]), image=greys[n]) for n in range(count)]
     writer.table.path.parent.mkdir(parents=True)
     writer.table.begin()
     row = writer.table.empty_row(writer.data[0])
@@ -218,8 +219,8 @@ def parts_of_a_slice(quick: bool, scratch: Path) -> Table:
         "reading and preprocessing": each(lambda n: dataset[n]),
         "answer on the slice's grid": each(lambda n: writer.postprocessor(output, n, metas[n])),
         "mask file": each(lambda n: write_mask(answers[n].mask, metas[n], scratch / "mask")),
-        "overlay": each(lambda n: answers[n].save_overlay(scratch / "overlay.png")),
-        "the report's picture": each(lambda n: render_thumbnail(greys[n], answers[n].mask, answers[n].heat_map)),
+        "overlay": each(lambda n: save_overlay(answers[n], scratch / "overlay.png")),
+        "the report's picture": each(lambda n: predicted_thumbnail(answers[n])),
         "row of the table": each(lambda n: writer.table.append([row])),
     }
     threads = torch.get_num_threads()

@@ -10,8 +10,8 @@ from tqdm import tqdm
 
 from braintumor_ext import Predictor
 from braintumor_ext.errors import InputError
-from braintumor_ext.inference.prediction import Prediction
 from braintumor_ext.metrics import SliceRecord, score_mask
+from braintumor_ext.prediction import Prediction
 from braintumor_ext.transforms import read_mask, read_slice
 from studies.external_set.slices import ExternalSlice
 

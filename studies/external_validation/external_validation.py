@@ -15,10 +15,10 @@ from PIL import Image
 
 from braintumor_ext.errors import InputError
 from braintumor_ext.inference import Predictor, list_inputs
-from braintumor_ext.inference.prediction import Prediction
 from braintumor_ext.inference.tolerant_dataset import describe
 from braintumor_ext.keys import IMAGE, SLICE, UNKNOWN
 from braintumor_ext.metrics import SliceRecord, score_mask
+from braintumor_ext.prediction import Prediction
 from braintumor_ext.transforms import SUPPORTED_SUFFIXES, LoadImageSlice, read_mask
 from braintumor_ext.transforms.found_files import MASKS, find_files
 from braintumor_ext.visualize import render_overlay

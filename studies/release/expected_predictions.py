@@ -12,9 +12,9 @@ from typing import Any
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import backup_existing, replacing, sha256_of
 from braintumor_ext.inference import Predictor
-from braintumor_ext.inference.prediction import Prediction
 from braintumor_ext.keys import UNKNOWN
 from braintumor_ext.metrics import score_mask
+from braintumor_ext.prediction import Prediction
 from braintumor_ext.transforms import read_mask
 from studies.evaluated_slices import EvaluatedSlice
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import backup_existing, replacing
-from braintumor_ext.inference.prediction import Prediction
 from braintumor_ext.metrics import score_mask
+from braintumor_ext.prediction import Prediction
 
 LARGEST_FILE = 80_000_000
 """Bytes that a released checkpoint may have."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pydicom
 
-from braintumor_ext.inference import Prediction
+from braintumor_ext.prediction import Prediction
 from tests.deploy.conftest import Ran
 
 PROBABILITY = "Probability of "

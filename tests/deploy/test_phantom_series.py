@@ -18,6 +18,7 @@ from scipy.ndimage import center_of_mass
 
 from braintumor_ext import Predictor
 from braintumor_ext.files import sha256_of
+from braintumor_ext.visualize import save_overlay
 from tests.conftest import REPOSITORY
 from tests.deploy.conftest import Ran, run_app
 from tests.deploy.dicom_series import (
@@ -206,7 +207,7 @@ def test_overlays_show_the_heat_map_and_the_outline(ran, slices, predictions, tm
 
 
 def _overlay(prediction, s: Slice, path: Path) -> np.ndarray:
-    replace(prediction, source=s.path.name).save_overlay(path)
+    save_overlay(replace(prediction, source=s.path.name), path)
     return np.asarray(Image.open(path), dtype=int)
 
 

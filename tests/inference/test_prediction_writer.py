@@ -17,9 +17,10 @@ from PIL import Image
 
 from braintumor_ext.calibration import Calibration
 from braintumor_ext.errors import InputError
-from braintumor_ext.inference import PredictionWriter, TolerantDataset, list_inputs, prediction_writer
+from braintumor_ext.inference import PredictionWriter, TolerantDataset, list_inputs
 from braintumor_ext.inference.mask_files import MaskFiles
 from braintumor_ext.transforms import LoadImageSliced, ToUnitGreyd, read_slice
+from braintumor_ext.visualize import predicted_slice
 from tests.inference.writing import (
     LOGITS,
     SIZE,
@@ -355,7 +356,7 @@ def test_whatever_goes_wrong_with_a_prediction_is_told_in_its_row(tmp_path, monk
     folder.mkdir()
     for name in "ab":
         Image.fromarray(block()).save(folder / f"{name}.png")
-    draw = prediction_writer.render_thumbnail
+    draw = predicted_slice.render_thumbnail
 
     def fail_once(image: np.ndarray, *rest: Any) -> bytes:
         if image.max() > 0.99:
@@ -365,7 +366,7 @@ def test_whatever_goes_wrong_with_a_prediction_is_told_in_its_row(tmp_path, monk
     bright_picture = block()
     bright_picture[0, 0] = 255
     Image.fromarray(bright_picture).save(folder / "b.png")
-    monkeypatch.setattr(prediction_writer, "render_thumbnail", fail_once)
+    monkeypatch.setattr(predicted_slice, "render_thumbnail", fail_once)
     run(folder, tmp_path / "out")
     first, second = table(tmp_path / "out")
     assert first["error"] == ""

@@ -22,8 +22,9 @@ from braintumor_ext.calibration import Calibration, write_calibration
 from braintumor_ext.errors import InputError
 from braintumor_ext.explain import METHODS, Explainer
 from braintumor_ext.files import sha256_of
-from braintumor_ext.inference import Prediction
 from braintumor_ext.networks import write_settings
+from braintumor_ext.prediction import Prediction
+from braintumor_ext.visualize import save_overlay
 from tests.conftest import REPOSITORY
 from tests.inference.bright_square_model import SIZE, square_slice
 from tests.inference.conftest import inference_workflow
@@ -173,7 +174,7 @@ def test_one_broken_slice_does_not_stop_the_others(predictor: Predictor, slices:
     for bad in predictions[1:3]:
         assert bad.label is bad.class_index is bad.probabilities is bad.mask is bad.heat_map is bad.confidence is None
         with pytest.raises(InputError, match="has no prediction to draw"):
-            bad.save_overlay("never.png")
+            save_overlay(bad, "never.png")
     alone = predictor(slices / "0.png", explain="gradcam")
     np.testing.assert_allclose(predictions[0].heat_map, alone.heat_map, atol=1e-3)
     assert predictor([slices / "broken.png"])[0].error
@@ -197,8 +198,8 @@ def test_a_prediction_as_plain_values_and_as_a_picture(predictor: Predictor, sli
     assert content["probabilities"] == prediction.probabilities
     assert (content["size"], content["area_px"]) == ([70, 90], int(prediction.mask.sum()))
     assert content["calibrated"] is False
-    prediction.save_overlay(tmp_path / "new folder" / "with.png")
-    dataclasses.replace(prediction, heat_map=None).save_overlay(tmp_path / "without.png")
+    save_overlay(prediction, tmp_path / "new folder" / "with.png")
+    save_overlay(dataclasses.replace(prediction, heat_map=None), tmp_path / "without.png")
     wide, narrow = (Image.open(tmp_path / name).width for name in ("new folder/with.png", "without.png"))
     assert wide > narrow  # a panel more
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from braintumor_ext.inference import Prediction, Predictor
+from braintumor_ext.inference import Predictor
+from braintumor_ext.prediction import Prediction
 from braintumor_ext.transforms import read_slice, restore_grid, restore_volume
 from tests.label.conftest import Server
 from tests.one_slice import shown_slice, write_series

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from os import PathLike
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-
-from braintumor_ext.data.classes import display_name
-from braintumor_ext.errors import InputError
-from braintumor_ext.transforms.shrink import nearest, shrunk_size
-from braintumor_ext.visualize import draw_overlay
 
 NOT_CALIBRATED = "not calibrated"
 """What a picture says of probabilities as the network gives them."""
@@ -51,49 +44,6 @@ class Prediction:
     def confidence(self) -> float | None:
         """The highest probability, in [0, 1]; None where the slice could not be predicted."""
         return max(self.probabilities.values()) if self.probabilities else None
-
-    def with_image(self, image: np.ndarray) -> Prediction:
-        """Return the same prediction with its slice in grey, (H, W) in [0, 1]."""
-        return replace(self, image=image)
-
-    def drawn_on(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return the mask and the heat map to draw on a slice in grey: in its size if it was shrunk.
-
-        Args:
-            image: (H, W), of a slice that was predicted.
-        """
-        assert self.mask is not None
-        size = shrunk_size(*self.mask.shape)
-        if image.shape != size or size == self.mask.shape:
-            return self.mask, self.heat_map
-        return nearest(self.mask, size), None if self.heat_map is None else nearest(self.heat_map, size)
-
-    def save_overlay(self, path: str | PathLike[str]) -> None:
-        """Write a PNG: the slice, the mask's outline, the heat map if there is one, and the probabilities.
-
-        Args:
-            path: the PNG file; missing folders are made.
-
-        Raises:
-            InputError: the slice could not be predicted.
-            ValueError: the slice itself was not kept.
-        """
-        if self.mask is None or self.label is None:
-            raise InputError(self.source, f"has no prediction to draw ({self.error})", "Leave it out")
-        if self.image is None:
-            raise ValueError(f"the slice of {self.source} was not kept: add it by with_image.")
-        mask, heat_map = self.drawn_on(self.image)
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        draw_overlay(
-            self.image,
-            mask,
-            path,
-            title=f"{self.source}: {display_name(self.label)}",
-            probabilities=self.probabilities,
-            note="; ".join(self.flags) or None,
-            heat_map=heat_map,
-            probabilities_title="" if self.calibrated else NOT_CALIBRATED,
-        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the prediction as plain values that JSON can hold; of the arrays, the size and the mask's area."""

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from braintumor_ext.data.classes import EMPTY_CLASS
-from braintumor_ext.inference.prediction import Prediction
+from braintumor_ext.prediction import Prediction
 
 
 @dataclass(frozen=True)

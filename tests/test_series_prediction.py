@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from braintumor_ext.data.classes import CLASS_NAMES
-from braintumor_ext.inference import Prediction, series_prediction
+from braintumor_ext.prediction import Prediction
+from braintumor_ext.series_prediction import series_prediction
 
 
 def prediction(shares: list[float], tumour: bool, **more: object) -> Prediction:
