@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
+
+Estimate = dict[str, Any]
+"""``value`` and ``ci95``, [lower, upper]; None where undefined. Of a mean also ``n``, the number of values."""
 
 CHUNK = 250
 """Draws whose slice weights are held at once: 2,000 draws of some thousand slices would fill memory."""
@@ -72,6 +76,28 @@ class GroupBootstrap:
             return np.full(2, np.nan)
         return self.interval(self.means(values), level)
 
+    def estimate(self, value: float | np.ndarray, draws: np.ndarray) -> Estimate:
+        """Return a statistic with its 95% interval as JSON can hold it.
+
+        Args:
+            value: the statistic of all slices; NaN where undefined.
+            draws: (D,) of each draw.
+        """
+        return _estimate(value, self.interval(draws))
+
+    def mean(self, values: np.ndarray, median: bool = False) -> Estimate:
+        """Return the mean of the values that are not NaN, with its 95% interval, as JSON can hold it.
+
+        Args:
+            values: (N,).
+            median: tell the ``median``, too.
+        """
+        values = np.asarray(values, dtype=float)
+        defined = values[~np.isnan(values)]
+        value = defined.mean() if len(defined) else np.nan
+        middle = {"median": float(np.median(defined)) if len(defined) else None} if median else {}
+        return {**_estimate(value, self.mean_interval(values)), "n": len(defined), **middle}
+
     def slice_weights(self) -> Iterator[np.ndarray]:
         """Yield, for successive chunks of draws, how often each slice is drawn: (d, N) with d summing to D."""
         for start in range(0, self.n_draws, CHUNK):
@@ -95,6 +121,14 @@ class GroupBootstrap:
             outside = 100 * (1 - level) / 2
             ends[:, defined] = np.nanpercentile(draws[:, defined], [outside, 100 - outside], axis=0)
         return ends
+
+
+def _estimate(value: float | np.ndarray, ends: np.ndarray) -> Estimate:
+    defined = bool(np.isfinite(value))
+    return {
+        "value": float(value) if defined else None,
+        "ci95": ends.tolist() if defined and bool(np.isfinite(ends).all()) else None,
+    }
 
 
 def group_bootstrap(

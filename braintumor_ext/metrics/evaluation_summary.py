@@ -10,7 +10,7 @@ import numpy as np
 
 from braintumor_ext.errors import InputError
 from braintumor_ext.keys import UNKNOWN
-from braintumor_ext.metrics.bootstrap import GroupBootstrap
+from braintumor_ext.metrics.bootstrap import Estimate, GroupBootstrap
 from braintumor_ext.metrics.calibration import (
     N_BINS,
     ReliabilityBins,
@@ -20,9 +20,6 @@ from braintumor_ext.metrics.calibration import (
 )
 from braintumor_ext.metrics.classification import confusion_matrix, mean_of_defined, rates, roc_auc
 from braintumor_ext.metrics.records import SliceRecord
-
-Estimate = dict[str, Any]
-"""``value`` and ``ci95``, [lower, upper]; None where undefined."""
 
 LEVEL = 0.95
 PER_CLASS_RATES = ("precision", "recall", "f1", "one_versus_rest_accuracy")
@@ -124,13 +121,13 @@ class _Classes:
         return {
             "classification": {
                 "n": int(self.known.sum()),
-                **{name: self._estimate(points[name], draws[name]) for name in overall},
+                **{name: self.bootstrap.estimate(points[name], draws[name]) for name in overall},
             },
             "per_class": {
                 class_name: {
                     "support": int(counts[index].sum()),
                     **{
-                        name: self._estimate(points[name][index], draws[name][:, index])
+                        name: self.bootstrap.estimate(points[name][index], draws[name][:, index])
                         for name in (*PER_CLASS_RATES, "roc_auc")
                     },
                 }
@@ -160,8 +157,8 @@ class _Classes:
             "brier": brier_scores(true, probabilities),
         }
         return {
-            "ece": self._estimate(bins.expected_calibration_error(), drawn.expected_calibration_error()),
-            **{name: _mean(self._scattered(values), self.bootstrap) for name, values in per_slice.items()},
+            "ece": self.bootstrap.estimate(bins.expected_calibration_error(), drawn.expected_calibration_error()),
+            **{name: self.bootstrap.mean(self._scattered(values), median=True) for name, values in per_slice.items()},
             "n_bins": N_BINS,
             "bins": _bin_table(bins),
         }
@@ -176,9 +173,6 @@ class _Classes:
         whole = np.full(len(self.known), np.nan)
         whole[self.known] = values
         return whole
-
-    def _estimate(self, value: float | np.ndarray, draws: np.ndarray) -> Estimate:
-        return _estimate(value, self.bootstrap.interval(draws, LEVEL))
 
 
 def _bin_table(bins: ReliabilityBins) -> list[dict[str, Any]]:
@@ -217,7 +211,7 @@ def _outlines(
 
     def estimate(name: str, where: np.ndarray) -> Estimate:
         values = np.array([getattr(record, name) for record in records], dtype=float)
-        return _mean(np.where(where, values, np.nan), bootstrap)
+        return bootstrap.mean(np.where(where, values, np.nan), median=True)
 
     return {
         "n": int(chosen.sum()),
@@ -245,24 +239,8 @@ def _no_tumour_slices(
         **{
             name: {
                 "count": int((chosen & (area > 0)).sum()),
-                **_mean(np.where(chosen, area > 0, np.nan), bootstrap, median=False),
+                **bootstrap.mean(np.where(chosen, area > 0, np.nan)),
             }
             for name, area in areas.items()
         },
-    }
-
-
-def _mean(values: np.ndarray, bootstrap: GroupBootstrap, median: bool = True) -> Estimate:
-    """Estimate the mean of the values that are not NaN, with their number and median."""
-    defined = values[~np.isnan(values)]
-    value = defined.mean() if len(defined) else float("nan")
-    middle = {"median": float(np.median(defined)) if len(defined) else None} if median else {}
-    return {**_estimate(value, bootstrap.mean_interval(values, LEVEL)), "n": len(defined), **middle}
-
-
-def _estimate(value: float | np.ndarray, ends: np.ndarray) -> Estimate:
-    defined = bool(np.isfinite(value))
-    return {
-        "value": float(value) if defined else None,
-        "ci95": [float(end) for end in ends] if defined and bool(np.isfinite(ends).all()) else None,
     }

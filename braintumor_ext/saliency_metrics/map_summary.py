@@ -101,9 +101,9 @@ def summarise_maps(
         "scores": {
             part: {
                 "n": int(chosen.sum()),
-                "area_share": _mean(np.where(chosen, area, np.nan), bootstrap),
+                "area_share": bootstrap.mean(np.where(chosen, area, np.nan)),
                 "maps": {
-                    name: {score: _mean(np.where(chosen, values[name][score], np.nan), bootstrap) for score in SCORES}
+                    name: {score: bootstrap.mean(np.where(chosen, values[name][score], np.nan)) for score in SCORES}
                     for name in names
                 },
             }
@@ -112,7 +112,7 @@ def summarise_maps(
         "empty_maps": {name: sum(one.maps[name].empty for one in slices) for name in names},
         "against_baselines": {
             name: {
-                baseline: {s: _mean(values[name][s] - values[baseline][s], bootstrap) for s in SCORES}
+                baseline: {s: bootstrap.mean(values[name][s] - values[baseline][s]) for s in SCORES}
                 for baseline in names
                 if baseline in BASELINES
             }
@@ -136,8 +136,8 @@ def _sanity(sanity: Sequence[SanityStage], methods: Sequence[str], n_draws: int,
         return [
             {
                 "stage": stage.stage,
-                "spearman": _mean(stage.alike[name].spearman, GroupBootstrap(stage.groups, n_draws, seed)),
-                "ssim": _mean(stage.alike[name].ssim, GroupBootstrap(stage.groups, n_draws, seed)),
+                "spearman": GroupBootstrap(stage.groups, n_draws, seed).mean(stage.alike[name].spearman),
+                "ssim": GroupBootstrap(stage.groups, n_draws, seed).mean(stage.alike[name].ssim),
             }
             for stage in sanity
         ]
@@ -147,17 +147,6 @@ def _sanity(sanity: Sequence[SanityStage], methods: Sequence[str], n_draws: int,
         "n": len(sanity[0].groups) if sanity else 0,
         "stages": [stage.stage for stage in sanity],
         "methods": {name: of_method(name) for name in methods},
-    }
-
-
-def _mean(values: np.ndarray, bootstrap: GroupBootstrap) -> dict[str, Any]:
-    """The mean of the values that are not NaN, its interval and their number."""
-    defined = values[~np.isnan(values)]
-    ends = bootstrap.mean_interval(values)
-    return {
-        "value": float(defined.mean()) if len(defined) else None,
-        "ci95": ends.tolist() if np.isfinite(ends).all() else None,
-        "n": len(defined),
     }
 
 

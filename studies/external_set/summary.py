@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 
 from braintumor_ext.metrics import GroupBootstrap, SliceRecord
+from braintumor_ext.metrics.bootstrap import Estimate
 from braintumor_ext.metrics.classification import roc_auc
 
 ANY_TUMOUR = "any tumour"
-
-Estimate = dict[str, Any]
-"""``value``, ``ci95`` ([lower, upper], None where undefined), ``n`` slices and, of a share, their ``count``."""
 
 
 def tumour_scores(records: Sequence[SliceRecord], class_names: Sequence[str], empty_class: str) -> dict[str, Any]:
@@ -61,7 +59,7 @@ def summarise_sequence(
     gates = {"raw": np.ones(len(records), dtype=bool), "gated": called}
 
     def share(hit: np.ndarray, of: np.ndarray) -> Estimate:
-        return {"count": int((hit & of).sum()), **_mean(np.where(of, hit, np.nan), bootstrap)}
+        return {"count": int((hit & of).sum()), **bootstrap.mean(np.where(of, hit, np.nan))}
 
     scores = tumour_scores(records, class_names, empty_class)
     flags = sorted({flag for record in records for flag in record.flags})
@@ -81,7 +79,7 @@ def summarise_sequence(
         },
         "mask_unknown": int((tumour & ~np.array([record.mask_known for record in records])).sum()),
         "dice": {
-            gate: _with_median(np.where(outlined, np.where(kept, dice, 0.0), np.nan), bootstrap)
+            gate: bootstrap.mean(np.where(outlined, np.where(kept, dice, 0.0), np.nan), median=True)
             for gate, kept in gates.items()
         },
         "overlap": {gate: share((dice > 0) & kept, outlined) for gate, kept in gates.items()},
@@ -96,23 +94,7 @@ def summarise_sequence(
 def _auc(tumour: np.ndarray, score: np.ndarray, bootstrap: GroupBootstrap) -> Estimate:
     columns = np.stack([-score, score], axis=1)
     draws = [roc_auc(tumour, columns, weights)[:, 1] for weights in bootstrap.slice_weights()]
-    ends = bootstrap.interval(np.concatenate(draws))
-    return {**_estimate(float(roc_auc(tumour, columns)[1]), ends), "n": len(tumour)}
-
-
-def _mean(values: np.ndarray, bootstrap: GroupBootstrap) -> Estimate:
-    defined = values[~np.isnan(values)]
-    value = float(defined.mean()) if len(defined) else None
-    return {**_estimate(value, bootstrap.mean_interval(values)), "n": len(defined)}
-
-
-def _with_median(values: np.ndarray, bootstrap: GroupBootstrap) -> Estimate:
-    found = _mean(values, bootstrap)
-    return {**found, "median": float(np.nanmedian(values)) if found["n"] else None}
-
-
-def _estimate(value: float | None, ends: np.ndarray) -> Estimate:
-    return {"value": value, "ci95": ends.tolist() if np.isfinite(ends).all() else None}
+    return {**bootstrap.estimate(roc_auc(tumour, columns)[1], np.concatenate(draws)), "n": len(tumour)}
 
 
 def _counts(records: Sequence[SliceRecord], class_names: Sequence[str]) -> dict[str, int]:

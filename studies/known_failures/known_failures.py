@@ -59,14 +59,10 @@ def known_failures(
     def accuracy(belongs: Callable[[EvaluatedSlice], bool]) -> dict[str, Any]:
         """Of the slices that belong to a part: how many, of how many groups, and the share of right predictions."""
         inside = np.array([belongs(s) for s in known])
-        low, high = bootstrap.mean_interval(np.where(inside, right, np.nan)).tolist()
-        count = int(inside.sum())
         return {
-            "n": count,
+            **bootstrap.mean(np.where(inside, right, np.nan)),
             "groups": len(np.unique(bootstrap.group_index[inside])),
-            "errors": int(count - right[inside].sum()),
-            "value": float(right[inside].mean()) if count else None,
-            "ci95": [low, high] if count and low == low else None,
+            "errors": int(inside.sum() - right[inside].sum()),
         }
 
     def by_class(part: Callable[[EvaluatedSlice], bool]) -> dict[str, Any]:

@@ -68,3 +68,12 @@ def test_draws_without_a_value_are_left_out_of_the_interval() -> None:
 def test_a_statistic_that_no_draw_defines_has_no_interval() -> None:
     draws = np.stack([np.full(2000, np.nan), np.arange(2000.0)], axis=1)
     np.testing.assert_allclose(GroupBootstrap(GROUPS).interval(draws), [[np.nan, 49.975], [np.nan, 1949.025]])
+
+
+def test_a_mean_as_json_is_the_mean_of_what_is_defined_with_its_interval() -> None:
+    values = np.array([1.0, 2, 4, 8, 16, np.nan, 32, 64])
+    found = GroupBootstrap(GROUPS).mean(values, median=True)
+    assert (found["value"], found["n"], found["median"]) == (pytest.approx(127 / 7), 7, 8)
+    assert found["ci95"] == list(group_bootstrap(GROUPS, values))
+    assert GroupBootstrap(GROUPS).mean(np.full(8, np.nan)) == {"value": None, "ci95": None, "n": 0}
+    assert GroupBootstrap(["a"] * 8).mean(np.ones(8)) == {"value": 1.0, "ci95": None, "n": 8}

@@ -1,22 +1,16 @@
-"""How sure a difference between two models is, and statistics of answers that come in groups and from several runs."""
+"""How sure a difference between two models is, whose answers come in groups."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import binomtest
 
-from braintumor_ext.calibration.temperature import fit_temperature, scaled_probabilities
 from braintumor_ext.keys import UNKNOWN
-from braintumor_ext.metrics.bootstrap import GroupBootstrap, group_bootstrap
+from braintumor_ext.metrics.bootstrap import Estimate, GroupBootstrap
 from braintumor_ext.metrics.classification import confusion_matrix, rates
-from braintumor_ext.metrics.evaluation_summary import Estimate
-from braintumor_ext.metrics.records import SliceRecord
-
-SMALLEST = float(np.finfo(np.float32).tiny)
-"""What a probability of 0 counts as where its logarithm is needed: networks answer in single precision."""
 
 
 @dataclass(frozen=True)
@@ -160,36 +154,5 @@ def group_weighted_mean(
     if not members:
         return {"value": None, "ci95": None}
     means = np.array([np.mean(of_group) for of_group in members.values()])
-    ends = group_bootstrap([None] * len(means), means, n_draws, seed)
-    return {"value": float(means.mean()), "ci95": list(ends) if np.isfinite(ends).all() else None}
-
-
-def temperature_of(validation_records: Sequence[SliceRecord]) -> float:
-    """Return the temperature that makes a model's probabilities on its validation slices likeliest (Guo et al. 2017).
-
-    Args:
-        validation_records: answers on slices that the model was not trained on and is not judged by.
-
-    Raises:
-        ValueError: no slice's class is known.
-    """
-    return fit_temperature(_logits(validation_records), [record.true_class for record in validation_records])
-
-
-def with_temperature(records: Sequence[SliceRecord], temperature: float) -> list[SliceRecord]:
-    """Return the answers with the probabilities softmax(log(p) / T); the predicted class stays.
-
-    Args:
-        records: a model's answers.
-        temperature: T > 0.
-    """
-    if not records:
-        return []
-    scaled = scaled_probabilities(_logits(records), temperature)
-    return [replace(record, probabilities=tuple(p.tolist())) for record, p in zip(records, scaled, strict=True)]
-
-
-def _logits(records: Sequence[SliceRecord]) -> np.ndarray:
-    """Return (N, K) log-probabilities: logits up to a constant of each slice, which no softmax depends on."""
-    probabilities = np.array([record.probabilities for record in records], dtype=float)
-    return np.log(np.clip(probabilities, SMALLEST, None))
+    found = GroupBootstrap([None] * len(means), n_draws, seed).mean(means)
+    return {name: found[name] for name in ("value", "ci95")}
