@@ -96,8 +96,9 @@ def choose_extra(
     across = [(int(a), slices[b - len(extra)]) for a, b in near if a < len(extra) <= b]
     framed = np.array([s.framed for s in extra])
     copies: list[tuple[Copy, InspectedSlice]] = []
-    for held_out in (True, False):  # apart, so that look-alikes in training don't take the candidates' places
-        side = [s for s in slices if (s.section in SECTIONS[1:]) == held_out]
+    held_out = set(SECTIONS[1:])
+    for apart in (True, False):  # one after the other, so that look-alikes in training don't take the candidates' places
+        side = [s for s in slices if (s.section in held_out) == apart]
         copies += [(copy, side[copy.second]) for copy in find_copies(framed, np.array([s.framed for s in side]))]
     across += [(copy.first, own) for copy, own in copies]
     # Groups that a table gives stay, so that slices are compared with one another only where one lacks it.
@@ -108,7 +109,6 @@ def choose_extra(
     for slice_, group in zip(extra, grouping.names, strict=True):
         names_of[group] |= {group, given.get(slice_.key, group)}
 
-    held_out = set(SECTIONS[1:])
     held_out_groups = {s.group for s in slices if s.section in held_out}
     own_files = {s.sha256 for s in slices}
     copying = {grouping.names[position] for position, other in across if other.section in held_out}

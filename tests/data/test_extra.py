@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 from braintumor_ext.data import load_section
 from braintumor_ext.data.extra import ExtraPool, choose_extra
@@ -183,3 +184,24 @@ def test_of_the_real_extra_slices_those_of_training_patients_are_used(brain_tumo
     assert left_out["held_out_group"] == 237
     assert left_out["held_out_copy"] == 1506 - report["images"]["used"]
     assert left_out["identical"] == 0
+
+
+def test_look_alikes_in_training_don_t_hide_a_copy_of_a_test_slice(tmp_path):
+    """The search judges a few candidates of each slice: those of the held-out slices are named by themselves."""
+    picture = grey_slice(800).astype(int)
+    turned = ndimage.rotate(picture, 9, reshape=False, mode="nearest")
+    shown = {"extra/a.png": picture, "test.png": turned}
+    for number in range(8):  # likelier candidates of either, by a little noise alone
+        noise = np.random.default_rng(number).integers(0, 3, picture.shape)
+        shown |= {f"training{number}.png": picture + noise, f"extra/turned{number}.png": turned + noise}
+    (tmp_path / "extra").mkdir()
+    for key, pixels in shown.items():
+        Image.fromarray(np.uint8(pixels.clip(0, 255))).save(tmp_path / key)
+    slices, _ = inspect_slices([FoundSlice(key, tmp_path / key, key, "glioma") for key in shown])
+    for slice_ in slices:
+        slice_.section = "test" if slice_.key == "test.png" else "training"
+    extra = [slice_ for slice_ in slices if slice_.key.startswith("extra/")]
+    given = {slice_.key: slice_.key for slice_ in extra}
+    own = [slice_ for slice_ in slices if not slice_.key.startswith("extra/")]
+    _, told = choose_extra(ExtraPool(extra, given, len(extra), [], []), own)
+    assert "extra/a.png" in told["left_out"]["held_out_copy"]
