@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from os import PathLike
 from types import TracebackType
 
@@ -55,14 +56,18 @@ class InputErrors(ValueError):
         return type(self), (self.what, self.problems)
 
 
-def explain_plainly() -> None:
-    """Let a program that ends with an input error, on a full disk, or interrupted, say so alone, without a traceback.
+def explain_plainly(*programs: str) -> None:
+    """Let a command that ends with an input error, on a full disk, or interrupted, say so alone, without a traceback.
 
     MONAI's configuration parser wraps the error of a component several times, and a data loader's worker hands over
     its traceback as text. Nothing changes for other errors, nor where another handler of uncaught errors is already in
-    place.
+    place, nor in a Python session or another program that merely uses what the command line uses.
+
+    Args:
+        programs: what ``python -m`` runs: ``monai.bundle``, or packages whose modules are commands.
     """
-    if sys.excepthook is sys.__excepthook__:
+    run = next((name for flag, name in pairwise(sys.orig_argv) if flag == "-m"), "")
+    if f"{run}.".startswith(tuple(f"{program}." for program in programs)) and sys.excepthook is sys.__excepthook__:
         sys.excepthook = _show
 
 

@@ -2,4 +2,4 @@
 
 from braintumor_ext.errors import explain_plainly
 
-explain_plainly()  # here, so that it holds while a command imports what it needs
+explain_plainly("scripts")  # here, so that it holds while a command imports what it needs

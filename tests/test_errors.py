@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 import traceback
+from pathlib import Path
 
 import pytest
 
@@ -51,3 +54,21 @@ def test_the_message_is_found_in_a_worker_s_traceback():
 def test_other_errors_have_no_plain_message():
     assert plain_message(raised_from(ValueError("a programmer's mistake"))) is None
     assert plain_message(KeyError("InputError")) is None
+
+
+def test_only_a_command_line_of_its_own_tells_errors_plainly(tmp_path: Path):
+    """A Python program that uses the same code keeps its ``sys.excepthook``, and its tracebacks."""
+    code = "from braintumor_ext.errors import InputError, explain_plainly\nexplain_plainly('tool')\n"
+    (tmp_path / "tool").mkdir()
+    (tmp_path / "tool" / "__init__.py").write_text(code)
+    for name in ("tool/run.py", "toolbox.py"):
+        (tmp_path / name).write_text("import tool\nraise tool.InputError('a', 'is odd', 'Mend it')\n")
+
+    def told(*arguments: str) -> list[str]:
+        return subprocess.run(
+            [sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+        ).stderr.splitlines()
+
+    assert told("-m", "tool.run") == ["error: a: is odd. Mend it."]
+    assert told("-m", "toolbox")[0].startswith("Traceback")
+    assert told("-c", "import tool; raise tool.InputError('a', 'is odd', 'Mend it')")[0].startswith("Traceback")

@@ -97,7 +97,10 @@ def choose_extra(
     framed = np.array([s.framed for s in extra])
     copies: list[tuple[Copy, InspectedSlice]] = []
     held_out = set(SECTIONS[1:])
-    for apart in (True, False):  # one after the other, so that look-alikes in training don't take the candidates' places
+    for apart in (
+        True,
+        False,
+    ):  # so that look-alikes in training don't take the candidates' places
         side = [s for s in slices if (s.section in held_out) == apart]
         copies += [(copy, side[copy.second]) for copy in find_copies(framed, np.array([s.framed for s in side]))]
     across += [(copy.first, own) for copy, own in copies]

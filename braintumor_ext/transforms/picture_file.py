@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +38,9 @@ _READABLE_MODES = ("1", "L", "LA", "RGB", "RGBA", "I", "F")
 _BITS = {"1": 1, "I": 32, "F": 32}
 _CHANNELS = {"1": 1, "L": 1, "I": 1, "F": 1, "LA": 2, "PA": 4, "La": 2, "RGBA": 4, "RGBa": 4, "CMYK": 4}
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
+_PNG_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+"""Of an interlaced PNG: the first column and row of each pass, and the steps to the next (PNG, section 8.2)."""
+_JPEG_FILLING = 128  # what libjpeg puts where a file's data end before its rows do
 _BAND = 2**22  # pixels of a large picture that are taken out of Pillow's memory at a time
 if Image.MAX_IMAGE_PIXELS is not None and MOST_PIXELS > Image.MAX_IMAGE_PIXELS:
     Image.MAX_IMAGE_PIXELS = MOST_PIXELS  # the environment asked for more
@@ -77,7 +82,9 @@ def picture_pixels(path: Path, labels: bool = False, shrink: bool = False) -> np
     with _opened(path) as image:
         _refuse_inverted(path, image)
         factors = whole_factors(*_shown_size(image)) if shrink else (1, 1)
-        return _frames(path, image, factors, labels)
+        frames = _frames(path, image, factors, labels)
+        _refuse_short_png(path)  # after decoding, which knows more precise words for other damage
+        return frames
 
 
 def _frames(
@@ -102,6 +109,9 @@ def _frames(
             found, values = (frame.mode, frame.size), _channels_first(frame, signed)
         else:
             found, values = _shrunk_frame(image, factors, labels, colour, signed)
+        if image.format in ("JPEG", "MPO") and (values[..., -1, :] == _JPEG_FILLING).all():
+            problem = f"ends in rows of the grey {_JPEG_FILLING} that a decoder puts where pixels are missing"
+            raise InputError(path, problem, "Copy it again from its source, or save it as PNG if the grey is meant")
         if first is None:
             pixels, first = np.empty((count, *values.shape), values.dtype), found
         if found[1] != first[1]:
@@ -235,6 +245,38 @@ def _deep_png(path: Path) -> np.ndarray:
         return decode_image(read_file(str(path)), ImageReadMode.UNCHANGED).numpy()[None]
     except RuntimeError as error:
         raise InputError(path, f"is truncated or damaged ({error})", "Copy it again from its source") from error
+
+
+def _refuse_short_png(path: Path) -> None:
+    """Refuse a PNG that holds fewer pixels than its header claims: Pillow makes the rest black."""
+    pixel = _png_pixel(path)
+    if pixel is None:
+        return
+    width, height, *_, interlaced = struct.unpack(">IIBBBBB", path.read_bytes()[16:29])
+    shapes = [
+        (-(-(height - top) // down), -(-(width - left) // across))
+        for left, top, across, down in (_PNG_PASSES if interlaced else ((0, 0, 1, 1),))
+    ]
+    bits = math.prod(pixel)
+    claimed = sum(rows * (1 + -(-columns * bits // 8)) for rows, columns in shapes if rows > 0 < columns)
+    stream, held = zlib.decompressobj(), 0
+    for part in _png_data(path):
+        while part and held < claimed:
+            held += len(stream.decompress(part, _BAND))
+            part = stream.unconsumed_tail
+    if held < claimed:
+        problem = f"holds {held:,} bytes of pixels where its header claims {claimed:,}"
+        raise InputError(path, problem, "Copy it again from its source")
+
+
+def _png_data(path: Path) -> Iterator[bytes]:
+    """Yield a PNG's compressed pixels, chunk by chunk."""
+    content, place = path.read_bytes(), 8
+    while place + 8 <= len(content):
+        size, kind = struct.unpack_from(">I4s", content, place)
+        if kind == b"IDAT":
+            yield content[place + 8 : place + 8 + size]
+        place += 12 + size
 
 
 def _is_signed_byte(image: Image.Image) -> bool:

@@ -110,6 +110,55 @@ def test_real_slices_match_pillow(brain_tumor_mri: Path) -> None:
             np.testing.assert_array_equal(read_grey(path), expected)
 
 
+def write_png(path: Path, header: bytes, rows: bytes) -> Path:
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
+    )
+    return path
+
+
+@pytest.mark.parametrize("held", [20, 19, 1], ids=["all rows", "all but one", "one"])
+def test_a_png_of_fewer_rows_than_it_claims_is_refused(tmp_path: Path, held: int) -> None:
+    pixels = gradient(20, 30)
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels[:held])
+    path = write_png(tmp_path / "a.png", struct.pack(">IIBBBBB", 30, 20, 8, 0, 0, 0, 0), rows)
+    if held == 20:
+        np.testing.assert_array_equal(read_slice(path)[0].numpy(), pixels)
+        return
+    with pytest.raises(InputError, match=f"holds {31 * held} bytes of pixels where its header claims 620"):
+        read_slice(path)
+
+
+def test_interlaced_pngs_and_those_of_less_than_a_byte_a_pixel_are_read(tmp_path: Path) -> None:
+    """By hand: the seven passes of Adam7, empty ones left out, each row with its filter type."""
+    passes = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+    for width, height in ((13, 9), (3, 2), (1, 1)):
+        pixels = gradient(height, width) if min(height, width) > 1 else np.full((height, width), 9, np.uint8)
+        parts = [pixels[y::dy, x::dx] for x, y, dx, dy in passes]
+        rows = b"".join(b"\0" + row.tobytes() for part in parts if part.size for row in part)
+        path = write_png(tmp_path / "a.png", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 1), rows)
+        np.testing.assert_array_equal(read_slice(path)[0].numpy(), pixels)
+        write_png(path, struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 1), rows[:-1])
+        with pytest.raises(InputError, match=r"bytes of pixels|truncated"):
+            read_slice(path)
+    Image.fromarray(gradient(20, 13) > 99).save(tmp_path / "bits.png")
+    assert read_slice(tmp_path / "bits.png").shape == (1, 20, 13)
+
+
+def test_a_jpeg_of_fewer_rows_than_it_claims_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    Image.fromarray(gradient(64, 64)).save(path)
+    content = bytearray(path.read_bytes())
+    height = content.index(b"\xff\xc0") + 5  # of the frame header, behind its marker, length and precision
+    assert content[height : height + 2] == b"\0\x40"
+    content[height : height + 2] = b"\0\x60"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="128"):
+        read_slice(path)
+
+
 @pytest.mark.parametrize("kind", [2, 4, 6], ids=["RGB", "grey and alpha", "RGBA"])
 def test_a_16_bit_png_with_colours_or_alpha_keeps_its_values(tmp_path: Path, kind: int) -> None:
     """Written by hand, as Pillow can't: a chunk each for header, pixels and end."""
@@ -119,12 +168,7 @@ def test_a_16_bit_png_with_colours_or_alpha_keeps_its_values(tmp_path: Path, kin
     pixels = np.stack([grey] * colours + [opaque] * alpha, axis=-1)
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
     header = struct.pack(">IIBBBBB", grey.shape[1], grey.shape[0], 16, kind, 0, 0, 0)
-    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
-    path = tmp_path / "a.png"
-    path.write_bytes(
-        b"\x89PNG\r\n\x1a\n"
-        + b"".join(struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
-    )
+    path = write_png(tmp_path / "a.png", header, rows)
     read = read_slice(path)
     np.testing.assert_array_equal(read.numpy(), np.moveaxis(pixels, -1, 0))
     assert read.meta["bits"] == 16
