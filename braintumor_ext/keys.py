@@ -35,6 +35,18 @@ FEATURES = "features"
 GREY = "grey"
 """The slice in grey on its own grid, (H, W) in [0, 1]: what pictures are drawn from."""
 
+META = "meta"
+"""Of each image of a batch the metadata that it was read with (see `braintumor_ext.transforms.SliceGrid.metadata`)."""
+
+INDEX = "index"
+"""Which item of the data an image is: what handlers find it by."""
+
+ERROR = "error"
+"""For each image of a batch why it could not be read, or an empty text."""
+
+PREDICTION = "prediction"
+"""For each image of a batch a :class:`~braintumor_ext.prediction.Prediction`, beside the network's output."""
+
 SLICE = "slice"
 """The index of the slice in a volume; absent for a file that holds one slice."""
 

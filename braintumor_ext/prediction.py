@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
+from braintumor_ext.errors import InputError
 
 NOT_CALIBRATED = "not calibrated"
 """What a picture says of probabilities as the network gives them."""
@@ -20,13 +24,16 @@ class Prediction:
         label: the name of the most probable class; None where the slice could not be predicted.
         class_index: its index; None where there is no label.
         probabilities: each class's name to its probability; they sum to 1.
-        mask: (H, W) bool, tumour; the network's, whatever the class.
+        mask: (H, W) bool, tumour; the network's, whatever the class. None of a network without masks.
         heat_map: (H, W) float32 in [0, 1], what the prediction rests on; None without an explanation.
         flags: what to be careful about, such as ``low confidence``.
         calibrated: whether the probabilities are calibrated.
         error: why there is no prediction; None where there is one.
         image: (H, W) float32 in [0, 1], the slice in grey, a very large one shrunk by whole factors; None where it was
             not kept.
+        logits: (K,) float64, the network's own, which no calibration has changed.
+        features: (F,) what an unusual input is told by; None of a network without them.
+        meta: the slice's place in its file (see `braintumor_ext.transforms.SliceGrid.metadata`).
     """
 
     source: str
@@ -39,11 +46,31 @@ class Prediction:
     calibrated: bool = False
     error: str | None = None
     image: np.ndarray | None = None
+    logits: np.ndarray | None = None
+    features: np.ndarray | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def confidence(self) -> float | None:
         """The highest probability, in [0, 1]; None where the slice could not be predicted."""
         return max(self.probabilities.values()) if self.probabilities else None
+
+    def checked(self) -> Prediction:
+        """Return the prediction.
+
+        Raises:
+            InputError: the slice could not be predicted.
+        """
+        if self.error is not None:
+            problem, _, remedy = self.error.rstrip(".").partition(". ")
+            raise InputError(self.source, problem, remedy or "Open it in a viewer")
+        return self
+
+    @property
+    def spacing(self) -> tuple[float, float] | None:
+        """(row, column) in mm; None where it is not known."""
+        row_mm, column_mm = (float(side) for side in self.meta.get("spacing", (math.nan, math.nan)))
+        return (row_mm, column_mm) if math.isfinite(row_mm * column_mm) else None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the prediction as plain values that JSON can hold; of the arrays, the size and the mask's area."""

@@ -30,7 +30,7 @@ from braintumor_ext.data.datalist import load_section
 from braintumor_ext.data.phantoms import make_phantoms
 from braintumor_ext.errors import InputError, InputErrors
 from braintumor_ext.files import sha256_of
-from braintumor_ext.inference import TolerantDataset, list_inputs, score_section
+from braintumor_ext.inference import Postprocessor, TolerantDataset, list_inputs, score_section
 from braintumor_ext.keys import IMAGE
 from braintumor_ext.metrics.section_scores import SectionScores
 from braintumor_ext.networks import BrainTumorNet, read_settings
@@ -142,8 +142,8 @@ def quantise(
     slices = [predictor.preprocessing(item)[IMAGE].as_tensor() for item in chosen]
 
     def score(exported: nn.Module) -> SectionScores:
-        size = predictor.postprocessor.image_size
-        return score_section(Predictor(exported, predictor.preprocessing, names, empty_class, size), validation)
+        plain = Postprocessor(names, empty_class, predictor.postprocessor.image_size)
+        return score_section(Predictor(exported, predictor.preprocessing, plain), validation)
 
     return export_int8(network, path, description, slices, score)
 

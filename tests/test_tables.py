@@ -13,6 +13,7 @@ from braintumor_ext.data.crosscheck import crosscheck
 from braintumor_ext.data.file_properties import COLUMNS, read_items_csv, write_items_csv
 from braintumor_ext.inference.prediction_table import PredictionTable
 from braintumor_ext.metrics import SliceRecord, read_records, write_records
+from braintumor_ext.prediction import Prediction
 from braintumor_ext.saliency_metrics.explained_slice import ExplainedSlice, ScoredMap, write_slices
 from tests.data.folders import grey_slice
 
@@ -46,7 +47,7 @@ def predictions(folder: Path) -> list[Path]:
     for name in NAMES:
         told = {"class": CLASSES[0], f"p_{CLASSES[0]}": 0.25, f"p_{CLASSES[1]}": 0.75, "area_px": 3, "area_mm2": 1.5}
         files = {"flags": name, "error": name, "mask": name, "overlay": name}
-        rows.append({**table.empty_row({"name": name}), **told, **files})
+        rows.append({**table.row({"name": name}, Prediction(name)), **told, **files})
     table.write(rows)
     assert [{**row, "file": None} for row in table.read()] == [{**row, "file": None} for row in rows]
     assert len({row["file"] for row in table.read()}) == len(NAMES)

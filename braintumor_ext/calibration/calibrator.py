@@ -26,7 +26,7 @@ from braintumor_ext.calibration.probes import KIND
 from braintumor_ext.data.classes import CLASS_NAMES
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import sha256_of
-from braintumor_ext.keys import CLASS, FEATURES, GROUP, IMAGE, MASK, UNKNOWN
+from braintumor_ext.keys import CLASS, GROUP, IMAGE, INDEX, MASK, PREDICTION, UNKNOWN
 from braintumor_ext.networks import bfloat16_stages, cpu_has_bfloat16, has_bfloat16_stages
 
 logger = logging.getLogger(__name__)
@@ -61,12 +61,11 @@ class Calibrator:
         self.class_names, self.image_size = tuple(class_names), int(image_size)
         self.confidence_target, self.detector_quantile = float(confidence_target), float(detector_quantile)
         self.calibration: Calibration | None = None
-        self._logits: list[np.ndarray] = []
-        self._features: list[np.ndarray] = []
+        self._outputs: dict[int, tuple[np.ndarray, np.ndarray | None]] = {}
         self._bfloat16: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
 
     def attach(self, engine: Workflow) -> None:
-        """Attach to an evaluator made with ``decollate=False`` that takes the items in their order, in one process."""
+        """Attach to an evaluator in one process, as for :class:`~braintumor_ext.engines.EvaluationReport`."""
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
         engine.add_event_handler(Events.COMPLETED, self.finish)
@@ -75,23 +74,21 @@ class Calibrator:
         if not any(i[ROLE] == VALIDATION and i.get(CLASS, UNKNOWN) != UNKNOWN for i in self.items):
             problem = "no slice of the validation section has a known class: there is nothing to calibrate on"
             raise InputError("datalist", problem, "Give a datalist whose validation items have a class")
-        self._logits, self._features, self._bfloat16 = [], [], []
+        self._outputs, self._bfloat16 = {}, []
 
     def __call__(self, engine: Workflow) -> None:
-        """Keep the predictions about one batch."""
-        output = engine.state.output["pred"]
-        self._compare(engine, output, sum(map(len, self._logits)))
-        self._logits.append(_array(output[CLASS]))
-        if FEATURES in output:
-            self._features.append(_array(output[FEATURES]))
+        """Keep what the predictions of one batch are made from."""
+        indices = engine.state.batch[INDEX].tolist()
+        for index, prediction in zip(indices, engine.state.output[PREDICTION], strict=True):
+            self._outputs[index] = prediction.checked().logits, prediction.features
+        self._compare(engine, indices)
 
-    def _compare(self, engine: Workflow, output: Mapping[str, torch.Tensor], start: int) -> None:
+    def _compare(self, engine: Workflow, indices: Sequence[int]) -> None:
         """Predict a batch's validation slices in bfloat16 too, where this machine is one that would do so."""
-        images, network = engine.state.output[IMAGE], engine.network  # type: ignore[attr-defined]
-        items = self.items[start : start + len(images)]
-        chosen = torch.tensor([item[ROLE] == VALIDATION for item in items], dtype=torch.bool)
+        images, output, network = engine.state.output[IMAGE], engine.state.output["pred"], engine.network  # type: ignore[attr-defined]
+        chosen = torch.tensor([self.items[index][ROLE] == VALIDATION for index in indices], dtype=torch.bool)
         supported = images.is_cpu and cpu_has_bfloat16() and has_bfloat16_stages(network)
-        if not supported or len(chosen) != len(images) or not chosen.any():
+        if not supported or not chosen.any():
             return
         with torch.no_grad(), eval_mode(network), bfloat16_stages(network):  # the engine has left evaluation mode
             other = network(images[chosen])
@@ -100,7 +97,7 @@ class Calibrator:
 
     def finish(self, engine: Workflow | None = None) -> None:
         """Fit, and write everything."""
-        everything = self._outputs()
+        everything = self._labelled()
         roles = np.array([item[ROLE] for item in self.items])
         validation, training, probes = (everything.take(roles == role) for role in (VALIDATION, TRAINING, PROBE))
         temperature, threshold = fit_constants(validation, self.confidence_target)
@@ -137,13 +134,13 @@ class Calibrator:
         logits, others, dice = (np.concatenate(parts) for parts in zip(*self._bfloat16, strict=True))
         return PrecisionAgreement.of(logits, others, dice, temperature)
 
-    def _outputs(self) -> LabelledOutputs:
-        logits = np.concatenate(self._logits)
-        if len(logits) != len(self.items):
-            raise RuntimeError(f"{len(logits)} outputs about {len(self.items)} items: calibrate in one process.")
+    def _labelled(self) -> LabelledOutputs:
+        if len(self._outputs) != len(self.items):
+            raise RuntimeError(f"{len(self._outputs)} outputs about {len(self.items)} items: calibrate in one process.")
+        logits, means = zip(*(self._outputs[index] for index in range(len(self.items))), strict=True)
         classes = np.array([int(item.get(CLASS, UNKNOWN)) for item in self.items])
-        features = np.concatenate(self._features) if self._features else None
-        return LabelledOutputs(logits, classes, [item.get(GROUP) for item in self.items], features)
+        features = None if any(one is None for one in means) else np.stack(means).astype(np.float64)
+        return LabelledOutputs(np.stack(logits), classes, [item.get(GROUP) for item in self.items], features)
 
 
 def _array(values: torch.Tensor) -> np.ndarray:

@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from monai.data import load_decathlon_datalist
 
 from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, empty_class_of
@@ -23,6 +24,7 @@ from braintumor_ext.data.split import EXTRA, SECTIONS
 from braintumor_ext.errors import InputError, InputErrors
 from braintumor_ext.files import replacing
 from braintumor_ext.keys import CLASS, GROUP, IMAGE, LABEL, SLICE
+from braintumor_ext.transforms import read_mask
 
 DATALIST_JSON = "datalist.json"
 """The name of the datalist in a data set's folder."""
@@ -188,6 +190,18 @@ def shown_name(item: Mapping[str, Any], dataset_dir: str | os.PathLike[str] | No
     if dataset_dir is not None:
         path = Path(os.path.relpath(path, dataset_dir)).as_posix()
     return f"{path} slice {item[SLICE]}" if SLICE in item else path
+
+
+def true_mask(item: Mapping[str, Any]) -> np.ndarray | None:
+    """Return an item's true mask in the slice's own grid, (H, W) bool; None where it is unknown.
+
+    Args:
+        item: of a datalist.
+
+    Raises:
+        InputError: the mask cannot be read.
+    """
+    return read_mask(item[LABEL], item.get(SLICE)) > 0 if item.get(LABEL) is not None else None
 
 
 @lru_cache(maxsize=8)

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from braintumor_ext.data.indexed_dataset import IndexedDataset
 from braintumor_ext.errors import InputError, unwrapped
 from braintumor_ext.files import sha256_of
 from braintumor_ext.keys import CLASS, IMAGE, LABEL, SLICE, UNKNOWN
@@ -207,6 +208,7 @@ def slice_dataset(
     cache_rate: float = 1.0,
     cache_dir: str | os.PathLike[str] | None = None,
     num_workers: int = 2,
+    indexed: bool = False,
 ) -> Dataset:
     """Return the dataset of one of the two pipelines, for use in a config.
 
@@ -218,6 +220,7 @@ def slice_dataset(
         cache_rate: share of the slices that the reference pipeline keeps in memory; the fast one keeps all.
         cache_dir: see :class:`CachedSlices`; none, or an empty text, for memory.
         num_workers: threads that fill the cache.
+        indexed: whether items of the reference pipeline also hold their ``index``.
 
     Raises:
         InputError: when there is no such pipeline, or a file cannot be read.
@@ -227,4 +230,5 @@ def slice_dataset(
         return CachedSlices(data, decode, folder, num_workers)
     if pipeline != "reference":
         raise InputError("--pipeline", f"{pipeline!r} is no pipeline", "Give reference or fast")
-    return CacheDataset(data, transform, cache_rate=cache_rate, num_workers=num_workers)
+    dataset = CacheDataset(data, transform, cache_rate=cache_rate, num_workers=num_workers)
+    return IndexedDataset(dataset) if indexed else dataset

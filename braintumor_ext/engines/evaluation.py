@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,14 +14,11 @@ from monai.engines.workflow import Workflow
 
 from braintumor_ext.calibration import Calibration, describe_calibration
 from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, empty_class_of
-from braintumor_ext.data.datalist import shown_name
+from braintumor_ext.data.datalist import shown_name, true_mask
 from braintumor_ext.data.trivial_baselines import trivial_baselines_for
 from braintumor_ext.engines.provenance import provenance
-from braintumor_ext.inference import class_probabilities, mask_on_grid
-from braintumor_ext.inference.prediction_writer import batch_meta
-from braintumor_ext.keys import CLASS, FEATURES, GROUP, IMAGE, LABEL, MASK, SLICE, UNKNOWN
-from braintumor_ext.metrics import SliceRecord, score_mask, write_evaluation
-from braintumor_ext.transforms import read_mask
+from braintumor_ext.keys import CLASS, GROUP, INDEX, PREDICTION, UNKNOWN
+from braintumor_ext.metrics import SliceRecord, write_evaluation
 
 logger = logging.getLogger(__name__)
 
@@ -37,12 +33,11 @@ class EvaluationReport:
         dataset_dir: the prepared data set, for the baselines.
         class_names: the class names in the order of their indices.
         empty_class: the class whose masks are empty; None if there is none.
-        image_size: the network's input size; smaller inputs are flagged ``upscaled``.
         title: the report's heading.
         context: what the report says of the run (checkpoint, split, seed).
         n_draws: draws of the bootstrap.
         seed: seed of the bootstrap.
-        calibration: the checkpoint's, for the probabilities' temperature and the flags; None for none.
+        calibration: what the predictions are calibrated by; None for nothing.
     """
 
     def __init__(
@@ -53,7 +48,6 @@ class EvaluationReport:
         dataset_dir: str | os.PathLike[str] | None = None,
         class_names: Sequence[str] = CLASS_NAMES,
         empty_class: str | None = EMPTY_CLASS,
-        image_size: int = 224,
         title: str = "",
         context: Mapping[str, Any] | None = None,
         n_draws: int = 2000,
@@ -61,10 +55,8 @@ class EvaluationReport:
         calibration: Calibration | None = None,
     ) -> None:
         self.folder = Path(output_dir)
-        self.items = {(str(item[IMAGE]), int(item.get(SLICE, -1))): (i, item) for i, item in enumerate(data)}
         self.data, self.training_data, self.dataset_dir = data, training_data, dataset_dir
         self.class_names, self.empty_class = list(class_names), empty_class_of(empty_class, class_names)
-        self.image_size = image_size
         self.title = title
         self.context = dict(context or {})
         self.n_draws, self.seed = n_draws, seed
@@ -73,57 +65,23 @@ class EvaluationReport:
         self.metrics: dict[str, Any] | None = None
 
     def attach(self, engine: Workflow) -> None:
-        """Attach to an evaluator made with ``decollate=False``."""
+        """Attach to an evaluator made with ``decollate=False``, of batches with ``index``, that makes predictions."""
         engine.add_event_handler(Events.STARTED, lambda _: self.records.clear())
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
         engine.add_event_handler(Events.COMPLETED, self.finish)
 
     def __call__(self, engine: Workflow) -> None:
         """Score the slices of one batch."""
-        metas, output = engine.state.batch[IMAGE].meta, engine.state.output["pred"]
-        probabilities = class_probabilities(output, self.calibration.temperature if self.calibration else 1.0)
-        features = output[FEATURES].detach().cpu().numpy() if FEATURES in output else [None] * len(probabilities)
-        for position, shares in enumerate(probabilities):
-            meta = batch_meta(metas, position)
-            index, item = self.items[str(meta["filename_or_obj"]), int(meta["slice_index"])]
-            height, width = (int(v) for v in meta["slice_size"])
-            # A network without a mask head is judged by its classes alone.
-            predicted = mask_on_grid(output, position, height, width).numpy() if MASK in output else None
-            flags = ["upscaled"] if min(height, width) < self.image_size else []
-            if self.calibration is not None:
-                flags += self.calibration.flags_for(shares.numpy(), features[position])
-            self.records[index] = self._record(item, meta, shares.tolist(), predicted, flags)
-
-    def _record(
-        self,
-        item: Mapping[str, Any],
-        meta: Mapping[str, Any],
-        shares: list[float],
-        predicted: Any,
-        flags: Sequence[str],
-    ) -> SliceRecord:
-        row_mm, col_mm = (float(v) for v in meta["spacing"])
-        known_spacing = (row_mm, col_mm) if math.isfinite(row_mm * col_mm) else None
-        scores: dict[str, Any] = {}
-        true_area = 0
-        if LABEL in item and predicted is not None:
-            true = read_mask(item[LABEL], item.get(SLICE)) > 0
-            result = score_mask(predicted, true, known_spacing)
-            true_area = int(true.sum())
-            scores = {"dice": result.dice, "iou": result.iou, "hd95": result.hd95, "hd95_unit": result.unit}
-        return SliceRecord(
-            image=shown_name(item, self.dataset_dir),
-            group=item.get(GROUP),
-            true_class=int(item.get(CLASS, UNKNOWN)),
-            probabilities=tuple(shares),
-            mask_known=LABEL in item and predicted is not None,
-            true_area_px=true_area,
-            pred_area_px=0 if predicted is None else int(predicted.sum()),
-            spacing=known_spacing,
-            flags=tuple(flags),
-            mask_predicted=predicted is not None,
-            **scores,
-        )
+        indices = engine.state.batch[INDEX].tolist()
+        for index, prediction in zip(indices, engine.state.output[PREDICTION], strict=True):
+            item = self.data[index]
+            self.records[index] = SliceRecord.of(
+                prediction,
+                shown_name(item, self.dataset_dir),
+                item.get(GROUP),
+                int(item.get(CLASS, UNKNOWN)),
+                None if prediction.mask is None else true_mask(item),
+            )
 
     def finish(self, engine: Workflow) -> None:
         """Gather the records of all processes; on rank 0, write the report."""

@@ -1,8 +1,8 @@
-"""The prediction about one slice as a dictionary transform: for servers that run the config's ``postprocessing``."""
+"""Postprocessing as a dictionary transform: for evaluators, and for servers that run a config's ``postprocessing``."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -14,62 +14,62 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 from braintumor_ext.calibration.calibration import Calibration, read_calibration
-from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS
 from braintumor_ext.inference.postprocessor import Postprocessor
-from braintumor_ext.keys import HEAT_MAP_FLAGS, IMAGE
+from braintumor_ext.keys import HEAT_MAP_FLAGS, IMAGE, META
 from braintumor_ext.transforms.formats import ARRAY, PICTURE
 from braintumor_ext.transforms.restore_grid import restore_grid
 
 
 class Postprocessd(MapTransform):
-    """Turn the network's output of one slice into its mask and its prediction; the numbers are the predictor's.
+    """What a config calls ``postprocessing``: an evaluator's, of whole batches, and a server's, of one slice.
 
-    ``pred`` becomes the mask, uint8 of 0 and 1, in the file's own shape and in ITK's index order: (column, row) of a
-    picture, the file's own order otherwise. ``result`` becomes the prediction as plain values. The image's metadata
-    tell that shape and its affine as ``spatial_shape`` and ``original_affine``, where a restoring or writing step that
-    follows finds them.
+    A batch gets its predictions (see :class:`~braintumor_ext.inference.Postprocessor`). Of one slice ``pred`` becomes
+    the mask, uint8 of 0 and 1, in the file's own shape and in ITK's index order: (column, row) of a picture, the file's
+    own order otherwise. ``result`` becomes the prediction as plain values. The image's metadata tell that shape and its
+    affine as ``spatial_shape`` and ``original_affine``, where a restoring or writing step that follows finds them.
 
     Args:
         keys: where the output is: ``class`` (K,) and ``mask`` (1, h, w) logits, with what else
             :class:`~braintumor_ext.explain.ExplainingInferer` gives for one slice.
+        postprocessor: makes the predictions.
         image_key: the slice's item, whose metadata are those of :class:`~braintumor_ext.transforms.SliceGrid`.
         result_key: where the prediction goes.
-        class_names: the class names in the order of their indices.
-        empty_class: the class whose masks are empty; None if there is none.
-        image_size: the network's input size.
-        calibration: ``calibration.json``; read again when it or the checkpoint has changed, as a server trains while
-            it runs. None or ``none`` for none.
+        calibration: ``calibration.json``; of one slice it is read again when it or the checkpoint has changed, as a
+            server trains while it runs. None or ``none`` for none.
         checkpoint: the weights in use; None leaves the probabilities as the network gives them.
     """
 
     def __init__(
         self,
         keys: KeysCollection = "pred",
+        *,
+        postprocessor: Postprocessor,
         image_key: str = IMAGE,
         result_key: str = "result",
-        class_names: Sequence[str] = CLASS_NAMES,
-        empty_class: str | None = EMPTY_CLASS,
-        image_size: int = 224,
         calibration: str | PathLike[str] | None = None,
         checkpoint: str | PathLike[str] | None = None,
     ) -> None:
         super().__init__(keys)
         self.image_key, self.result_key = image_key, result_key
-        self.class_names, self.empty_class, self.image_size = class_names, empty_class, image_size
+        self.postprocessor = postprocessor
         self.calibration, self.checkpoint = calibration, checkpoint
         self._read: tuple[Any, Calibration | None] | None = None
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return the item with mask and prediction.
+        """Return the batch with predictions, or the item with mask and prediction.
 
         Raises:
             InputError: the calibration is broken or belongs to another checkpoint.
         """
-        item = dict(data)
+        item: dict[Any, Any] = dict(data)
+        if META in item:
+            item.update(self.postprocessor(item))
+            return item
         image = item[self.image_key]
-        decode = Postprocessor(self.class_names, self.empty_class, self.image_size, self._constants())
+        used = self.postprocessor
+        used = Postprocessor(used.class_names, used.empty_class, used.image_size, self._constants())
         for key in self.key_iterator(item):
-            prediction = decode(_as_batch(item[key]), 0, image.meta)
+            prediction = used.predict(_as_batch(item[key]), 0, image.meta)
             assert prediction.mask is not None
             mask, affine = restore_grid(prediction.mask, image.meta)
             if image.meta["container"] in (PICTURE, ARRAY):  # stored row by row
@@ -84,7 +84,7 @@ class Postprocessd(MapTransform):
             return None
         state = [_state(path) for path in (self.calibration, self.checkpoint)]
         if self._read is None or self._read[0] != state:
-            self._read = (state, read_calibration(self.calibration, self.checkpoint, self.image_size))
+            self._read = (state, read_calibration(self.calibration, self.checkpoint, self.postprocessor.image_size))
         return self._read[1]
 
 

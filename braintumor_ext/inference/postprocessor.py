@@ -13,7 +13,8 @@ from torch import Tensor
 from braintumor_ext.calibration.calibration import Calibration
 from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, empty_class_of
 from braintumor_ext.errors import InputError
-from braintumor_ext.keys import CLASS, FEATURES, HEAT_MAP, HEAT_MAP_FLAGS, MASK
+from braintumor_ext.inference.row_errors import told_in
+from braintumor_ext.keys import CLASS, ERROR, FEATURES, GREY, HEAT_MAP, HEAT_MAP_FLAGS, MASK, META, PREDICTION
 from braintumor_ext.prediction import Prediction
 
 UPSCALED = "upscaled"
@@ -22,7 +23,7 @@ _NOT_FINITE = "See that the weights and the slice's values are sound; if they ar
 
 
 class Postprocessor:
-    """Turn a batch's output into predictions: the same ones from the bundle's inference and from Python.
+    """Turn a batch's output into predictions: an evaluator's ``postprocessing``, and the one way from logits to them.
 
     Args:
         class_names: the class names in the order of their indices.
@@ -42,27 +43,59 @@ class Postprocessor:
         self.image_size = image_size
         self.calibration = calibration
 
-    def __call__(self, output: Mapping[str, Any], index: int, meta: Mapping[str, Any]) -> Prediction:
+    def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a batch with the ``prediction`` of each slice; one that cannot be made has an ``error``.
+
+        Args:
+            batch: as :func:`~braintumor_ext.inference.collate_slices` gives it, with ``meta`` and, where there are any,
+                ``grey`` and ``error``; ``pred`` is the network's output, as for :meth:`predict`.
+        """
+        count = len(batch[META])
+        slices = zip(batch[META], batch.get(GREY, [None] * count), batch.get(ERROR, [""] * count), strict=True)
+        predictions = []
+        for position, (meta, grey, error) in enumerate(slices):
+            name = str(meta.get("filename_or_obj") or "array in memory")
+            told = {"error": error}
+            if not error:
+                with told_in(told, name, "could not be predicted"):
+                    predictions.append(self.predict(batch["pred"], position, meta, grey))
+            if told["error"]:
+                predictions.append(Prediction(name, error=told["error"], meta=meta))
+        return {**batch, PREDICTION: predictions}
+
+    def predict(
+        self, output: Mapping[str, Any], index: int, meta: Mapping[str, Any], grey: Tensor | None = None
+    ) -> Prediction:
         """Return the prediction of one slice of a batch.
 
         Args:
-            output: ``class`` (B, K) and ``mask`` (B, 1, h, w) logits; where there are any, ``heat_map`` (B, 1, h, w)
-                in [0, 1] with ``heat_map_flags``, and ``features`` (B, F).
+            output: ``class`` (B, K) and ``mask`` (B, 1, h, w) logits, the latter where there are any, as with
+                ``heat_map`` (B, 1, h, w) in [0, 1] with ``heat_map_flags``, and ``features`` (B, F).
             index: which slice of the batch.
             meta: the slice's metadata (see :class:`~braintumor_ext.transforms.SliceGrid`).
+            grey: (H, W) the slice in [0, 1]; None where it was not kept.
 
         Raises:
-            InputError: the network's prediction holds NaN or infinite values.
+            InputError: the network's output holds NaN or infinite values.
         """
         for head in (CLASS, MASK):
-            if not torch.isfinite(output[head][index]).all():
+            if head in output and not torch.isfinite(output[head][index]).all():
                 problem = f"has a prediction that is not finite ({head})"
                 raise InputError(str(meta["filename_or_obj"]) or "array in memory", problem, _NOT_FINITE)
         temperature = self.calibration.temperature if self.calibration is not None else 1.0
-        shares = class_probabilities({CLASS: output[CLASS][index : index + 1]}, temperature)[0].numpy()
+        logits = output[CLASS][index : index + 1].detach().double()
+        shares = class_probabilities({CLASS: logits}, temperature)[0].numpy()
+        features = output[FEATURES][index].detach().cpu().numpy() if FEATURES in output else None
         height, width = (int(side) for side in meta["slice_size"])
-        mask = mask_on_grid(output, index, height, width).numpy()
+        mask = mask_on_grid(output, index, height, width).numpy() if MASK in output else None
         best = int(shares.argmax())
+        flags = [] if self.calibration is None else self.calibration.flags_for(shares, features)
+        if min(height, width) < self.image_size:
+            flags.append(UPSCALED)
+        is_empty_class = self.class_names[best] == self.empty_class
+        if mask is not None and self.empty_class is not None and is_empty_class == bool(mask.any()):
+            flags.append(DISAGREE)
+        flags += filter(None, output.get(HEAT_MAP_FLAGS, [])[index : index + 1])
         return Prediction(
             source=str(meta["filename_or_obj"]),
             label=self.class_names[best],
@@ -70,21 +103,13 @@ class Postprocessor:
             probabilities={name: float(share) for name, share in zip(self.class_names, shares, strict=True)},
             mask=mask,
             heat_map=heat_map_on_grid(output, index, height, width),
-            flags=tuple(self._flags(output, index, shares, mask)),
+            flags=tuple(flags),
             calibrated=self.calibration is not None,
+            image=None if grey is None else grey.numpy(),
+            logits=logits[0].cpu().numpy(),
+            features=features,
+            meta=meta,
         )
-
-    def _flags(self, output: Mapping[str, Any], index: int, shares: np.ndarray, mask: np.ndarray) -> list[str]:
-        flags = []
-        if self.calibration is not None:
-            features = output[FEATURES][index].cpu().numpy() if FEATURES in output else None
-            flags += self.calibration.flags_for(shares, features)
-        if min(mask.shape) < self.image_size:
-            flags.append(UPSCALED)
-        is_empty_class = self.class_names[int(shares.argmax())] == self.empty_class
-        if self.empty_class is not None and is_empty_class == bool(mask.any()):
-            flags.append(DISAGREE)
-        return [*flags, *filter(None, output.get(HEAT_MAP_FLAGS, [""] * (index + 1))[index : index + 1])]
 
 
 def class_probabilities(output: Mapping[str, Tensor], temperature: float = 1.0) -> Tensor:

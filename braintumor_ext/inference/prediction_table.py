@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
@@ -14,6 +15,7 @@ from braintumor_ext.errors import InputError
 from braintumor_ext.files import replacing
 from braintumor_ext.keys import SLICE
 from braintumor_ext.plain_text import csv_cell, csv_row, csv_text
+from braintumor_ext.prediction import Prediction
 
 
 class PredictionTable:
@@ -34,14 +36,22 @@ class PredictionTable:
         self.columns = ["file", "slice", "class", *shares, *places]
         self._file: BinaryIO | None = None
 
-    def empty_row(self, item: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a row of which only the slice is known.
+    def row(self, item: Mapping[str, Any], prediction: Prediction) -> dict[str, Any]:
+        """Return a slice's row as it is before anything is written.
 
         Args:
             item: as :func:`~braintumor_ext.inference.list_inputs` gives it.
+            prediction: what is said of it.
         """
-        known = {"file": item["name"], "slice": item.get(SLICE), "flags": "", "error": ""}
-        return {**dict.fromkeys(self.columns), **known}
+        row: dict[str, Any] = dict.fromkeys(self.columns)
+        row |= {"file": item["name"], "slice": item.get(SLICE), "class": prediction.label}
+        row |= {"flags": "; ".join(prediction.flags), "error": prediction.error or ""}
+        row |= {f"p_{name}": round(share, 6) for name, share in (prediction.probabilities or {}).items()}
+        if prediction.mask is not None:
+            row["area_px"] = int(prediction.mask.sum())
+            if prediction.spacing is not None:
+                row["area_mm2"] = round(row["area_px"] * math.prod(prediction.spacing), 3)
+        return row
 
     def write(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Write the file anew, whole or not at all; it is closed to further rows."""

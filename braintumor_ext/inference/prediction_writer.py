@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import re
 import time
@@ -20,7 +19,6 @@ import filelock
 import numpy as np
 from ignite.engine import Events
 from monai.engines.workflow import Workflow
-from torch import Tensor
 
 from braintumor_ext.calibration.calibration import NOT_CALIBRATED, Calibration
 from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, display_name
@@ -28,7 +26,6 @@ from braintumor_ext.errors import InputError
 from braintumor_ext.files import backup_existing, remove_partials, replacing, sha256_of
 from braintumor_ext.flags import as_bool
 from braintumor_ext.inference.mask_files import PNG_FORMAT, SEG_FORMAT, MaskFiles, numbered_stem
-from braintumor_ext.inference.postprocessor import Postprocessor
 from braintumor_ext.inference.prediction_table import PredictionTable
 from braintumor_ext.inference.processes import Processes
 from braintumor_ext.inference.report_pictures import ReportPictures
@@ -36,10 +33,10 @@ from braintumor_ext.inference.row_errors import told_in
 from braintumor_ext.inference.run_record import RunRecord
 from braintumor_ext.inference.shares import digest_of, share_slices
 from braintumor_ext.inference.threads import side_threads
-from braintumor_ext.keys import GREY, IMAGE, SLICE
+from braintumor_ext.inference.tolerant_dataset import with_grey
+from braintumor_ext.keys import INDEX, PREDICTION, SLICE
 from braintumor_ext.plain_text import csv_cell, printable
 from braintumor_ext.prediction import Prediction
-from braintumor_ext.transforms import read_grey
 from braintumor_ext.visualize import predicted_thumbnail, save_overlay, write_html_report
 from braintumor_ext.visualize.html_report import read_pictures
 
@@ -63,9 +60,9 @@ MOST_AWAITED = 32
 class PredictionWriter:
     """Write ``predictions.csv`` and ``.json``, ``report.html``, and each slice's mask and overlay.
 
-    A handler of the evaluator. Rows stand in the order of the inputs, failed ones with their error; a mask lies in its
-    input's own grid, and slices of one volume share one mask file in the volume's geometry. What is not known is blank
-    in the CSV and null in the JSON.
+    A handler of an evaluator whose ``postprocessing`` is a :class:`~braintumor_ext.inference.Postprocessor`. Rows stand
+    in the order of the inputs, failed ones with their error; a mask lies in its input's own grid, and slices of one
+    volume share one mask file in the volume's geometry. What is not known is blank in the CSV and null in the JSON.
 
     Threads draw and write while the network goes on with the next batch. Each row is added to ``predictions.csv`` once
     its files are there, so that a run that breaks off, even by a kill, leaves the rows so far; ``run.json`` tells what
@@ -80,9 +77,9 @@ class PredictionWriter:
         data: the items of the dataset, as :func:`~braintumor_ext.inference.list_inputs` gives them.
         class_names: the class names in the order of their indices.
         empty_class: the class whose masks are empty; None if there is none.
-        image_size: the network's input size; smaller inputs are flagged ``upscaled``.
+        image_size: the network's input size.
         overlays: whether to draw overlays.
-        calibration: temperature and thresholds; None leaves the probabilities as the network gives them.
+        calibration: what the predictions are calibrated by; None for nothing.
         report: whether to write ``report.html``.
         context: what the report says of the run (checkpoint, explanation), name to value.
         output_format: what masks are written as: ``png``, ``nifti``, ``dicom_seg``; None for each input's own format
@@ -121,7 +118,6 @@ class PredictionWriter:
         self.folder = Path(output_dir)
         self.data = data
         self.class_names, self.calibration = list(class_names), calibration
-        self.postprocessor = Postprocessor(class_names, empty_class, image_size, calibration)
         self.overlays, self.report = as_bool(overlays), as_bool(report)
         self.context = dict(context or {})
         self.made_with = {**(made_with or {}), "image_size": image_size, "empty_class": empty_class}
@@ -149,7 +145,7 @@ class PredictionWriter:
         return [index for index in self._own if index not in self.rows]
 
     def attach(self, engine: Workflow) -> None:
-        """Attach to an evaluator made with ``decollate=False``."""
+        """Attach to an evaluator made with ``decollate=False`` that postprocesses."""
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
         engine.add_event_handler(Events.COMPLETED, self.write_tables)
@@ -330,56 +326,29 @@ class PredictionWriter:
         assert self._pool is not None
         if self.processes is not None:
             self.processes.tell_progress(len(self.rows))
-        batch, output = engine.state.batch, engine.state.output["pred"]
-        for position, (index, error) in enumerate(zip(batch["index"].tolist(), batch["error"], strict=True)):
+        indices = engine.state.batch[INDEX].tolist()
+        for index, prediction in zip(indices, engine.state.output[PREDICTION], strict=True):
             self._settle(MOST_AWAITED - 1)
-            if error:
-                failed: Future[_Written] = Future()
-                failed.set_result(_Written({**self.table.empty_row(self.data[index]), "error": error}))
-                self._awaited.append((index, failed))
-                continue
-            meta, grey = batch_meta(batch[IMAGE].meta, position), batch[GREY][position] if GREY in batch else None
-            self._awaited.append((index, self._pool.submit(self._write, index, output, position, meta, grey)))
+            self._awaited.append((index, self._pool.submit(self._write, index, prediction)))
         self._settle(MOST_AWAITED)
 
-    def _write(
-        self, index: int, output: Mapping[str, Any], position: int, meta: Mapping[str, Any], grey: Tensor | None
-    ) -> _Written:
+    def _write(self, index: int, prediction: Prediction) -> _Written:
         """Make a slice's row, and write what it has for itself alone; this runs in a thread."""
         item = self.data[index]
-        row, predicted = self.table.empty_row(item), None
-        with told_in(row, item["name"]):
-            prediction = self.postprocessor(output, position, meta)
-            self._describe(row, meta, prediction)
-            predicted = prediction
-        mask = None
-        if predicted is not None:
-            assert predicted.mask is not None
+        row, mask = self.table.row(item, prediction), prediction.mask
+        if mask is not None:
             with told_in(row, item["name"]):
-                row["mask"] = self.masks.write(item, predicted.mask, meta)
-                mask = predicted.mask if row["mask"] is None else None
+                row["mask"] = self.masks.write(item, mask, prediction.meta)
             if self.overlays or self.report:
                 with told_in(row, item["name"]):
-                    self._draw(index, row, predicted, grey)
-        return _Written(row, mask, meta)
+                    self._draw(index, row, prediction)
+        return _Written(row, mask if row["mask"] is None else None, prediction.meta)
 
-    def _describe(self, row: dict[str, Any], meta: Mapping[str, Any], prediction: Prediction) -> None:
-        """Fill in what is known of a slice before anything is written."""
-        assert prediction.probabilities is not None
-        assert prediction.mask is not None
-        row["class"] = prediction.label
-        row.update((f"p_{name}", round(share, 6)) for name, share in prediction.probabilities.items())
-        row["area_px"] = int(prediction.mask.sum())
-        pixel = math.prod(float(v) for v in meta["spacing"])
-        row["area_mm2"] = round(row["area_px"] * pixel, 3) if math.isfinite(pixel) else None
-        row["flags"] = "; ".join(prediction.flags)
-
-    def _draw(self, index: int, row: dict[str, Any], prediction: Prediction, grey: Tensor | None) -> None:
+    def _draw(self, index: int, row: dict[str, Any], prediction: Prediction) -> None:
         """Draw the slice's overlay, and its picture for the report."""
         item = self.data[index]
-        image = read_grey(item[IMAGE], item.get(SLICE)) if grey is None else grey.numpy()
         title = item["name"] + (f", slice {item[SLICE]}" if SLICE in item else "")
-        shown = replace(prediction, source=title, image=image)
+        shown = replace(with_grey(prediction, item), source=title)
         if self.overlays:
             path = self.folder / "overlays" / f"{numbered_stem(item)}.png"
             save_overlay(shown, path)
@@ -527,8 +496,3 @@ class _Written(NamedTuple):
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def batch_meta(meta: Mapping[str, Any], position: int) -> dict[str, Any]:
-    """Return the metadata of one image of a collated batch."""
-    return {key: value[position] if hasattr(value, "__getitem__") else value for key, value in meta.items()}

@@ -15,18 +15,15 @@ from monai.bundle import ConfigParser
 from torch import Tensor, nn
 
 from braintumor_ext.backends import backend_named, check_explanation, load_exported
-from braintumor_ext.calibration.calibration import Calibration
 from braintumor_ext.config_text import verbatim
-from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS
 from braintumor_ext.errors import InputError, unwrapped
 from braintumor_ext.explain import DEFAULT_LAYER, ExplainingInferer
 from braintumor_ext.inference.postprocessor import Postprocessor
 from braintumor_ext.inference.precision import BFLOAT16
-from braintumor_ext.inference.tolerant_dataset import TolerantDataset
-from braintumor_ext.keys import GREY, IMAGE, SLICE
+from braintumor_ext.inference.tolerant_dataset import TolerantDataset, collate_slices, with_grey
+from braintumor_ext.keys import ERROR, IMAGE, INDEX, PREDICTION, SLICE
 from braintumor_ext.networks import read_settings
 from braintumor_ext.prediction import Prediction
-from braintumor_ext.transforms import LoadImageSlice, ToUnitGrey
 
 logger = logging.getLogger(__name__)
 
@@ -43,10 +40,7 @@ class Predictor:
     Args:
         network: gives ``{"class": (B, K), "mask": (B, 1, H, W)}`` logits.
         preprocessing: from ``{"image": a source, "slice": an index}`` to an item whose ``image`` the network takes.
-        class_names: the class names in the order of their indices.
-        empty_class: the class whose masks are empty; None if there is none.
-        image_size: the network's input size.
-        calibration: temperature and thresholds; None leaves the probabilities as the network gives them.
+        postprocessor: from the network's output to predictions; it knows the classes and the calibration.
         device: where the network runs.
         batch_size: how many slices are predicted at a time.
         bfloat16: whether to compute in bfloat16 on a CPU; see :class:`~braintumor_ext.explain.ExplainingInferer`.
@@ -63,10 +57,7 @@ class Predictor:
         self,
         network: nn.Module,
         preprocessing: Callable[[dict[str, Any]], dict[str, Any]],
-        class_names: Sequence[str] = CLASS_NAMES,
-        empty_class: str | None = EMPTY_CLASS,
-        image_size: int = 224,
-        calibration: Calibration | None = None,
+        postprocessor: Postprocessor,
         device: str | torch.device = "cpu",
         batch_size: int = 32,
         bfloat16: bool = False,
@@ -74,10 +65,14 @@ class Predictor:
         self.device = torch.device(device)
         self.network = network.to(self.device).eval()
         self.preprocessing = preprocessing
-        self.class_names = list(class_names)
-        self.postprocessor = Postprocessor(class_names, empty_class, image_size, calibration)
+        self.postprocessor = postprocessor
         self.batch_size = batch_size
         self.bfloat16 = bfloat16
+
+    @property
+    def class_names(self) -> list[str]:
+        """The class names in the order of their indices."""
+        return self.postprocessor.class_names
 
     @classmethod
     def from_bundle(
@@ -128,10 +123,7 @@ class Predictor:
             return cls(
                 network=parser.get_parsed_content("network"),
                 preprocessing=parser.get_parsed_content("preprocessing"),
-                class_names=parser.get_parsed_content("class_names"),
-                empty_class=parser.get_parsed_content("empty_class"),
-                image_size=parser.get_parsed_content("image_size"),
-                calibration=parser.get_parsed_content("calibration_constants"),
+                postprocessor=parser.get_parsed_content("postprocessor"),
                 device=parser.get_parsed_content("device"),
                 batch_size=parser.get_parsed_content("batch_size"),
                 bfloat16=parser.get_parsed_content("precision") == BFLOAT16,
@@ -197,55 +189,23 @@ class Predictor:
         found: list[Prediction] = []
         for start in range(0, len(items), self.batch_size):
             entries = [dataset[index] for index in range(start, min(start + self.batch_size, len(items)))]
-            if not many and entries[0]["error"]:
-                raise InputError(items[0]["name"], *_problem(entries[0]["error"]))
-            found += self._predict(entries, items, inferer, many)
-        return found if many else found[0]
+            found += self._predict(entries, items, inferer)
+        return found if many else found[0].checked()
 
     def _predict(
-        self,
-        entries: Sequence[dict[str, Any]],
-        items: Sequence[dict[str, Any]],
-        inferer: ExplainingInferer,
-        many: bool,
+        self, entries: Sequence[dict[str, Any]], items: Sequence[dict[str, Any]], inferer: ExplainingInferer
     ) -> list[Prediction]:
         """Predict one batch of the dataset's entries; what could not be read keeps its error."""
-        good = [entry for entry in entries if not entry["error"]]
-        predictions: dict[int, Prediction] = {}
-        if good:
-            images = torch.stack([entry[IMAGE].as_tensor() for entry in good])
+        found = {entry[INDEX]: Prediction("", error=entry[ERROR]) for entry in entries}
+        if good := [entry for entry in entries if not entry[ERROR]]:
+            batch = collate_slices(good)
+            images = batch[IMAGE].to(self.device, memory_format=torch.channels_last)
             with torch.no_grad():
-                output = inferer(images.to(self.device, memory_format=torch.channels_last), self.network)
-            for position, entry in enumerate(good):
-                item = items[entry["index"]]
-                try:
-                    prediction = self.postprocessor(output, position, entry[IMAGE].meta)
-                except InputError as problem:
-                    if not many:
-                        raise
-                    predictions[entry["index"]] = Prediction(
-                        item["name"], error=f"{problem.problem}. {problem.remedy}."
-                    )
-                    continue
-                predictions[entry["index"]] = replace(prediction, source=item["name"], image=_grey(entry, item))
-        return [
-            predictions.get(entry["index"]) or Prediction(items[entry["index"]]["name"], error=entry["error"])
-            for entry in entries
-        ]
+                batch["pred"] = inferer(images, self.network)
+            found.update(zip(batch[INDEX].tolist(), self.postprocessor(batch)[PREDICTION], strict=True))
+        named = [(replace(one, source=items[index]["name"]), items[index]) for index, one in found.items()]
+        return [one if one.error is not None else with_grey(one, item) for one, item in named]
 
 
 def _name(source: Source, number: int) -> str:
     return fspath(source) if isinstance(source, str | PathLike) else f"array {number}"
-
-
-def _grey(entry: dict[str, Any], item: dict[str, Any]) -> np.ndarray:
-    """Return a slice in grey, (H, W): as the dataset kept it, or read again."""
-    if entry[GREY] is not None:
-        return entry[GREY].numpy()
-    return ToUnitGrey()(LoadImageSlice()(item[IMAGE], item.get(SLICE))).numpy()[0]
-
-
-def _problem(error: str) -> tuple[str, str]:
-    """Split an entry's error into what is wrong and the remedy."""
-    problem, _, remedy = error.rstrip(".").partition(". ")
-    return problem, remedy or "Open it in a viewer"

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from braintumor_ext.data.datalist import true_mask
 from braintumor_ext.inference.predictor import Predictor
-from braintumor_ext.keys import CLASS, IMAGE, LABEL, SLICE, UNKNOWN
-from braintumor_ext.metrics import score_mask
+from braintumor_ext.keys import CLASS, IMAGE, SLICE, UNKNOWN
+from braintumor_ext.metrics import SliceRecord
 from braintumor_ext.metrics.section_scores import SectionScores
-from braintumor_ext.transforms import read_mask
 
 
 def score_section(predictor: Predictor, items: Sequence[Mapping[str, Any]]) -> SectionScores:
@@ -24,19 +24,12 @@ def score_section(predictor: Predictor, items: Sequence[Mapping[str, Any]]) -> S
     Raises:
         InputError: a slice cannot be read.
     """
-    classes: list[int] = []
-    right: list[bool] = []
-    dice: list[float] = []
-    for item in items:
-        found = predictor(item[IMAGE], slice_index=item.get(SLICE))
-        assert found.class_index is not None
-        assert found.mask is not None
-        classes.append(found.class_index)
-        if item.get(CLASS, UNKNOWN) != UNKNOWN:
-            right.append(found.class_index == int(item[CLASS]))
-        if LABEL in item:
-            true = read_mask(item[LABEL], item.get(SLICE)) > 0
-            if true.any():
-                dice.append(score_mask(found.mask, true).dice)
+    found = (predictor(item[IMAGE], slice_index=item.get(SLICE)) for item in items)
+    records = [
+        SliceRecord.of(one, str(item[IMAGE]), None, int(item.get(CLASS, UNKNOWN)), true_mask(item))
+        for one, item in zip(found, items, strict=True)
+    ]
+    right = [record.predicted_class == record.true_class for record in records if record.true_class != UNKNOWN]
+    dice = [record.dice for record in records if record.true_area_px]
     accuracy, overlap = (float(np.mean(values)) if values else None for values in (right, dice))
-    return SectionScores(len(classes), accuracy, overlap, tuple(classes))
+    return SectionScores(len(records), accuracy, overlap, tuple(record.predicted_class for record in records))

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from monai.data import Dataset, list_data_collate
+from monai.data import Dataset, MetaTensor, list_data_collate
 from monai.transforms import Compose
 
 from braintumor_ext.errors import InputError
-from braintumor_ext.keys import GREY, IMAGE, SLICE
-from braintumor_ext.transforms import ToUnitGreyd
+from braintumor_ext.keys import ERROR, GREY, IMAGE, INDEX, META, SLICE
+from braintumor_ext.prediction import Prediction
+from braintumor_ext.transforms import LoadImageSlice, ToUnitGrey, ToUnitGreyd
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +58,7 @@ class TolerantDataset(Dataset):
             error = ""
         except Exception as problem:
             image, grey, error = self._blank_image(), None, describe(problem, item["name"])
-        return {IMAGE: image, "index": index, "error": error} | ({GREY: grey} if self.keep_grey else {})
+        return {IMAGE: image, INDEX: index, ERROR: error} | ({GREY: grey} if self.keep_grey else {})
 
     def _prepared(self, source: dict[str, Any]) -> tuple[Any, torch.Tensor | None]:
         """Return the image as the network takes it, and the grey slice that it was made from."""
@@ -81,13 +83,31 @@ class TolerantDataset(Dataset):
 
 
 def collate_slices(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return entries of a :class:`TolerantDataset` as a batch; ``grey``, where there is any, stays a list.
+    """Return entries of a dataset as a batch: the images as one tensor; ``meta`` and ``grey`` are lists.
 
     Args:
-        entries: what the dataset gives.
+        entries: each with an ``image``, whose metadata become ``meta``, and, where there is any, ``grey``.
     """
-    batch = list_data_collate([{key: value for key, value in entry.items() if key != GREY} for entry in entries])
+    images = [entry[IMAGE] for entry in entries]
+    plain = [
+        {key: value.as_tensor() if isinstance(value, MetaTensor) else value for key, value in entry.items()}
+        for entry in entries
+    ]
+    batch = list_data_collate([{key: value for key, value in entry.items() if key != GREY} for entry in plain])
+    batch[META] = [getattr(image, "meta", {}) for image in images]
     return {**batch, GREY: [entry.get(GREY) for entry in entries]}
+
+
+def with_grey(prediction: Prediction, item: Mapping[str, Any]) -> Prediction:
+    """Return a prediction with its slice in grey: what the dataset kept, or, where it did not, read again.
+
+    Args:
+        prediction: of one slice.
+        item: the slice's ``image``, a file or an array, and ``slice``.
+    """
+    if prediction.image is not None:
+        return prediction
+    return replace(prediction, image=ToUnitGrey()(LoadImageSlice()(item[IMAGE], item.get(SLICE))).numpy()[0])
 
 
 def describe(error: BaseException, name: str) -> str:

@@ -7,12 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from braintumor_ext.errors import InputError
 from braintumor_ext.keys import UNKNOWN
+from braintumor_ext.metrics.segmentation import score_mask
 from braintumor_ext.plain_text import csv_row, csv_text
+from braintumor_ext.prediction import Prediction
 
 FLAG_SEPARATOR = "; "
 
@@ -52,6 +55,46 @@ class SliceRecord:
     spacing: tuple[float, float] | None = None
     flags: tuple[str, ...] = ()
     mask_predicted: bool = True
+
+    @classmethod
+    def of(
+        cls,
+        prediction: Prediction,
+        image: str,
+        group: str | None = None,
+        true_class: int = UNKNOWN,
+        true_mask: np.ndarray | None = None,
+    ) -> SliceRecord:
+        """Return the record of a prediction, scored in the slice's own grid.
+
+        Args:
+            prediction: of a slice; one without a mask is judged by its class alone.
+            image: the path as it is shown to people.
+            group: the group, None if unknown.
+            true_class: the class index, -1 if unknown.
+            true_mask: (H, W) bool; None if unknown.
+
+        Raises:
+            InputError: the slice could not be predicted.
+        """
+        shares = prediction.checked().probabilities or {}
+        scores: dict[str, Any] = {}
+        if true_mask is not None and prediction.mask is not None:
+            found = score_mask(prediction.mask, true_mask, prediction.spacing)
+            scores = {"dice": found.dice, "iou": found.iou, "hd95": found.hd95, "hd95_unit": found.unit}
+        return cls(
+            image=image,
+            group=group,
+            true_class=true_class,
+            probabilities=tuple(shares.values()),
+            mask_known=bool(scores),
+            true_area_px=int(true_mask.sum()) if true_mask is not None and scores else 0,
+            pred_area_px=0 if prediction.mask is None else int(prediction.mask.sum()),
+            spacing=prediction.spacing,
+            flags=prediction.flags,
+            mask_predicted=prediction.mask is not None,
+            **scores,
+        )
 
     @property
     def predicted_class(self) -> int:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, empty_class_of
-from braintumor_ext.data.datalist import shown_name
+from braintumor_ext.data.datalist import shown_name, true_mask
 from braintumor_ext.engines.prepare_batch import prepare_slices
 from braintumor_ext.engines.provenance import provenance
 from braintumor_ext.errors import InputError
@@ -31,7 +31,7 @@ from braintumor_ext.saliency_metrics.map_report import write_map_evaluation
 from braintumor_ext.saliency_metrics.map_scores import TOLERANCE, best_threshold, ious, map_on_grid, score_map
 from braintumor_ext.saliency_metrics.map_summary import SanityStage, Threshold
 from braintumor_ext.saliency_metrics.randomisation import cascade, similarity
-from braintumor_ext.saliency_metrics.slice_choice import own_mask, spread_order, tumour_slices
+from braintumor_ext.saliency_metrics.slice_choice import spread_order, tumour_slices
 
 logger = logging.getLogger(__name__)
 
@@ -206,7 +206,7 @@ class MapEvaluation:
         found: dict[str, list[list[float]]] = {name: [] for name in (*self.methods, *BASELINES)}
         for x, part, bar in self._batches(items, "Thresholds on validation"):
             classes = self._probabilities(x).argmax(1)
-            masks = [own_mask(item) for item in part]
+            masks = [mask for item in part if (mask := true_mask(item)) is not None]
             for name, maps in self._maps(x, part, classes):
                 found[name] += [ious(map_on_grid(h[0], *m.shape), m) for h, m in zip(maps, masks, strict=True)]
                 bar.update(len(part))
@@ -226,7 +226,7 @@ class MapEvaluation:
         for x, part, bar in self._batches(items, "Maps of the split"):
             shares = self._probabilities(x)
             classes = shares.argmax(1)
-            masks = [own_mask(item) for item in part]
+            masks = [mask for item in part if (mask := true_mask(item)) is not None]
             scored: list[dict[str, ScoredMap]] = [{} for _ in part]
             for name, maps in self._maps(x, part, classes):
                 curves = deletion_insertion(

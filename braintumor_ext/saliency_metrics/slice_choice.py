@@ -7,10 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from braintumor_ext.keys import CLASS, GROUP, LABEL, SLICE, UNKNOWN
-from braintumor_ext.transforms import read_mask
+from braintumor_ext.data.datalist import true_mask
+from braintumor_ext.keys import CLASS, GROUP, LABEL, UNKNOWN
 
 Item = Mapping[str, Any]
 
@@ -63,18 +61,10 @@ def tumour_slices(
     for index in spread_order([items[position] for position in known], seed):
         if max_slices and len(chosen) == int(max_slices):
             break
-        if own_mask(items[known[index]]).any():
+        mask = true_mask(items[known[index]])
+        if mask is not None and mask.any():
             chosen.append(known[index])
     return [dict(items[position]) for position in sorted(chosen)]
-
-
-def own_mask(item: Item) -> np.ndarray:
-    """Return an item's true mask in the slice's own grid, (H, W) bool.
-
-    Raises:
-        InputError: the mask can't be read.
-    """
-    return read_mask(item[LABEL], item.get(SLICE)) > 0
 
 
 def _in_turn(queues: Sequence[Sequence[int]]) -> Iterator[int]:

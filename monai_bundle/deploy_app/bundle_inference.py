@@ -15,7 +15,7 @@ from monai.deploy.operators import BundleConfigNames, IOMapping, MonaiBundleInfe
 from braintumor_ext.dicom_output import read_algorithm
 from braintumor_ext.errors import InputError, unwrapped
 from braintumor_ext.inference import Postprocessor, TolerantDataset
-from braintumor_ext.keys import IMAGE
+from braintumor_ext.keys import ERROR, IMAGE, META, PREDICTION
 from braintumor_ext.networks.settings import read_settings
 from braintumor_ext.prediction import Prediction
 from monai_bundle.deploy_app.predicted_series import ModelIdentity, PredictedSeries
@@ -71,13 +71,13 @@ class SlicesBundleOperator(MonaiBundleInferenceOperator):
             super()._init_config(config_names)
             content = {
                 name: self.parser.get_parsed_content(name)
-                for name in ("class_names", "empty_class", "image_size", "batch_size", "calibration_constants")
+                for name in ("class_names", "empty_class", "image_size", "batch_size", "postprocessor")
             }
         self._check_settings(content)
         self._outputs = {PREDICTIONS: {"type": list}}
         self._batch_size = int(content["batch_size"])
-        calibration = content["calibration_constants"]
-        self._decode = Postprocessor(content["class_names"], content["empty_class"], content["image_size"], calibration)
+        self._postprocessor: Postprocessor = content["postprocessor"]
+        calibration = self._postprocessor.calibration
         self.model = ModelIdentity(
             algorithm=read_algorithm(self.bundle_path / "configs" / "metadata.json", self._checkpoint),
             class_names=tuple(content["class_names"]),
@@ -117,7 +117,7 @@ class SlicesBundleOperator(MonaiBundleInferenceOperator):
         dataset = TolerantDataset(items, super().pre_process)
         entries = [dataset[index] for index in range(len(items))]
         stack = torch.stack([entry[IMAGE].as_tensor() for entry in entries])
-        return {IMAGE: MetaTensor(stack, meta={SLICES: volume.meta[SLICES], "errors": [e["error"] for e in entries]})}
+        return {IMAGE: MetaTensor(stack, meta={SLICES: volume.meta[SLICES], ERROR: [e[ERROR] for e in entries]})}
 
     def predict(self, data: torch.Tensor, *args: Any, **kwargs: Any) -> tuple[dict[str, Any]]:
         """Return the network's output of (1, slices, C, h, w).
@@ -135,11 +135,8 @@ class SlicesBundleOperator(MonaiBundleInferenceOperator):
     def post_process(self, data: dict[str, Any], *args: Any, **kwargs: Any) -> dict[str, list[Prediction]]:
         """Return one prediction for each slice, on its own grid; what could not be read has an ``error``."""
         meta = kwargs[self.kw_preprocessed_inputs][IMAGE].meta
-        predictions = []
-        for index, (own, error) in enumerate(zip(meta[SLICES], meta["errors"], strict=True)):
-            failed = Prediction(str(own["filename_or_obj"]), error=error) if error else None
-            predictions.append(failed or self._decode(data, index, own))
-        return {PREDICTIONS: predictions}
+        batch = {"pred": data, META: meta[SLICES], ERROR: meta[ERROR]}
+        return {PREDICTIONS: self._postprocessor(batch)[PREDICTION]}
 
     def _send_output(self, value: Any, name: str, metadata: Any, op_output: Any, context: Any) -> None:
         """Pass the predictions on as they are; the SDK's own form of class probabilities cuts them to whole numbers."""

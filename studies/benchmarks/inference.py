@@ -10,7 +10,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ from torch import Tensor, nn
 
 from braintumor_ext.data.phantoms import make_phantoms
 from braintumor_ext.explain import ExplainingInferer
-from braintumor_ext.inference.prediction_writer import batch_meta
 from braintumor_ext.transforms import write_mask
 from braintumor_ext.visualize import predicted_thumbnail, save_overlay
 from studies.benchmarks.command import main
@@ -192,19 +190,19 @@ def parts_of_a_slice(quick: bool, scratch: Path) -> Table:
     batch = next(iter(loader))
     device = torch.device(made.parser.get_parsed_content("device"))
     network = network.to(device).eval()
-    images = batch["image"].as_tensor().to(device, memory_format=torch.channels_last)
-    metas = [batch_meta(batch["image"].meta, position) for position in range(count)]
-    greys = [grey.numpy() for grey in batch["grey"]]
+    images = batch["image"].to(device, memory_format=torch.channels_last)
+    metas = batch["meta"]
+    postprocessor = made.parser.get_parsed_content("postprocessor")
 
     def infer(explain: str) -> Any:
         with torch.no_grad():
             return ExplainingInferer(explain)(images, network)
 
     output = infer("gradcam")
-    answers = [replace(writer.postprocessor(output, n, metas[n]), image=greys[n]) for n in range(count)]
+    predictions = postprocessor({**batch, "pred": output})["prediction"]
     writer.table.path.parent.mkdir(parents=True)
     writer.table.begin()
-    row = writer.table.empty_row(writer.data[0])
+    row = writer.table.row(writer.data[0], predictions[0])
 
     def each(do: Callable[[int], Any]) -> Callable[[], None]:
         def call() -> None:
@@ -217,10 +215,10 @@ def parts_of_a_slice(quick: bool, scratch: Path) -> Table:
         "network": partial(infer, "none"),
         "network and Grad-CAM": partial(infer, "gradcam"),
         "reading and preprocessing": each(lambda n: dataset[n]),
-        "answer on the slice's grid": each(lambda n: writer.postprocessor(output, n, metas[n])),
-        "mask file": each(lambda n: write_mask(answers[n].mask, metas[n], scratch / "mask")),
-        "overlay": each(lambda n: save_overlay(answers[n], scratch / "overlay.png")),
-        "the report's picture": each(lambda n: predicted_thumbnail(answers[n])),
+        "answer on the slice's grid": each(lambda n: postprocessor.predict(output, n, metas[n])),
+        "mask file": each(lambda n: write_mask(predictions[n].mask, metas[n], scratch / "mask")),
+        "overlay": each(lambda n: save_overlay(predictions[n], scratch / "overlay.png")),
+        "the report's picture": each(lambda n: predicted_thumbnail(predictions[n])),
         "row of the table": each(lambda n: writer.table.append([row])),
     }
     threads = torch.get_num_threads()

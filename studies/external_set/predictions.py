@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from braintumor_ext import Predictor
 from braintumor_ext.errors import InputError
-from braintumor_ext.metrics import SliceRecord, score_mask
+from braintumor_ext.metrics import SliceRecord
 from braintumor_ext.prediction import Prediction
 from braintumor_ext.transforms import read_mask, read_slice
 from studies.external_set.slices import ExternalSlice
@@ -78,22 +78,8 @@ def _keep(predictions: SequencePredictions, predictor: Predictor, item: External
     except InputError as error:
         predictions.failed[item.name] = f"its mask {error.problem}. {error.remedy}."
         return
-    scores = {} if true is None else score_mask(prediction.mask, true)._asdict()
-    if scores:
-        scores["hd95_unit"] = scores.pop("unit")
-    predictions.records.append(
-        SliceRecord(
-            image=item.name,
-            group=item.patient,
-            true_class=predictor.class_names.index(item.class_name),
-            probabilities=tuple(prediction.probabilities.values()),
-            mask_known=true is not None,
-            true_area_px=0 if true is None else int(true.sum()),
-            pred_area_px=int(prediction.mask.sum()),
-            flags=prediction.flags,
-            **scores,
-        )
-    )
+    true_class = predictor.class_names.index(item.class_name)
+    predictions.records.append(SliceRecord.of(prediction, item.name, item.patient, true_class, true))
 
 
 def _is_blank(item: ExternalSlice) -> bool:

@@ -17,7 +17,7 @@ from braintumor_ext.errors import InputError
 from braintumor_ext.inference import Predictor, list_inputs
 from braintumor_ext.inference.tolerant_dataset import describe
 from braintumor_ext.keys import IMAGE, SLICE, UNKNOWN
-from braintumor_ext.metrics import SliceRecord, score_mask
+from braintumor_ext.metrics import SliceRecord
 from braintumor_ext.prediction import Prediction
 from braintumor_ext.transforms import SUPPORTED_SUFFIXES, LoadImageSlice, read_mask
 from braintumor_ext.transforms.found_files import MASKS, find_files
@@ -168,7 +168,7 @@ def validate_images(
         for position, (item, image) in enumerate(zip(batch, loaded, strict=True)):
             if image is not None:
                 path = mask_of.get(_stem(item["name"]))
-                _keep(probe, item, next(predictions), path, image.meta, start + position in drawn)
+                _keep(probe, item, next(predictions), path, start + position in drawn)
     return probe
 
 
@@ -214,7 +214,6 @@ def _keep(
     item: dict[str, Any],
     prediction: Prediction,
     mask: Path | None,
-    meta: dict[str, Any],
     draw: bool,
 ) -> None:
     """Add one prediction to the probe."""
@@ -222,32 +221,14 @@ def _keep(
     if prediction.error is not None or prediction.mask is None or prediction.probabilities is None:
         probe.failed[title] = str(prediction.error)
         return
-    row_mm, column_mm = (float(side) for side in meta["spacing"])
-    in_mm = (row_mm, column_mm) if np.isfinite(row_mm * column_mm) else None
     try:
         true = _true_mask(probe, item, mask, prediction.mask.shape)
     except InputError as error:
         probe.failed[title] = str(error)
         return
-    scores: dict[str, Any] = {}
-    if true is not None:
-        found = score_mask(prediction.mask, true, in_mm)
-        scores = {"dice": found.dice, "iou": found.iou, "hd95": found.hd95, "hd95_unit": found.unit}
     known_class = probe.healthy and probe.empty_class is not None
-    probe.records.append(
-        SliceRecord(
-            image=title,
-            group=item["name"],
-            true_class=probe.class_names.index(str(probe.empty_class)) if known_class else UNKNOWN,
-            probabilities=tuple(prediction.probabilities.values()),
-            mask_known=true is not None,
-            true_area_px=0 if true is None else int(true.sum()),
-            pred_area_px=int(prediction.mask.sum()),
-            spacing=in_mm,
-            flags=prediction.flags,
-            **scores,
-        )
-    )
+    true_class = probe.class_names.index(str(probe.empty_class)) if known_class else UNKNOWN
+    probe.records.append(SliceRecord.of(prediction, title, item["name"], true_class, true))
     if draw and prediction.image is not None:
         note = "; ".join(prediction.flags) or None
         shown = render_overlay(

@@ -20,7 +20,9 @@ from scipy.spatial.distance import cdist
 from torch import nn
 
 from braintumor_ext.calibration import LOW_CONFIDENCE, UNUSUAL_INPUT, Calibration, FeatureDetector
+from braintumor_ext.data.indexed_dataset import IndexedDataset
 from braintumor_ext.engines import EvaluationReport, prepare_slices
+from braintumor_ext.inference import Postprocessor, collate_slices
 from braintumor_ext.transforms import FillUnknownd, LoadImageSliced, ToBinaryMaskd, ToUnitGreyd
 
 SIZE = 64
@@ -93,7 +95,7 @@ def items(tmp_path_factory) -> list[dict]:
 
 def evaluate(items, folder, batch_size=2, network=None, **kwargs) -> EvaluationReport:
     """Evaluate items with a network whose predictions are known."""
-    report = EvaluationReport(folder, items, image_size=SIZE, n_draws=50, **kwargs)
+    report = EvaluationReport(folder, items, n_draws=50, **kwargs)
     keys = ("image", "label")
     transform = Compose(
         [
@@ -106,10 +108,13 @@ def evaluate(items, folder, batch_size=2, network=None, **kwargs) -> EvaluationR
     )
     SupervisedEvaluator(
         device=torch.device("cpu"),
-        val_data_loader=DataLoader(Dataset(items, transform), batch_size=batch_size),
+        val_data_loader=DataLoader(
+            IndexedDataset(Dataset(items, transform)), batch_size=batch_size, collate_fn=collate_slices
+        ),
         network=network or LeftHalf(),
         prepare_batch=prepare_slices,
         val_handlers=[report],
+        postprocessing=Postprocessor(image_size=SIZE, calibration=kwargs.get("calibration")),
         decollate=False,
     ).run()
     return report

@@ -11,7 +11,7 @@ from monai.bundle import ConfigParser
 from monai.data import decollate_batch
 from PIL import Image
 
-from braintumor_ext.inference import Postprocessd, Predictor
+from braintumor_ext.inference import Postprocessd, Postprocessor, Predictor
 from braintumor_ext.transforms import read_slice, restore_grid
 
 
@@ -47,7 +47,9 @@ def test_calibration_is_read_again_when_it_has_gone(packed_bundle: Path, tmp_pat
     models = packed_bundle / "models"
     path = tmp_path / "calibration.json"
     path.write_bytes((models / "calibration.json").read_bytes())
-    transform = Postprocessd(calibration=path, checkpoint=models / "model.pt", image_size=64)
+    transform = Postprocessd(
+        postprocessor=Postprocessor(image_size=64), calibration=path, checkpoint=models / "model.pt"
+    )
     image = _ramp(tmp_path)
     output = {"class": torch.tensor([3.0, 1.0, 0.0, 0.0]), "mask": torch.zeros(1, 64, 64)}
     calibrated = transform({"image": image, "pred": output})["result"]

@@ -17,7 +17,7 @@ from PIL import Image
 
 from braintumor_ext.calibration import Calibration
 from braintumor_ext.errors import InputError
-from braintumor_ext.inference import PredictionWriter, TolerantDataset, list_inputs
+from braintumor_ext.inference import Postprocessor, PredictionWriter, TolerantDataset, collate_slices, list_inputs
 from braintumor_ext.inference.mask_files import MaskFiles
 from braintumor_ext.transforms import LoadImageSliced, ToUnitGreyd, read_slice
 from braintumor_ext.visualize import predicted_slice
@@ -201,11 +201,12 @@ def test_rows_do_not_pile_up_over_two_runs_of_one_engine(tmp_path):
     Image.fromarray(block()).save(tmp_path / "a.png")
     data = list_inputs(tmp_path / "a.png")
     writer = PredictionWriter(tmp_path / "out", data, image_size=SIZE)
-    engine = Engine(lambda _, batch: {"pred": bright(batch["image"].as_tensor())})
+    postprocessor = Postprocessor(image_size=SIZE)
+    engine = Engine(lambda _, batch: postprocessor({**batch, "pred": bright(batch["image"])}))
     writer.attach(engine)
     chain = [LoadImageSliced("image"), ToUnitGreyd("image"), Resized("image", spatial_size=(SIZE, SIZE))]
     for _ in range(2):
-        engine.run(DataLoader(TolerantDataset(data, Compose(chain)), batch_size=1))
+        engine.run(DataLoader(TolerantDataset(data, Compose(chain)), batch_size=1, collate_fn=collate_slices))
     assert len(table(tmp_path / "out")) == 1
     assert len(list((tmp_path / "out").glob("predictions.*.csv"))) == 1
 

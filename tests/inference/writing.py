@@ -13,7 +13,14 @@ import torch
 from ignite.engine import Engine, Events
 from monai.transforms import Compose, Resized
 
-from braintumor_ext.inference import PredictionWriter, ReadAheadLoader, TolerantDataset, collate_slices, list_inputs
+from braintumor_ext.inference import (
+    Postprocessor,
+    PredictionWriter,
+    ReadAheadLoader,
+    TolerantDataset,
+    collate_slices,
+    list_inputs,
+)
 from braintumor_ext.transforms import LoadImageSliced, ToUnitGreyd
 
 SIZE = 32
@@ -47,7 +54,9 @@ def run(
     data = list_inputs(path, slices, exclude=output)
     chain = [LoadImageSliced("image"), ToUnitGreyd("image"), Resized("image", spatial_size=(SIZE, SIZE))]
     writer = PredictionWriter(output, data, image_size=SIZE, **settings)
-    engine = Engine(lambda _, batch: {"pred": network(batch["image"].as_tensor())})
+    known = {name: settings[name] for name in ("class_names", "empty_class", "calibration") if name in settings}
+    postprocessor = Postprocessor(image_size=SIZE, **known)
+    engine = Engine(lambda _, batch: postprocessor({**batch, "pred": network(batch["image"])}))
     writer.attach(engine)
     if hook is not None:
         engine.add_event_handler(Events.ITERATION_COMPLETED(once=2), hook)
