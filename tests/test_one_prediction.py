@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from PIL import Image
 
 from braintumor_ext import Predictor
 from braintumor_ext.prediction import Prediction
+from tests.bundle.workflows import make_workflow, read_table, run_workflow
 from tests.conftest import REPOSITORY
 from tests.inference.conftest import predict
 from tests.one_slice import HEIGHT, WIDTH, shown_slice
@@ -62,6 +64,32 @@ def test_the_bundles_inference_gives_it_in_the_files_own_grid(form, prediction, 
     assert [row[f"p_{name}"] for name in prediction.probabilities] == pytest.approx(shares(prediction), abs=1e-4)
     assert np.array_equal(read_shown_mask(tmp_path / "out" / row["mask"]), prediction.mask)
     assert row["flags"] == "; ".join(prediction.flags)
+
+
+def test_an_evaluation_gives_it(prediction, one_slice, example_models, tmp_path):
+    """Its true mask is the predicted one: they overlap wholly if the evaluation's is the same."""
+    items = []
+    for form in FORMS:
+        folder = tmp_path / "data" / form
+        folder.mkdir(parents=True)
+        shutil.copy(one_slice[form], folder / one_slice[form].name)
+        items.append({"image": f"{form}/{one_slice[form].name}", "class": 0, "group": form})
+    Image.fromarray(np.uint8(prediction.mask) * 255).save(tmp_path / "data" / "mask.png")
+    items[0]["label"] = "mask.png"
+    path = tmp_path / "data" / "datalist.json"
+    path.write_text(json.dumps({"training": [], "validation": [], "test": items}), encoding="utf-8")
+    places = {"dataset_dir": str(path.parent), "ckpt_dir": str(example_models), "output_dir": str(tmp_path / "out")}
+    without_baselines = {"validate::handlers::0::training_data": None}
+    run_workflow(make_workflow("train", "evaluate", **places, **without_baselines))
+    rows = {row["group"]: row for row in read_table(tmp_path / "out" / "per_image.csv")}
+    assert rows.keys() == set(FORMS)
+    for row in rows.values():
+        assert [float(row[f"p_{name}"]) for name in prediction.probabilities] == pytest.approx(
+            shares(prediction), abs=1e-4
+        )
+        assert int(row["pred_area_px"]) == prediction.mask.sum()
+        assert row["flags"] == "; ".join(prediction.flags)
+    assert float(rows["png"]["dice"]) == 1
 
 
 def shares(prediction: Prediction) -> list[float]:

@@ -15,7 +15,7 @@ from braintumor_ext.inference.row_errors import told_in
 from braintumor_ext.keys import SLICE
 from braintumor_ext.transforms import write_mask, write_volume_mask
 from braintumor_ext.transforms.formats import DICOM, NIFTI, PICTURE
-from braintumor_ext.transforms.grid import scanner_placement
+from braintumor_ext.transforms.restore_grid import picture_as_nifti
 
 if TYPE_CHECKING:
     from braintumor_ext.inference.series_masks import SeriesMasks
@@ -23,11 +23,6 @@ if TYPE_CHECKING:
 PNG_FORMAT, NIFTI_FORMAT, SEG_FORMAT = "png", "nifti", "dicom_seg"
 OUTPUT_FORMATS = (PNG_FORMAT, NIFTI_FORMAT, SEG_FORMAT)
 """What masks can be written as, in place of each input's own format."""
-
-# A picture as ITK reads it: the column comes first, one pixel is 1 mm, and the axes run to the left and posterior. Its
-# mask is then shown like the picture itself. (row, column, slice) <-> (column, row, slice):
-_PICTURE_ORNT = np.array([[1.0, 1.0], [0.0, 1.0], [2.0, 1.0]])
-_PICTURE_AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def parse_output_format(value: str | None) -> str | None:
@@ -182,16 +177,7 @@ class MaskFiles:
             return {**meta, "container": PICTURE}
         if self.output_format != NIFTI_FORMAT or meta["container"] in (NIFTI, DICOM):
             return meta
-        height, width = meta["slice_size"]
-        return {
-            **meta,
-            "container": NIFTI,
-            "native_shape": np.array([width, height, meta["slice_count"]]),
-            "native_ndim": 3,
-            "native_affine": _PICTURE_AFFINE,
-            "native_ornt": _PICTURE_ORNT,
-            **scanner_placement(_PICTURE_AFFINE).metadata(),
-        }
+        return picture_as_nifti(meta)
 
     def _told(self, path: Path) -> str:
         return path.relative_to(self.folder.parent).as_posix()

@@ -88,6 +88,7 @@ class Postprocessor:
         features = output[FEATURES][index].detach().cpu().numpy() if FEATURES in output else None
         height, width = (int(side) for side in meta["slice_size"])
         mask = mask_on_grid(output, index, height, width).numpy() if MASK in output else None
+        maps = output.get(HEAT_MAP)
         best = int(shares.argmax())
         flags = [] if self.calibration is None else self.calibration.flags_for(shares, features)
         if min(height, width) < self.image_size:
@@ -102,7 +103,7 @@ class Postprocessor:
             class_index=best,
             probabilities={name: float(share) for name, share in zip(self.class_names, shares, strict=True)},
             mask=mask,
-            heat_map=heat_map_on_grid(output, index, height, width),
+            heat_map=None if maps is None else heat_map_on_grid(maps, index, height, width),
             flags=tuple(flags),
             calibrated=self.calibration is not None,
             image=None if grey is None else grey.numpy(),
@@ -138,18 +139,16 @@ def mask_on_grid(output: Mapping[str, Tensor], index: int, height: int, width: i
     return (_on_grid(probability, height, width) > threshold).cpu()
 
 
-def heat_map_on_grid(output: Mapping[str, Any], index: int, height: int, width: int) -> np.ndarray | None:
+def heat_map_on_grid(maps: Tensor, index: int, height: int, width: int) -> np.ndarray:
     """Return the heat map of one slice of a batch on its own grid, (height, width) float32 in [0, 1].
 
     Args:
-        output: the network's output; None is returned where it has no ``heat_map`` (B, 1, h, w).
+        maps: (B, 1, h, w) in [0, 1].
         index: which slice of the batch.
         height: rows of the slice's own grid.
         width: columns of the slice's own grid.
     """
-    if output.get(HEAT_MAP) is None:
-        return None
-    return _on_grid(output[HEAT_MAP][index : index + 1].float(), height, width).clamp(0, 1).cpu().numpy()
+    return _on_grid(maps[index : index + 1].detach().float(), height, width).clamp(0, 1).cpu().numpy()
 
 
 def _on_grid(maps: Tensor, height: int, width: int) -> Tensor:

@@ -21,14 +21,14 @@ from braintumor_ext.engines.provenance import provenance
 from braintumor_ext.errors import InputError
 from braintumor_ext.explain.explainer import METHODS, Explainer
 from braintumor_ext.explain.layers import DEFAULT_LAYER, find_layer
-from braintumor_ext.inference.postprocessor import class_probabilities
+from braintumor_ext.inference.postprocessor import class_probabilities, heat_map_on_grid
 from braintumor_ext.keys import CLASS, GROUP, IMAGE
 from braintumor_ext.networks import ClassView
 from braintumor_ext.saliency_metrics.baseline_maps import BASELINES, centre_maps, random_maps
 from braintumor_ext.saliency_metrics.deletion_insertion import STEPS, deletion_insertion
 from braintumor_ext.saliency_metrics.explained_slice import ExplainedSlice, ScoredMap
 from braintumor_ext.saliency_metrics.map_report import write_map_evaluation
-from braintumor_ext.saliency_metrics.map_scores import TOLERANCE, best_threshold, ious, map_on_grid, score_map
+from braintumor_ext.saliency_metrics.map_scores import TOLERANCE, best_threshold, ious, score_map
 from braintumor_ext.saliency_metrics.map_summary import SanityStage, Threshold
 from braintumor_ext.saliency_metrics.randomisation import cascade, similarity
 from braintumor_ext.saliency_metrics.slice_choice import spread_order, tumour_slices
@@ -208,7 +208,7 @@ class MapEvaluation:
             classes = self._probabilities(x).argmax(1)
             masks = [mask for item in part if (mask := true_mask(item)) is not None]
             for name, maps in self._maps(x, part, classes):
-                found[name] += [ious(map_on_grid(h[0], *m.shape), m) for h, m in zip(maps, masks, strict=True)]
+                found[name] += [ious(heat_map_on_grid(maps, i, *mask.shape), mask) for i, mask in enumerate(masks)]
                 bar.update(len(part))
         return {
             name: Threshold(*best_threshold(np.array(values))) if values else NO_VALIDATION
@@ -235,7 +235,7 @@ class MapEvaluation:
                 if name in kept:
                     kept[name] += [maps[i].cpu() for i in range(len(part)) if len(slices) + i in wanted]
                 for i, mask in enumerate(masks):
-                    heat = map_on_grid(maps[i, 0], *mask.shape)
+                    heat = heat_map_on_grid(maps, i, *mask.shape)
                     scores = score_map(heat, mask, thresholds[name].value, self.tolerance)
                     scored[i][name] = ScoredMap(
                         scores.pointing,

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch.nn.functional as F
 from scipy.ndimage import distance_transform_edt
-from torch import Tensor
 
 TOLERANCE = 15
 """Pixels by which the pointing game's maximum may miss the mask, as in its paper."""
@@ -36,23 +34,6 @@ class MapScores(NamedTuple):
     energy_share: float
     area_share: float
     iou: float
-
-
-def map_on_grid(heat: Tensor, height: int, width: int) -> np.ndarray:
-    """Return a map on the slice's own grid, (height, width) float32 in [0, 1]: bilinear, as predicted masks are.
-
-    Args:
-        heat: (h, w) map in [0, 1] on the network's grid.
-        height: rows of the slice's own grid.
-        width: columns of the slice's own grid.
-    """
-    values = heat.detach().float()[None, None]
-    return (
-        F.interpolate(values, size=(height, width), mode="bilinear", align_corners=False)[0, 0]
-        .clamp(0, 1)
-        .cpu()
-        .numpy()
-    )
 
 
 def score_map(heat: np.ndarray, mask: np.ndarray, threshold: float = 0.5, tolerance: float = TOLERANCE) -> MapScores:

@@ -14,8 +14,12 @@ from PIL import Image
 
 from braintumor_ext.png_file import write_png
 from braintumor_ext.transforms.formats import DICOM, NIFTI
+from braintumor_ext.transforms.grid import scanner_placement
 
 Mask = np.ndarray | torch.Tensor
+
+_PICTURE_ORNT = np.array([[1.0, 1.0], [0.0, 1.0], [2.0, 1.0]])  # (row, column, slice) <-> (column, row, slice)
+_PICTURE_AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def restore_grid(mask: Mask, meta: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
@@ -52,11 +56,40 @@ def restore_volume(masks: Mapping[int, Mask], meta: Mapping[str, Any]) -> tuple[
         if not 0 <= index < count:
             raise ValueError(f"{meta['filename_or_obj']} has no slice {index}: valid are 0 to {count - 1}")
         shown[:, :, index] = _plane(mask, (height, width), str(meta["filename_or_obj"]))
+    return in_file_order(shown, meta), np.asarray(meta["native_affine"], dtype=np.float64).copy()
+
+
+def in_file_order(shown: np.ndarray, meta: Mapping[str, Any]) -> np.ndarray:
+    """Return the slices of a file in its own index order and number of dimensions; values and type stay.
+
+    Args:
+        shown: (H, W, slices), each slice as a person sees it.
+        meta: the metadata of any slice of the file.
+    """
     array = apply_orientation(shown, np.asarray(meta["native_ornt"], dtype=np.float64))
     native_shape = tuple(int(n) for n in meta["native_shape"])
     ndim = int(meta["native_ndim"])
-    shape = native_shape[:ndim] + (1,) * (ndim - len(native_shape))
-    return np.ascontiguousarray(array.reshape(shape)), np.asarray(meta["native_affine"], dtype=np.float64).copy()
+    return np.ascontiguousarray(array.reshape(native_shape[:ndim] + (1,) * (ndim - len(native_shape))))
+
+
+def picture_as_nifti(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metadata by which a picture's mask is written as NIfTI, shown like the picture itself.
+
+    That is as ITK reads a picture: the column comes first, one pixel is 1 mm, the axes run to the left and posterior.
+
+    Args:
+        meta: of a slice of a picture.
+    """
+    height, width = meta["slice_size"]
+    return {
+        **meta,
+        "container": NIFTI,
+        "native_shape": np.array([width, height, meta["slice_count"]]),
+        "native_ndim": 3,
+        "native_affine": _PICTURE_AFFINE,
+        "native_ornt": _PICTURE_ORNT,
+        **scanner_placement(_PICTURE_AFFINE).metadata(),
+    }
 
 
 def write_mask(mask: Mask, meta: Mapping[str, Any], stem: str | Path) -> Path:

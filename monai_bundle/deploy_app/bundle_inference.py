@@ -15,9 +15,10 @@ from monai.deploy.operators import BundleConfigNames, IOMapping, MonaiBundleInfe
 from braintumor_ext.dicom_output import read_algorithm
 from braintumor_ext.errors import InputError, unwrapped
 from braintumor_ext.inference import Postprocessor, TolerantDataset
-from braintumor_ext.keys import ERROR, IMAGE, META, PREDICTION
+from braintumor_ext.keys import ERROR, GREY, IMAGE, META, PREDICTION
 from braintumor_ext.networks.settings import read_settings
 from braintumor_ext.prediction import Prediction
+from braintumor_ext.transforms import ToUnitGrey
 from monai_bundle.deploy_app.predicted_series import ModelIdentity, PredictedSeries
 from monai_bundle.deploy_app.series_to_volumes import SLICES
 
@@ -104,7 +105,7 @@ class SlicesBundleOperator(MonaiBundleInferenceOperator):
             data: ``image``: (columns, rows, slices), the SDK's order, values as the bundle's reader gives them.
 
         Returns:
-            ``image``: (slices, C, h, w); its metadata hold those of each slice, and the error of each.
+            ``image``: (slices, C, h, w); its metadata hold those of each slice, its error, and the slice in grey.
         """
         volume = data[IMAGE]
         items = [
@@ -117,7 +118,13 @@ class SlicesBundleOperator(MonaiBundleInferenceOperator):
         dataset = TolerantDataset(items, super().pre_process)
         entries = [dataset[index] for index in range(len(items))]
         stack = torch.stack([entry[IMAGE].as_tensor() for entry in entries])
-        return {IMAGE: MetaTensor(stack, meta={SLICES: volume.meta[SLICES], ERROR: [e[ERROR] for e in entries]})}
+        to_grey = ToUnitGrey()
+        greys = [
+            None if entry[ERROR] else to_grey(item[IMAGE]).as_tensor()[0]
+            for item, entry in zip(items, entries, strict=True)
+        ]
+        told = {SLICES: volume.meta[SLICES], ERROR: [entry[ERROR] for entry in entries], GREY: greys}
+        return {IMAGE: MetaTensor(stack, meta=told)}
 
     def predict(self, data: torch.Tensor, *args: Any, **kwargs: Any) -> tuple[dict[str, Any]]:
         """Return the network's output of (1, slices, C, h, w).
@@ -135,7 +142,7 @@ class SlicesBundleOperator(MonaiBundleInferenceOperator):
     def post_process(self, data: dict[str, Any], *args: Any, **kwargs: Any) -> dict[str, list[Prediction]]:
         """Return one prediction for each slice, on its own grid; what could not be read has an ``error``."""
         meta = kwargs[self.kw_preprocessed_inputs][IMAGE].meta
-        batch = {"pred": data, META: meta[SLICES], ERROR: meta[ERROR]}
+        batch = {"pred": data, META: meta[SLICES], ERROR: meta[ERROR], GREY: meta[GREY]}
         return {PREDICTIONS: self._postprocessor(batch)[PREDICTION]}
 
     def _send_output(self, value: Any, name: str, metadata: Any, op_output: Any, context: Any) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from braintumor_ext.transforms import read_grey
 from braintumor_ext.visualize import save_overlay
 from monai_bundle.deploy_app.predicted_series import PredictedSeries
 from monai_bundle.deploy_app.series_writer import SeriesWriterOperator
@@ -21,5 +20,5 @@ class OverlayWriterOperator(SeriesWriterOperator):
                 continue
             file = Path(prediction.source)
             path = folder / "overlays" / f"{index:03d}_{file.stem}.png"
-            save_overlay(replace(prediction, source=file.name, image=read_grey(file)), path)
+            save_overlay(replace(prediction, source=file.name), path)
             series.overlays[index] = path

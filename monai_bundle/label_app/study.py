@@ -11,7 +11,6 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from monai.data import MetaTensor
-from nibabel.orientations import apply_orientation
 from PIL import Image
 
 from braintumor_ext.errors import InputError
@@ -19,7 +18,7 @@ from braintumor_ext.transforms import count_slices, find_images, read_slice
 from braintumor_ext.transforms.formats import DICOM, PICTURE
 from braintumor_ext.transforms.frame_order import spatial_order
 from braintumor_ext.transforms.grid import scanner_placement
-from braintumor_ext.transforms.restore_grid import nifti_image
+from braintumor_ext.transforms.restore_grid import in_file_order, nifti_image
 
 _TOLERANCE = 1e-3
 
@@ -53,10 +52,9 @@ class Study:
     def restore_grid(self, planes: Sequence[np.ndarray]) -> np.ndarray:
         """Return planes, (H, W) each, one for each slice, as one array in the study's own index order and shape."""
         if self.is_series:
-            return np.concatenate(
-                [_native(plane[:, :, None], slice_.meta) for plane, slice_ in zip(planes, self.slices, strict=True)], 2
-            )
-        return _native(np.stack(planes, axis=2), self.meta)
+            pairs = zip(planes, self.slices, strict=True)
+            return np.concatenate([in_file_order(plane[:, :, None], slice_.meta) for plane, slice_ in pairs], axis=2)
+        return in_file_order(np.stack(planes, axis=2), self.meta)
 
     def write(self, planes: Sequence[np.ndarray], target: Path) -> None:
         """Write planes in the study's grid.
@@ -104,10 +102,3 @@ def _read_series(folder: Path) -> Study:
         last = np.asarray(slices[-1].meta["native_affine"])
         affine[:3, 2] = (last[:3, 3] - affine[:3, 3]) / (len(slices) - 1)
     return Study(folder, slices, affine, is_series=True)
-
-
-def _native(shown: np.ndarray, meta: Mapping[str, Any]) -> np.ndarray:
-    array = apply_orientation(shown, np.asarray(meta["native_ornt"], dtype=np.float64))
-    shape = tuple(int(n) for n in meta["native_shape"])
-    ndim = int(meta["native_ndim"])
-    return np.ascontiguousarray(array.reshape(shape[:ndim] + (1,) * (ndim - len(shape))))

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from braintumor_ext.inference import heat_map_on_grid
 from braintumor_ext.saliency_metrics.map_scores import (
     THRESHOLDS,
     best_threshold,
     energy_share,
     ious,
-    map_on_grid,
     pointing_game,
     score_map,
 )
@@ -107,7 +107,7 @@ def test_the_best_threshold_has_the_highest_mean_and_is_the_lowest_of_equal_ones
 def test_a_map_is_brought_to_the_slices_grid_by_pixel_areas() -> None:
     # A ramp along the columns stays one: the centre of own pixel j lies at (j + 0.5) / 2 - 0.5 network pixels.
     ramp = torch.arange(8).float().expand(4, 8) / 7
-    found = map_on_grid(ramp, 12, 16)
+    found = heat_map_on_grid(ramp[None, None], 0, 12, 16)
     expected = np.clip((np.arange(16) + 0.5) / 2 - 0.5, 0, 7) / 7
     assert found.shape == (12, 16)
     assert np.allclose(found, expected[None], atol=1e-6)
