@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from braintumor_ext.data.classes import display_name
+from braintumor_ext.data.contact_sheet import draw_contact_sheet
 from braintumor_ext.data.copies import COPY_LIKENESS, Copy
 from braintumor_ext.data.duplicates import NEAR_DUPLICATE_CORRELATION, Grouping, byte_duplicates, connected_sets
 from braintumor_ext.data.extra import REASONS
@@ -21,14 +19,10 @@ from braintumor_ext.data.split import SECTIONS
 from braintumor_ext.data.trivial_baselines import baseline_table, file_property_baseline, nearest_neighbour_baseline
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import replacing
-from braintumor_ext.transforms import read_grey, read_mask
+from braintumor_ext.reporting import render
 
 SMALL_SIDE = 224
 """Slices with a shorter side are enlarged for the network."""
-
-_SHEET_COLUMNS = 8
-_OUTLINE = "#E69F00"  # Okabe and Ito's orange: told from grey by every eye
-_SHOWN = 20
 
 
 def build_report(
@@ -191,7 +185,7 @@ def write_report(report: Mapping[str, Any], slices: Sequence[InspectedSlice], ou
         with replacing(output / name) as partial:
             partial.write_text(content, encoding="utf-8", errors="backslashreplace")
     classes = [name for name in report["counts"] if name != "all"]
-    contact_sheet(slices, classes).savefig(output / "contact_sheet.png")
+    draw_contact_sheet(slices, classes, output / "contact_sheet.png")
 
 
 def report_markdown(report: Mapping[str, Any]) -> str:
@@ -200,94 +194,26 @@ def report_markdown(report: Mapping[str, Any]) -> str:
     Args:
         report: what ``build_report`` returned.
     """
-    groups, masks = report["groups"], report["masks"]
-    classes = list(masks)
-    images, passed_over = report["images"], sum(map(len, report["passed_over"].values()))
-    lines = [
-        f"# Data report: {report['name']}",
-        "",
-        f"Protocol `{report['protocol']}`, split seed {report['split_seed']}. Used are {images['used']:,} of "
-        f"{images['found']:,} image files"
-        + (f"; {passed_over:,} further files are no slices (see the notes)." if passed_over else "."),
-        "",
-        "## Images per class and section",
-        "",
-        *_table(
-            ["class", *SECTIONS, "total"],
-            [[name, *(f"{row[c]:,}" for c in (*SECTIONS, "total"))] for name, row in report["counts"].items()],
-        ),
-        "",
-        "## Trivial baselines",
-        "",
-        "What a network must clearly beat. Nearest neighbour: the class of the training slice whose 48x48 thumbnail "
-        "correlates best. File properties: a decision tree on width, height, mode and bytes, without any pixel.",
-        "",
-        *_table(["section", "n", "nearest neighbour", "file properties"], _baseline_rows(report["trivial_baselines"])),
-        "",
-        "## Groups and duplicates",
-        "",
-        f"- {groups['count']:,} groups, the largest of {groups['largest']} images; {groups['divided_by_split']} are "
-        f"divided by the split.",
-        _group_source(report),
-        *(f"- Joined into one group, as they share slices: {', '.join(names)}." for names in groups["joined"]),
-        *_set_lines("Identical files", report["byte_duplicates"]),
-        *_set_lines(
-            f"Near-duplicates (correlation above {report['near_duplicates']['correlation_above']})",
-            report["near_duplicates"],
-        ),
-        *_copy_lines(report["copies"]),
-        f"- Groups that hold two classes: {len(groups['with_two_classes'])}.",
-        *(
-            f"  - {entry['group']}: " + ", ".join(f"{n} {name}" for name, n in entry["classes"].items())
-            for entry in groups["with_two_classes"][:_SHOWN]
-        ),
-        "",
-        *_extra_lines(report["extra"]),
-        "## Masks",
-        "",
-        "No masks were given: those of tumour classes are unknown."
-        if not report["masks_given"]
-        else "An image without a mask file has an unknown mask, not an empty one.",
-        "",
-        *_table(
-            ["class", "known", "unknown", "known, but without a tumour pixel"],
-            [[n, masks[n]["known"], len(masks[n]["unknown"]), len(masks[n]["without_tumour"])] for n in classes],
-        ),
-        "",
-        *_listed([f"unknown: {key}" for n in classes for key in masks[n]["unknown"]] if report["masks_given"] else []),
-        *_listed([f"without a tumour pixel: {key}" for n in classes for key in masks[n]["without_tumour"]]),
-        *_listed([f"doubtful: {e['image']}: {'; '.join(e['signs'])}" for n in classes for e in masks[n]["doubtful"]]),
-        "## Worth a look",
-        "",
-        f"{len(report['below_224'])} images have a side below {SMALL_SIDE} pixels and are enlarged for the network.",
-        "",
-        *_listed([f"{e['image']}: {e['width']}x{e['height']}" for e in report["below_224"]]),
-        f"{len(report['suspicious'])} images look like something else than a grey MRI: a simple measure, so look at "
-        "them.",
-        "",
-        *_listed([f"{e['image']}: {'; '.join(e['signs'])}" for e in report["suspicious"]]),
-        "## Left out",
-        "",
-        *(
-            _listed(
-                [f"{e['file']}: {e['problem']}. {e['remedy']}." for e in report["left_out"]], len(report["left_out"])
-            )
-            or ["Nothing.", ""]
-        ),
-    ]
-    if report["notes"]:
-        lines += ["## Notes", "", *_listed(report["notes"], len(report["notes"]))]
-    if (compact := report["compact"]) is not None:
-        lines += [
-            "## Compact copy",
-            "",
-            f"Short side {compact['size']} pixels ({compact['shrunk']:,} images were larger), {compact['format']}: "
-            f"{compact['mebibytes']} MiB. What is lost beside resolution: JPEG keeps the resized slices to a peak "
-            f"signal-to-noise ratio of {compact['psnr_db']['mean']} dB on average, {compact['psnr_db']['lowest']} dB "
-            "at the lowest (8-bit rounding alone: 59 dB). Values beyond 8 bit, colour, and pixel spacing are dropped.",
-            "",
-        ]
-    return "\n".join([*lines, "![Slices of each class, tumours outlined](contact_sheet.png)", ""])
+    masks = report["masks"].values()
+    return render(
+        "data_report.md",
+        **report,
+        sections=SECTIONS,
+        small_side=SMALL_SIDE,
+        warning=copies_warning(report["copies"]),
+        divided=list(map(_pair_line, _divided(report["copies"]))),
+        extra_told=extra_line(report["extra"]).removeprefix("extra: ") if report["extra"] is not None else "",
+        unknown=[f"unknown: {key}" for found in masks for key in found["unknown"]],
+        without_tumour=[f"without a tumour pixel: {key}" for found in masks for key in found["without_tumour"]],
+        doubtful=[f"doubtful: {_with_signs(entry)}" for found in masks for entry in found["doubtful"]],
+        small=[f"{entry['image']}: {entry['width']}x{entry['height']}" for entry in report["below_224"]],
+        signs=list(map(_with_signs, report["suspicious"])),
+        problems=[f"{entry['file']}: {entry['problem']}. {entry['remedy']}." for entry in report["left_out"]],
+    )
+
+
+def _with_signs(entry: Mapping[str, Any]) -> str:
+    return f"{entry['image']}: {'; '.join(entry['signs'])}"
 
 
 def extra_line(extra: Mapping[str, Any]) -> str:
@@ -306,47 +232,6 @@ def extra_line(extra: Mapping[str, Any]) -> str:
     )
 
 
-def _extra_lines(extra: Mapping[str, Any] | None) -> list[str]:
-    if extra is None:
-        return []
-    told = extra_line(extra).removeprefix("extra: ")
-    lines = ["## Extra slices", "", f"For training only; no part of the counts and baselines above. Used: {told}.", ""]
-    if not extra["groups_given"]:
-        lines += [
-            "No groups of theirs were given: a slice of a patient of validation or test that looks different is not "
-            "recognised.",
-            "",
-        ]
-    return lines
-
-
-def _baseline_rows(baselines: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
-    rows = []
-    for section, baseline in baselines.items():
-        if baseline:
-            nearest, files = baseline["nearest_neighbour"], baseline["file_properties"]
-            rows.append([section, f"{nearest['n']:,}", f"{nearest['accuracy']:.1%}", f"{files['accuracy']:.1%}"])
-        else:
-            rows.append([section, "0", "not measurable", "not measurable"])
-    return rows
-
-
-def _group_source(report: Mapping[str, Any]) -> str:
-    found = report["groups"]["images_without_given_group"]
-    if not report["groups_given"]:
-        return (
-            "- Groups are near-duplicates and copies only: slices of one patient that look different may stand on two "
-            "sides."
-        )
-    return f"- Groups were given; {found:,} images without one were grouped by near-duplicates and copies."
-
-
-def _set_lines(title: str, sets: Mapping[str, Any]) -> list[str]:
-    line = f"- {title}: {sets['sets']} sets of {sets['images']} images"
-    across = f"{sets['sets_across_splits']} across sections, {sets['sets_across_classes']} across classes"
-    return [f"{line}; {across}."]
-
-
 def copies_warning(copies: Mapping[str, Any]) -> str | None:
     """Say in a line how many copies stand on two sides of the split in spite of it; None if there are none.
 
@@ -362,19 +247,6 @@ def copies_warning(copies: Mapping[str, Any]) -> str | None:
     )
 
 
-def _copy_lines(copies: Mapping[str, Any]) -> list[str]:
-    lines = [
-        f"- Copies, mirrored and cropped ones too (likeness {copies['likeness_from']} or more): {copies['pairs']:,} "
-        f"pairs, {len(copies['across']):,} across groups."
-    ]
-    if (warning := copies_warning(copies)) is not None:
-        divided = _divided(copies)
-        lines += [f"- **Warning**: {warning}.", *(f"  - {_pair_line(pair)}" for pair in divided[:_SHOWN])]
-        if len(divided) > _SHOWN:
-            lines.append(f"  - ... and {len(divided) - _SHOWN} more in data_report.json")
-    return lines
-
-
 def _divided(copies: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [pair for pair in copies["across"] if len(set(pair["sections"])) > 1]
 
@@ -382,47 +254,3 @@ def _divided(copies: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _pair_line(pair: Mapping[str, Any]) -> str:
     named = (f"{image} ({section})" for image, section in zip(pair["images"], pair["sections"], strict=True))
     return " and ".join(named) + (", mirrored" if pair["mirrored"] else "")
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
-    body = [f"| {' | '.join(str(cell) for cell in row)} |" for row in rows]
-    return [f"| {' | '.join(head)} |", "|---" + "|---:" * (len(head) - 1) + "|", *body]
-
-
-def _listed(entries: Sequence[str], shown: int = _SHOWN) -> list[str]:
-    """A bulleted list and an empty line; long ones are cut (data_report.json has them all)."""
-    rest = [f"- ... and {len(entries) - shown} more in data_report.json"] if len(entries) > shown else []
-    return [*(f"- {entry}" for entry in entries[:shown]), *rest, ""] if entries else []
-
-
-def contact_sheet(slices: Sequence[InspectedSlice], class_names: Sequence[str]) -> Figure:
-    """Draw a row of slices for each class, tumours outlined.
-
-    Which slices are shown depends on their names only, and no two of a group while there are others.
-
-    Args:
-        slices: the slices to choose from.
-        class_names: one row each.
-    """
-    figure = Figure(figsize=(1.6 * _SHEET_COLUMNS, 1.75 * len(class_names)), dpi=100, layout="constrained")
-    axes = figure.subplots(len(class_names), _SHEET_COLUMNS, squeeze=False)
-    for row, name in zip(axes, class_names, strict=True):
-        chosen = _chosen([s for s in slices if s.class_name == name])
-        for axis in row:
-            axis.set_axis_off()
-        for axis, slice_ in zip(row, chosen, strict=False):
-            axis.imshow(read_grey(slice_.found.path), cmap="gray", vmin=0, vmax=1)
-            if slice_.mask is not None and slice_.mask_area:
-                mask = read_mask(slice_.mask)
-                axis.contour(mask, levels=[0.5], colors=[_OUTLINE], linewidths=1.2)
-        row[0].set_title(f"{display_name(name)}", loc="left", fontsize=11)
-    return figure
-
-
-def _chosen(slices: Sequence[InspectedSlice]) -> list[InspectedSlice]:
-    shuffled = sorted(slices, key=lambda s: hashlib.sha256(s.key.encode(errors="surrogateescape")).digest())
-    first_of_group: dict[str, InspectedSlice] = {}
-    for slice_ in shuffled:
-        first_of_group.setdefault(slice_.group, slice_)
-    others = [s for s in shuffled if first_of_group[s.group] is not s]
-    return [*first_of_group.values(), *others][:_SHEET_COLUMNS]

@@ -5,27 +5,38 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from braintumor_ext.data.classes import display_name
 from braintumor_ext.reporting.markdown import NONE, number, table, with_interval, with_median
 
 
-def render(name: str, **values: Any) -> str:
-    """Return a template's text.
+def render(template: str, /, **values: Any) -> str:
+    """Return the text of one of this package's templates.
 
     Args:
-        name: the file under ``templates``, such as ``evaluation.md``.
+        template: the file under ``templates``, such as ``evaluation.md``.
         values: what it is given; a name that it uses and is not given is an error.
     """
-    return _environment().get_template(name).render(values)
+    return render_from(__package__, template, **values)
+
+
+def render_from(package: str, template: str, /, **values: Any) -> str:
+    """Return the text of a template that lies in the folder ``templates`` of any package.
+
+    Args:
+        package: its name; the template may import those of this package, such as ``context.md``.
+        template: the file.
+        values: as for :func:`render`.
+    """
+    return _environment(package).get_template(template).render(values)
 
 
 @cache
-def _environment() -> Environment:
+def _environment(package: str) -> Environment:
     # Markdown, not HTML: what a report is given is escaped by table() where it would break a cell.
     environment = Environment(
-        loader=PackageLoader("braintumor_ext.reporting"),
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader(__package__)]),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -34,6 +45,8 @@ def _environment() -> Environment:
     environment.filters |= {
         "display_name": display_name,
         "number": number,
+        "percent": "{:.1%}".format,
+        "thousands": "{:,}".format,
         "with_interval": with_interval,
         "with_median": with_median,
     }

@@ -1,0 +1,44 @@
+"""A sheet of slices of each class, for a person to look at before trusting a data set."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from os import PathLike
+
+from braintumor_ext.data.classes import display_name
+from braintumor_ext.data.inspection import InspectedSlice
+from braintumor_ext.plots import picture_grid, save_png
+from braintumor_ext.transforms import read_grey, read_mask
+from braintumor_ext.visualize.colours import OKABE_ITO
+
+COLUMNS = 8
+
+
+def draw_contact_sheet(slices: Sequence[InspectedSlice], class_names: Sequence[str], path: str | PathLike[str]) -> None:
+    """Write a PNG with a row of slices for each class, tumours outlined.
+
+    Which slices are shown depends on their names only, and no two of a group while there are others.
+
+    Args:
+        slices: the slices to choose from.
+        class_names: one row each.
+        path: the PNG file.
+    """
+    figure, grid = picture_grid(len(class_names), COLUMNS, 1.6 * COLUMNS, 1.75 * len(class_names))
+    for row, name in zip(grid, class_names, strict=True):
+        for axes, slice_ in zip(row, _chosen([s for s in slices if s.class_name == name]), strict=False):
+            axes.imshow(read_grey(slice_.found.path), cmap="gray", vmin=0, vmax=1)
+            if slice_.mask is not None and slice_.mask_area:
+                axes.contour(read_mask(slice_.mask), levels=[0.5], colors=[OKABE_ITO[0]], linewidths=1.2)
+        row[0].set_title(display_name(name), loc="left", fontsize=11)
+    save_png(figure, path)
+
+
+def _chosen(slices: Sequence[InspectedSlice]) -> list[InspectedSlice]:
+    shuffled = sorted(slices, key=lambda s: hashlib.sha256(s.key.encode(errors="surrogateescape")).digest())
+    first_of_group: dict[str, InspectedSlice] = {}
+    for slice_ in shuffled:
+        first_of_group.setdefault(slice_.group, slice_)
+    others = [s for s in shuffled if first_of_group[s.group] is not s]
+    return [*first_of_group.values(), *others][:COLUMNS]
