@@ -252,7 +252,8 @@ def _refuse_short_png(path: Path) -> None:
     pixel = _png_pixel(path)
     if pixel is None:
         return
-    width, height, *_, interlaced = struct.unpack(">IIBBBBB", path.read_bytes()[16:29])
+    content = path.read_bytes()
+    width, height, *_, interlaced = struct.unpack_from(">IIBBBBB", content, 16)
     shapes = [
         (-(-(height - top) // down), -(-(width - left) // across))
         for left, top, across, down in (_PNG_PASSES if interlaced else ((0, 0, 1, 1),))
@@ -260,7 +261,7 @@ def _refuse_short_png(path: Path) -> None:
     bits = math.prod(pixel)
     claimed = sum(rows * (1 + -(-columns * bits // 8)) for rows, columns in shapes if rows > 0 < columns)
     stream, held = zlib.decompressobj(), 0
-    for part in _png_data(path):
+    for part in _png_data(content):
         while part and held < claimed:
             held += len(stream.decompress(part, _BAND))
             part = stream.unconsumed_tail
@@ -269,9 +270,9 @@ def _refuse_short_png(path: Path) -> None:
         raise InputError(path, problem, "Copy it again from its source")
 
 
-def _png_data(path: Path) -> Iterator[bytes]:
+def _png_data(content: bytes) -> Iterator[bytes]:
     """Yield a PNG's compressed pixels, chunk by chunk."""
-    content, place = path.read_bytes(), 8
+    place = 8
     while place + 8 <= len(content):
         size, kind = struct.unpack_from(">I4s", content, place)
         if kind == b"IDAT":
