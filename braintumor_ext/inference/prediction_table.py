@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import os
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -35,6 +36,7 @@ class PredictionTable:
         places = ("area_px", "area_mm2", "flags", "error", "mask", "overlay")
         self.columns = ["file", "slice", "class", *shares, *places]
         self._file: BinaryIO | None = None
+        self._late: deque[Mapping[str, Any]] = deque()
 
     def row(self, item: Mapping[str, Any], prediction: Prediction) -> dict[str, Any]:
         """Return a slice's row as it is before anything is written.
@@ -65,24 +67,26 @@ class PredictionTable:
         self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115  # until close()
 
     def append(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Add rows to the file, at once and whole.
+        """Add rows to the file, each at once and whole; those that could not be added before come first.
 
         Raises:
             OSError: the disk is full, for one; the rows before are kept.
         """
-        if not rows:
-            return
-        assert self._file is not None
-        size, left = os.fstat(self._file.fileno()).st_size, memoryview(self._lines(rows))
-        try:
-            while left:
-                left = left[self._file.write(left) :]
-        except OSError:
-            self._file.truncate(size)  # no half a line that the next one would join
-            raise
+        self._late.extend(rows)
+        while self._late:
+            assert self._file is not None
+            size, left = os.fstat(self._file.fileno()).st_size, memoryview(self._lines([self._late[0]]))
+            try:
+                while left:
+                    left = left[self._file.write(left) :]
+            except OSError:
+                self._file.truncate(size)  # no half a line that the next one would join
+                raise
+            self._late.popleft()
 
     def close(self) -> None:
         """Close the file to further rows."""
+        self._late.clear()
         if self._file is not None:
             self._file.close()
             self._file = None
