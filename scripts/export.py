@@ -25,9 +25,9 @@ from braintumor_ext.backends import (
     preprocessing_constants,
 )
 from braintumor_ext.backends.openvino import OpenVino
-from braintumor_ext.calibration import spread_over_groups
 from braintumor_ext.data.datalist import load_section
 from braintumor_ext.data.phantoms import make_phantoms
+from braintumor_ext.data.sampling import spread_over_groups
 from braintumor_ext.errors import InputError, InputErrors
 from braintumor_ext.files import sha256_of
 from braintumor_ext.inference import Postprocessor, TolerantDataset, list_inputs, score_section

@@ -13,7 +13,7 @@ from braintumor_ext.calibration.calibration import (
 )
 from braintumor_ext.calibration.calibrator import Calibrator
 from braintumor_ext.calibration.confidence import confidence_threshold
-from braintumor_ext.calibration.items import calibration_items, spread_over_groups
+from braintumor_ext.calibration.items import calibration_items
 from braintumor_ext.calibration.labelled_outputs import LabelledOutputs
 from braintumor_ext.calibration.ood_detector import FeatureDetector
 from braintumor_ext.calibration.precision_agreement import PrecisionAgreement
@@ -40,6 +40,5 @@ __all__ = [
     "read_calibration",
     "scaled_probabilities",
     "set_stale_calibration_aside",
-    "spread_over_groups",
     "write_calibration",
 ]

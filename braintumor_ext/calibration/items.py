@@ -5,38 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from braintumor_ext.calibration.probes import probe_items
-from braintumor_ext.keys import GROUP, LABEL
+from braintumor_ext.data.sampling import spread_over_groups
+from braintumor_ext.keys import LABEL
 
 ROLE = "role"
 """What an item is for: one of the three below."""
 
 TRAINING, VALIDATION, PROBE = "training", "validation", "probe"
-
-
-def spread_over_groups(items: Sequence[Mapping[str, Any]], limit: int, seed: int = 0) -> list[dict[str, Any]]:
-    """Return a sample of items from as many groups as possible, in their order.
-
-    Each group gives one item, drawn at random, then a second one, and so on: many slices of one patient tell less than
-    one slice of many.
-
-    Args:
-        items: with ``group`` where it is known; an item without one is a group by itself.
-        limit: how many items at most; 0 for all.
-        seed: of the draw.
-    """
-    order = np.random.default_rng(seed).permutation(len(items))
-    given: dict[Any, int] = {}
-    turns = []
-    for place, index in enumerate(order):
-        group = items[index].get(GROUP)
-        turn = 0 if group is None else given.get(group, 0)
-        given[group] = turn + 1
-        turns.append((turn, place, int(index)))
-    chosen = sorted(index for _, _, index in sorted(turns)[: limit or len(items)])
-    return [dict(items[index]) for index in chosen]
 
 
 def calibration_items(

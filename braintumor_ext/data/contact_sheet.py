@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from os import PathLike
 
 from braintumor_ext.data.classes import display_name
 from braintumor_ext.data.inspection import InspectedSlice
+from braintumor_ext.data.sampling import spread
+from braintumor_ext.data.split import draw_by_name
 from braintumor_ext.plots import picture_grid, save_png
 from braintumor_ext.transforms import read_grey, read_mask
 from braintumor_ext.visualize.colours import OKABE_ITO
@@ -36,9 +37,5 @@ def draw_contact_sheet(slices: Sequence[InspectedSlice], class_names: Sequence[s
 
 
 def _chosen(slices: Sequence[InspectedSlice]) -> list[InspectedSlice]:
-    shuffled = sorted(slices, key=lambda s: hashlib.sha256(s.key.encode(errors="surrogateescape")).digest())
-    first_of_group: dict[str, InspectedSlice] = {}
-    for slice_ in shuffled:
-        first_of_group.setdefault(slice_.group, slice_)
-    others = [s for s in shuffled if first_of_group[s.group] is not s]
-    return [*first_of_group.values(), *others][:COLUMNS]
+    drawn = sorted(range(len(slices)), key=lambda position: draw_by_name(0, slices[position].key))
+    return [slices[position] for position in spread(drawn, [s.group for s in slices])[:COLUMNS]]

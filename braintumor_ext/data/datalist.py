@@ -201,7 +201,7 @@ def true_mask(item: Mapping[str, Any]) -> np.ndarray | None:
     Raises:
         InputError: the mask cannot be read.
     """
-    return read_mask(item[LABEL], item.get(SLICE)) > 0 if item.get(LABEL) is not None else None
+    return read_mask(item[LABEL], item.get(SLICE)) if item.get(LABEL) is not None else None
 
 
 @lru_cache(maxsize=8)

@@ -35,6 +35,7 @@ from braintumor_ext.data.split import (
 from braintumor_ext.errors import InputError
 from braintumor_ext.keys import CLASS, GROUP, IMAGE, LABEL
 from braintumor_ext.transforms import read_grey, read_mask
+from braintumor_ext.transforms.formats import without_suffix
 
 PROTOCOLS: tuple[str, ...] = ("grouped", "random", "external", "given")
 """How images are divided; see ``braintumor_ext.data.split``."""
@@ -231,11 +232,11 @@ def _file_names(keys: Sequence[str]) -> list[str]:
     taken: set[str] = set()
     names = []
     for key in keys:
-        stem, dot, suffix = key.rpartition(".")
-        name = stem if dot and "/" not in suffix else key
+        name = without_suffix(key)
+        suffix = key[len(name) :].replace(".", "_") or "_"
         # Lower case: file systems that ignore case must not take two slices for one.
         while name.lower() in taken:
-            name = f"{name}_{suffix}"
+            name += suffix
         taken.add(name.lower())
         names.append(name)
     return names

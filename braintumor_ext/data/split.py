@@ -44,12 +44,11 @@ def canonical(name: str) -> str:
     return unicodedata.normalize("NFC", name.replace("\\", "/"))
 
 
-def _draw(seed: int, *names: str) -> int:
-    """A number of 256 bits that depends on the seed and the names only."""
+def draw_by_name(seed: int, *names: str) -> int:
+    """Return a number of 256 bits that depends on the seed and the names only."""
     text = "\0".join([str(seed), *map(canonical, names)])
-    return int.from_bytes(
-        hashlib.sha256(text.encode(errors="surrogateescape")).digest(), "big"
-    )  # names may hold bytes that are no text
+    # names may hold bytes that are no text
+    return int.from_bytes(hashlib.sha256(text.encode(errors="surrogateescape")).digest(), "big")
 
 
 def section_sizes(count: int, shares: Sequence[int] = SHARES) -> list[int]:
@@ -135,7 +134,7 @@ def random_split(items: Sequence[SplitItem], seed: int = 0, shares: Sequence[int
     sizes = stratified_sizes([len(members) for members in classes.values()], shares)
     split: dict[str, str] = {}
     for members, row in zip(classes.values(), sizes, strict=True):
-        shuffled = sorted(members, key=lambda item: (_draw(seed, item.key), item.key))
+        shuffled = sorted(members, key=lambda item: (draw_by_name(seed, item.key), item.key))
         sections = [section for section, size in zip(SECTIONS, row, strict=True) for _ in range(size)]
         split |= {item.key: section for item, section in zip(shuffled, sections, strict=True)}
     return split
@@ -168,12 +167,12 @@ def grouped_split(items: Sequence[SplitItem], seed: int = 0, shares: Sequence[in
 
     used = [s for s, share in enumerate(shares) if share > 0]
     section_of: dict[str, int] = {}
-    for group in sorted(groups, key=lambda g: (-groups[g].total(), _draw(seed, "group", g), g)):
+    for group in sorted(groups, key=lambda g: (-groups[g].total(), draw_by_name(seed, "group", g), g)):
         members = groups[group]
         # Where a class has no group to spare, this one must go to a section that the class has not reached yet.
         short = [n for n in members if left[n] <= len(used) - len(reached[n])]
         allowed = [s for s in used if all(s not in reached[n] for n in short)] or used
-        section = _choose(members, free, allowed, must_reach=bool(short), draw=_draw(seed, "section", group))
+        section = _choose(members, free, allowed, must_reach=bool(short), draw=draw_by_name(seed, "section", group))
         section_of[group] = section
         for name, count in members.items():
             free[name][section] -= count

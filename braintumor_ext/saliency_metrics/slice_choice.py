@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from braintumor_ext.data.datalist import true_mask
+from braintumor_ext.data.sampling import spread
 from braintumor_ext.keys import CLASS, GROUP, LABEL, UNKNOWN
 
 Item = Mapping[str, Any]
@@ -16,26 +17,22 @@ Item = Mapping[str, Any]
 def spread_order(items: Sequence[Item], seed: int = 0) -> list[int]:
     """Return the items' positions in an order whose every beginning is spread over classes, then over groups.
 
-    The classes take turns. Within one, each group gives one slice before any gives its second: patients with dozens of
-    slices do not crowd out the others.
-
     Args:
-        items: of a datalist, each with ``class``; one without ``group`` is a group by itself.
+        items: of a datalist, each with ``class``.
         seed: of the order of groups, and of the slices in one.
     """
     draw = random.Random(seed)
     by_class: dict[Any, dict[Any, list[int]]] = defaultdict(lambda: defaultdict(list))
     for position, item in enumerate(items):
-        group = item.get(GROUP)
-        by_class[item.get(CLASS)][("alone", position) if group is None else ("group", group)].append(position)
-    queues = []
+        by_class[item.get(CLASS)][item.get(GROUP, ("alone", position))].append(position)
+    order: list[int] = []
     for _, groups in sorted(by_class.items(), key=lambda entry: str(entry[0])):
         members = list(groups.values())
         draw.shuffle(members)
         for slices in members:
             draw.shuffle(slices)
-        queues.append(list(_in_turn(members)))
-    return list(_in_turn(queues))
+            order += slices
+    return spread(order, [item.get(GROUP) for item in items], [item.get(CLASS) for item in items])
 
 
 def tumour_slices(
@@ -65,9 +62,3 @@ def tumour_slices(
         if mask is not None and mask.any():
             chosen.append(known[index])
     return [dict(items[position]) for position in sorted(chosen)]
-
-
-def _in_turn(queues: Sequence[Sequence[int]]) -> Iterator[int]:
-    """The first of each, then the second of each, and so on."""
-    for turn in range(max(map(len, queues), default=0)):
-        yield from (queue[turn] for queue in queues if turn < len(queue))

@@ -59,17 +59,23 @@ class ToBinaryMask(Transform):
         return MetaTensor(binary.float(), meta=loaded.meta, applied_operations=loaded.applied_operations)
 
 
-def read_mask(path: str | Path, slice_index: int | None = None) -> np.ndarray:
-    """Return the tumour mask of a file, (H, W) float32 of 0 and 1, or -1 everywhere if it is an unknown one.
+def read_mask(path: str | Path, slice_index: int | None = None, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """Return the tumour mask of a file, (H, W) bool; nothing is marked in an unknown one.
 
     Args:
         path: a picture, a DICOM or a NIfTI file; of a palette the indices count, not their colours.
         slice_index: 0-based index of the slice in a volume.
+        shape: (H, W) of its image; None to take any.
 
     Raises:
-        InputError: if it cannot be read, has values that are not finite, or is a volume and no slice of it was chosen.
+        InputError: if it cannot be read, has values that are not finite or another shape, or is a volume and no slice
+            of it was chosen.
     """
-    return ToBinaryMask()(read_slice(path, slice_index, labels=True)).numpy()[0]
+    mask = ToBinaryMask()(read_slice(path, slice_index, labels=True)).numpy()[0] > 0
+    if shape is not None and mask.shape != shape:
+        problem = f"is {mask.shape[1]}x{mask.shape[0]}, but its image is {shape[1]}x{shape[0]}"
+        raise InputError(path, problem, "Give the mask that was drawn on that very image")
+    return mask
 
 
 class ToBinaryMaskd(MapTransform):

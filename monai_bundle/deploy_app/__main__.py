@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from monai_bundle.deploy_app.bundle_code import use_code_of, what_is_missing
+from monai_bundle.bundle_folder import problem_with, use_code_of
 
 VARIABLES = {"input": "HOLOSCAN_INPUT_PATH", "output": "HOLOSCAN_OUTPUT_PATH", "model": "HOLOSCAN_MODEL_PATH"}
 """The SDK's own, which give the paths where the command line does not."""
@@ -36,8 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder, output, bundle = (path.resolve() for path in (options.input, options.output, options.model))
     if not folder.is_dir():
         parser.error(f"{folder}: no such folder. Give the folder of a DICOM series.")
-    if problem := what_is_missing(bundle):
-        parser.error(problem)
+    if wrong := problem_with(bundle):
+        parser.error(f"{bundle}: {wrong[0]}. {wrong[1]}.")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         parser.error(f"{output}: exists already and is no empty folder. Give a new --output, or empty it.")
     try:

@@ -13,6 +13,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from monai_bundle.bundle_folder import problem_with
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 EXTENSIONS = ["*.nii.gz", "*.nii", "*.png", "*.jpg", "*.jpeg", "*.tif", "*.tiff", "*.bmp", "*.dcm"]
 
@@ -56,11 +58,8 @@ def _problem(studies: Path, bundle: Path) -> str | None:
         return "MONAI Label is not installed here. Run this in its environment: see docs/how-to/monai-label.md."
     if not studies.is_dir():
         return f"{studies}: is no folder. Give --studies the folder of the images."
-    wanted = ("configs/inference.json", "configs/train.json", "configs/metadata.json", "models/model.pt")
-    missing = [name for name in (*wanted, "braintumor_ext/__init__.py") if not (bundle / name).is_file()]
-    if missing:
-        return f"{bundle}: is no packed bundle (it lacks {missing[0]}). Pack one: python -m monai_bundle.pack."
-    return None
+    wrong = problem_with(bundle)
+    return None if wrong is None else f"{bundle}: {wrong[0]}. {wrong[1]}."
 
 
 if __name__ == "__main__":

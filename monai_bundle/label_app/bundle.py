@@ -12,8 +12,7 @@ import torch
 
 from braintumor_ext.errors import InputError
 from braintumor_ext.inference import Predictor
-
-CONFIGS = ("configs/inference.json", "configs/train.json", "configs/metadata.json", "models/model.pt")
+from monai_bundle.bundle_folder import problem_with
 
 
 class Bundle:
@@ -27,7 +26,9 @@ class Bundle:
     """
 
     def __init__(self, root: str | PathLike[str]) -> None:
-        self.root = check_bundle(root)
+        if wrong := problem_with(Path(root)):
+            raise InputError(root, *wrong)
+        self.root = Path(root).resolve()
         self.metadata: dict[str, Any] = json.loads((self.root / "configs" / "metadata.json").read_text("utf-8"))
         self._lock = threading.Lock()
         self._loaded: tuple[int, str, Predictor] | None = None
@@ -48,19 +49,6 @@ class Bundle:
             if self._loaded is None or self._loaded[:2] != (written, device):
                 self._loaded = (written, device, Predictor.from_bundle(self.root, device=device))
             return self._loaded[2]
-
-
-def check_bundle(root: str | PathLike[str]) -> Path:
-    """Return a bundle's folder.
-
-    Raises:
-        InputError: it lacks something that a bundle has.
-    """
-    root = Path(root)
-    missing = [name for name in CONFIGS if not (root / name).is_file()]
-    if missing:
-        raise InputError(root, f"is no bundle (it lacks {', '.join(missing)})", "Pack one: python -m monai_bundle.pack")
-    return root.resolve()
 
 
 def usable_device(wanted: Any) -> str:

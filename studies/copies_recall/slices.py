@@ -12,6 +12,7 @@ from tqdm import tqdm
 from braintumor_ext.data.folder_scan import read_groups, scan_folder
 from braintumor_ext.data.group_sources import PATIENT, read_group_sources, short_name
 from braintumor_ext.data.picture_frame import framed_picture
+from braintumor_ext.data.sampling import spread
 from braintumor_ext.errors import InputError
 from braintumor_ext.transforms import read_grey
 
@@ -91,9 +92,6 @@ def choose(slices: GroupedSlices, count: int, avoided: Sequence[str], seed: int)
     Returns:
         Positions in ascending order.
     """
-    rng = np.random.default_rng(seed)
-    one_each: dict[str, int] = {}
-    for position in rng.permutation(len(slices.groups)):
-        if slices.groups[position] not in avoided:
-            one_each.setdefault(slices.groups[position], int(position))
-    return sorted(list(one_each.values())[:count])
+    drawn = np.random.default_rng(seed).permutation(len(slices.groups)).tolist()
+    order = spread([position for position in drawn if slices.groups[position] not in avoided], slices.groups)
+    return sorted(order[: min(count, len({*slices.groups} - {*avoided}))])

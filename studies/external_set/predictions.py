@@ -59,11 +59,7 @@ def true_mask(item: ExternalSlice, empty_class: str | None, shape: tuple[int, ..
         return np.zeros(shape, dtype=bool)
     if item.mask is None:
         return None
-    true = read_mask(item.mask) > 0
-    if true.shape != shape:
-        problem = f"is {true.shape[1]}x{true.shape[0]}, but its image is {shape[1]}x{shape[0]}"
-        raise InputError(item.mask, problem, "Give the mask that was drawn on that very image")
-    return true
+    return read_mask(item.mask, shape=shape)
 
 
 def _keep(predictions: SequencePredictions, predictor: Predictor, item: ExternalSlice, prediction: Prediction) -> None:

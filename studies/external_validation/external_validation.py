@@ -19,7 +19,8 @@ from braintumor_ext.inference.tolerant_dataset import describe
 from braintumor_ext.keys import IMAGE, SLICE, UNKNOWN
 from braintumor_ext.metrics import SliceRecord
 from braintumor_ext.prediction import Prediction
-from braintumor_ext.transforms import SUPPORTED_SUFFIXES, LoadImageSlice, read_mask
+from braintumor_ext.transforms import LoadImageSlice, read_mask
+from braintumor_ext.transforms.formats import without_suffix
 from braintumor_ext.transforms.found_files import MASKS, find_files
 from braintumor_ext.visualize import render_overlay
 
@@ -167,7 +168,7 @@ def validate_images(
         predictions = iter(predictor([image for image in loaded if image is not None]))
         for position, (item, image) in enumerate(zip(batch, loaded, strict=True)):
             if image is not None:
-                path = mask_of.get(_stem(item["name"]))
+                path = mask_of.get(without_suffix(item["name"]))
                 _keep(probe, item, next(predictions), path, start + position in drawn)
     return probe
 
@@ -177,15 +178,9 @@ def _index(masks: Path) -> dict[str, Path]:
     found = find_files(masks)
     index: dict[str, Path] = {}
     for path in [*found.files, *found.left_out.get(MASKS, ())]:
-        stem = _stem(path.relative_to(found.root).as_posix())
+        stem = without_suffix(path.relative_to(found.root).as_posix())
         index[stem.removesuffix(MASK_SUFFIX)] = path if stem.endswith(MASK_SUFFIX) else index.get(stem, path)
     return index
-
-
-def _stem(name: str) -> str:
-    suffixes = sorted(SUPPORTED_SUFFIXES, key=len, reverse=True)
-    suffix = next((s for s in suffixes if name.lower().endswith(s)), "")
-    return name[: len(name) - len(suffix)]
 
 
 def _files(items: Sequence[dict[str, Any]]) -> int:
@@ -249,11 +244,7 @@ def _true_mask(
         return np.zeros(shape, dtype=bool)
     if mask is None:
         return None
-    true = read_mask(mask, item.get(SLICE)) > 0
-    if true.shape != shape:
-        problem = f"is {true.shape[1]}x{true.shape[0]}, but its image is {shape[1]}x{shape[0]}"
-        raise InputError(mask, problem, "Give the mask that was drawn on that very image")
-    return true
+    return read_mask(mask, item.get(SLICE), shape)
 
 
 def _share(values: Sequence[bool] | np.ndarray) -> dict[str, Any]:

@@ -164,7 +164,7 @@ def draw_errors(predictor: Predictor, slices: Sequence[EvaluatedSlice]) -> list[
     for slice_, prediction in zip(slices, predictor([s.path for s in slices]), strict=True):
         if prediction.image is None or prediction.mask is None:
             continue
-        true = None if slice_.mask is None else read_mask(slice_.mask) > 0
+        true = None if slice_.mask is None else read_mask(slice_.mask)
         note = f"true class: {display_name(predictor.class_names[slice_.record.true_class])}"
         shown = render_overlay(
             prediction.image, prediction.mask, slice_.source, prediction.probabilities, true_mask=true, note=note

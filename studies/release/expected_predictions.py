@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from braintumor_ext.data.sampling import spread
+from braintumor_ext.data.split import draw_by_name
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import backup_existing, replacing, sha256_of
 from braintumor_ext.inference import Predictor
@@ -36,15 +37,9 @@ def choose_slices(slices: Sequence[EvaluatedSlice], per_class: int = 2) -> list[
     """
     chosen: list[EvaluatedSlice] = []
     for index in sorted({s.record.true_class for s in slices} - {UNKNOWN}):
-        members = sorted(
-            (s for s in slices if s.record.true_class == index),
-            key=lambda s: hashlib.sha256(s.source.encode()).digest(),
-        )
-        first_of_group: dict[Any, EvaluatedSlice] = {}
-        for member in members:
-            first_of_group.setdefault(member.record.group or member.source, member)
-        firsts = list(first_of_group.values())
-        chosen += [*firsts, *(s for s in members if s not in firsts)][:per_class]
+        members = sorted((s for s in slices if s.record.true_class == index), key=lambda s: draw_by_name(0, s.source))
+        order = spread(range(len(members)), [s.record.group or None for s in members])
+        chosen += [members[position] for position in order[:per_class]]
     return chosen
 
 
@@ -79,7 +74,7 @@ def stored_values(prediction: Prediction, mask: Path | None) -> dict[str, Any]:
         raise InputError(prediction.source, str(prediction.error).rstrip("."), "Choose another slice")
     dice = None
     if mask is not None:
-        found = score_mask(prediction.mask, read_mask(mask) > 0).dice
+        found = score_mask(prediction.mask, read_mask(mask)).dice
         dice = None if found != found else round(found, 6)
     return {
         "class": prediction.label,

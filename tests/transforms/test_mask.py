@@ -109,3 +109,15 @@ def test_of_a_palette_the_indices_count_whatever_their_colours(tmp_path: Path, t
     item = LoadImageSliced(["image", "label"])({"image": str(tmp_path / "m.png"), "label": str(tmp_path / "m.png")})
     np.testing.assert_array_equal(ToBinaryMaskd()(item)["label"][0].numpy(), truth)
     assert item["image"].shape[0] == 3  # an image shows its colours
+
+
+def test_a_mask_of_another_shape_than_its_image_is_refused_and_nothing_is_marked_in_an_unknown_one(
+    tmp_path: Path, truth: np.ndarray
+) -> None:
+    Image.fromarray(truth.astype(np.uint8)).save(tmp_path / "m.png")
+    height, width = truth.shape
+    assert read_mask(tmp_path / "m.png", shape=(height, width)).dtype == bool
+    with pytest.raises(InputError, match=rf"m\.png: is {width}x{height}, but its image is {width + 1}x{height}"):
+        read_mask(tmp_path / "m.png", shape=(height, width + 1))
+    nib.save(nib.Nifti1Image(np.full((4, 5, 1), -1, np.float32), np.eye(4)), tmp_path / "unknown.nii")
+    assert not read_mask(tmp_path / "unknown.nii").any()

@@ -1,4 +1,4 @@
-"""The code that runs is the bundle's own: the weights and the code that they were packed with belong together."""
+"""A packed bundle's folder: whether it is one, and how its own copy of the package comes to run."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ import sys
 from pathlib import Path
 
 PACKAGE = "braintumor_ext"
-NEEDED = ("configs/inference.json", "configs/metadata.json", "models/model.pt", f"{PACKAGE}/__init__.py")
-_PACK = "Give the folder that python -m monai_bundle.pack writes"
+NEEDED = (
+    *(f"configs/{name}.json" for name in ("inference", "train", "metadata")),
+    "models/model.pt",
+    f"{PACKAGE}/__init__.py",
+)
 
 
-def what_is_missing(bundle: Path) -> str | None:
-    """Return what is wrong with a bundle's folder and the remedy, one line; None if it can be used."""
+def problem_with(bundle: Path) -> tuple[str, str] | None:
+    """Return what is wrong with a bundle's folder, and the remedy; None if it can be used."""
     if bundle.suffix == ".zip":
-        return f"{bundle}: is an archive. Unpack it and give the folder."
+        return "is an archive", "Unpack it and give the folder"
+    pack = "Give the folder that python -m monai_bundle.pack writes"
     if not bundle.is_dir():
-        return f"{bundle}: no such folder. {_PACK}."
+        return "no such folder", pack
     missing = [name for name in NEEDED if not (bundle / name).is_file()]
-    return f"{bundle}: is no packed bundle (it lacks {', '.join(missing)}). {_PACK}." if missing else None
+    return (f"is no packed bundle (it lacks {', '.join(missing)})", pack) if missing else None
 
 
 def use_code_of(bundle: Path) -> None:
