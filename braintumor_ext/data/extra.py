@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from braintumor_ext.data.classes import FOLDER_NAMES
 from braintumor_ext.data.copies import COPY_LIKENESS, Copy, find_copies, positions
 from braintumor_ext.data.duplicates import NEAR_DUPLICATE_CORRELATION, group_slices, near_duplicate_pairs
 from braintumor_ext.data.folder_scan import read_groups, scan_folder
@@ -47,7 +48,7 @@ def read_extra(
     groups: Path | None,
     class_names: Sequence[str],
     empty_class: str | None,
-    folder_table: Mapping[str, str],
+    folder_table: Mapping[str, str] = FOLDER_NAMES,
 ) -> ExtraPool:
     """Find and inspect extra slices.
 
@@ -97,10 +98,7 @@ def choose_extra(
     framed = np.array([s.framed for s in extra])
     copies: list[tuple[Copy, InspectedSlice]] = []
     held_out = set(SECTIONS[1:])
-    for apart in (
-        True,
-        False,
-    ):  # so that look-alikes in training don't take the candidates' places
+    for apart in (True, False):  # one after the other: look-alikes in training don't take the candidates' places
         side = [s for s in slices if (s.section in held_out) == apart]
         copies += [(copy, side[copy.second]) for copy in find_copies(framed, np.array([s.framed for s in side]))]
     across += [(copy.first, own) for copy, own in copies]

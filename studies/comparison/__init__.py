@@ -2,6 +2,7 @@
 
 from studies.comparison.comparison import Comparison, RunFailed, has_runs
 from studies.comparison.evidence import copy_evidence
+from studies.comparison.extra_slices import ExtraSlices
 from studies.comparison.inference_time import milliseconds_per_image
 from studies.comparison.judgement import judge, render_judgement
 from studies.comparison.model_runs import ModelRuns, Run
@@ -15,6 +16,7 @@ __all__ = [
     "PROTOCOLS",
     "Comparison",
     "ComparisonResult",
+    "ExtraSlices",
     "ModelConfig",
     "ModelRuns",
     "Run",

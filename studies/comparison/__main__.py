@@ -23,6 +23,7 @@ from studies.comparison import (
     PROTOCOLS,
     Comparison,
     ComparisonResult,
+    ExtraSlices,
     ModelConfig,
     all_items,
     choose_models,
@@ -110,6 +111,10 @@ def _comparison(options: argparse.Namespace) -> Comparison:
         settings.setdefault("pretrained", False)
     if list(class_names) != list(CLASS_NAMES) or empty_class != EMPTY_CLASS:
         settings |= {"class_names": class_names, "empty_class": empty_class}
+    extra = None
+    if options.extra is not None:
+        folders = (options.extra, options.extra_masks, options.extra_groups)
+        extra = ExtraSlices(*folders, items, options.dataset_dir, options.output / "extra", class_names, empty_class)
     return Comparison(
         items,
         options.dataset_dir,
@@ -124,6 +129,7 @@ def _comparison(options: argparse.Namespace) -> Comparison:
         settings | dict(options.set),
         {"num_workers": options.num_workers},
         options.section,
+        extra,
     )
 
 
@@ -191,6 +197,11 @@ def _parser() -> argparse.ArgumentParser:
         default="test",
         help="validation: to choose between recipes, no test set is opened (default: %(default)s)",
     )
+    parser.add_argument(
+        "--extra", type=Path, metavar="DIR", help="slices that recipes may learn from, as prepare_data takes them"
+    )
+    parser.add_argument("--extra-masks", type=Path, metavar="DIR", help="their masks")
+    parser.add_argument("--extra-groups", type=Path, metavar="FILE.csv", help="their groups")
     parser.add_argument(
         "--groups",
         type=Path,

@@ -16,6 +16,7 @@ from typing import Any
 import filelock
 
 from braintumor_ext.errors import InputError
+from studies.comparison.extra_slices import ExtraSlices
 from studies.comparison.models import OURS, ModelConfig
 from studies.comparison.run_plan import PLAN_JSON, RUN_JSON, RunPlan
 from studies.comparison.splits import PROTOCOLS, Split, make_splits, store_split
@@ -43,6 +44,7 @@ class Comparison:
         settings: ids of the config and their values, the same for all models.
         machine: ids that do not change what is learnt, such as ``num_workers``.
         section: ``test``, or ``validation`` to choose between recipes without opening a test set.
+        extra: slices that a recipe may train on beside each split's own.
     """
 
     items: Sequence[Mapping[str, Any]]
@@ -58,6 +60,7 @@ class Comparison:
     settings: Mapping[str, Any] = field(default_factory=dict)
     machine: Mapping[str, Any] = field(default_factory=dict)
     section: str = "test"
+    extra: ExtraSlices | None = None
 
     def splits(self) -> dict[str, list[Split]]:
         """Return each protocol's splits.
@@ -65,7 +68,10 @@ class Comparison:
         Raises:
             InputError: when there are fewer groups than folds.
         """
-        return {p: make_splits(self.items, p, self.seeds, self.folds, self.class_names) for p in self.protocols}
+        splits = {p: make_splits(self.items, p, self.seeds, self.folds, self.class_names) for p in self.protocols}
+        if self.extra is None:
+            return splits
+        return {p: [self.extra.added_to(split) for split in some] for p, some in splits.items()}
 
     def plans(self, splits: Mapping[str, Sequence[Split]]) -> list[RunPlan]:
         """Return the runs in the order of work: ours under each protocol, then the others under each protocol."""

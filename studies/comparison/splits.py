@@ -6,12 +6,12 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from braintumor_ext.data.datalist import load_datalist, shown_name, write_datalist
-from braintumor_ext.data.split import SECTIONS, SplitItem, canonical, given_split, grouped_folds, random_split
+from braintumor_ext.data.split import EXTRA, SECTIONS, SplitItem, canonical, given_split, grouped_folds, random_split
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import replacing
 from braintumor_ext.keys import CLASS, GROUP, IMAGE, LABEL
@@ -27,7 +27,7 @@ class Split:
         protocol: ``grouped`` (a fold of a cross-validation) or ``random``.
         seed: the seed it was drawn with.
         fold: from 0; None for a random split.
-        sections: the items of ``training``, ``validation`` and ``test``, with absolute paths.
+        sections: the items of ``training``, ``validation`` and ``test``, with absolute paths; maybe of ``extra``.
         sha256: of what the items are (name, class, group, whether there is a mask) and where they stand.
     """
 
@@ -44,8 +44,14 @@ class Split:
 
     def describe(self) -> dict[str, Any]:
         """Return what a report says of it."""
-        counts = {section: len(self.sections[section]) for section in SECTIONS}
+        counts = {section: len(items) for section, items in self.sections.items()}
         return {"name": self.name, "hash": self.sha256, "seed": self.seed, "fold": self.fold, "counts": counts}
+
+    def with_extra(self, items: Sequence[Mapping[str, Any]]) -> Split:
+        """Return it with a section ``extra``; the hash is of that too."""
+        names = sorted(short_names(items))
+        sha256 = hashlib.sha256("\n".join([self.sha256, *names]).encode()).hexdigest()
+        return replace(self, sections={**self.sections, EXTRA: items}, sha256=sha256)
 
 
 def make_splits(
@@ -141,7 +147,7 @@ def store_split(split: Split, folder: Path, class_names: Sequence[str], empty_cl
         "split_seed": split.seed,
         "fold": split.fold,
         "sha256": split.sha256,
-        **{section: [relative(item) for item in split.sections[section]] for section in SECTIONS},
+        **{section: [relative(item) for item in items] for section, items in split.sections.items()},
     }
     with replacing(path) as partial:
         write_datalist(partial, content)
