@@ -76,7 +76,7 @@ def _square_of(sample: str, rng: np.random.Generator, size: int) -> Grey:
     side = int(rng.uniform(0.5, 1) * min(picture.size))
     left, top = (int(rng.integers(0, length - side + 1)) for length in picture.size)
     square = picture.resize((size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))
-    return np.asarray(square, dtype=np.float32) / 255
+    return np.asarray(square, dtype=np.float32) / np.float32(255)
 
 
 def _uniform_noise(rng: np.random.Generator, size: int) -> NDArray:

@@ -1,7 +1,6 @@
 """Transforms: reading slices as a person sees them, grey in [0, 1], unknown targets, masks, augmentation."""
 
 from braintumor_ext.transforms.augment import (
-    RandBrightnessContrast,
     RandBrightnessContrastd,
     RandErase,
     RandErased,
@@ -26,7 +25,6 @@ __all__ = [
     "FoundFiles",
     "LoadImageSlice",
     "LoadImageSliced",
-    "RandBrightnessContrast",
     "RandBrightnessContrastd",
     "RandErase",
     "RandErased",

@@ -1,15 +1,15 @@
 import numpy as np
 import pytest
 import torch
-import torchvision.transforms.functional as tvf
 from monai.data import DataLoader, Dataset, MetaTensor
 from monai.transforms import Compose, RandFlipd, RandRotated, RandTorchVisiond
 from monai.utils import set_determinism
+from scipy.stats import ks_2samp
+from torchvision.transforms import ColorJitter
 
 from braintumor_ext.transforms import (
     LoadImageSlice,
     LoadImageSliced,
-    RandBrightnessContrast,
     RandBrightnessContrastd,
     RandErase,
     RandErased,
@@ -103,46 +103,35 @@ def test_jitter_and_erasing_leave_the_mask_alone() -> None:
         assert torch.equal(chain({"image": image(), "label": image(5)})["label"], image(5))
 
 
-def test_jitter_is_torchvision_s_with_the_factors_drawn() -> None:
-    jitter = RandBrightnessContrast(0.2, 0.2)
-    jitter.set_random_state(0)
-    orders = set()
-    for _ in range(20):
-        changed = jitter(image())
-        bright, contrast = jitter.brightness_factor, jitter.contrast_factor
-        if jitter.brightness_first:
-            expected = tvf.adjust_contrast(tvf.adjust_brightness(image(), bright), contrast)
-        else:
-            expected = tvf.adjust_brightness(tvf.adjust_contrast(image(), contrast), bright)
-        torch.testing.assert_close(changed, expected)
-        orders.add(jitter.brightness_first)
-    assert orders == {True, False}
+def jittered(seed: int, picture: torch.Tensor, brightness: float = 0.2, contrast: float = 0.2) -> torch.Tensor:
+    jitter = RandBrightnessContrastd("image", brightness, contrast).set_random_state(seed)
+    return jitter({"image": picture})["image"].as_tensor()
 
 
-def test_jitter_of_known_factors_by_hand() -> None:
-    jitter = RandBrightnessContrast()
-    jitter._do_transform, jitter.brightness_factor, jitter.contrast_factor, jitter.brightness_first = (
-        True,
-        1.2,
-        0.8,
-        True,
-    )
-    # Times 1.2, clipped: 0.24, 0.6, 1, 0.6 of mean 0.61; then 0.8 x + 0.2 * 0.61.
-    changed = jitter(torch.tensor([[[0.2, 0.5], [0.9, 0.5]]]), randomize=False)
-    torch.testing.assert_close(changed, torch.tensor([[[0.314, 0.602], [0.922, 0.602]]]))
+def test_jitter_is_torchvision_s_in_distribution() -> None:
+    # A pixel away from the mean tells the brightness and the contrast: two seeds' worth of draws, either way.
+    picture = torch.tensor([[[0.2, 0.5], [0.9, 0.5]]])
+    torch.manual_seed(0)
+    theirs = torch.stack([ColorJitter(brightness=0.2, contrast=0.2)(picture) for _ in range(2000)])
+    ours = torch.stack([jittered(seed, picture) for seed in range(2000)])
+    for row, column in ((0, 0), (0, 1), (1, 0)):
+        assert ks_2samp(ours[:, 0, row, column], theirs[:, 0, row, column]).pvalue > 0.001
+    spread = [changed[:, 0, 0, 1] - changed[:, 0, 0, 0] for changed in (ours, theirs)]
+    assert ks_2samp(*spread).pvalue > 0.001
 
 
-def test_jitter_factors_are_uniform_within_their_width() -> None:
-    jitter = RandBrightnessContrast(0.2, 0.1)
-    jitter.set_random_state(0)
-    draws = []
-    for _ in range(2000):
-        jitter.randomize()
-        draws.append((jitter.brightness_factor, jitter.contrast_factor))
-    low, high, mean = np.min(draws, axis=0), np.max(draws, axis=0), np.mean(draws, axis=0)
-    np.testing.assert_allclose(low, (0.8, 0.9), atol=0.002)
-    np.testing.assert_allclose(high, (1.2, 1.1), atol=0.002)
-    np.testing.assert_allclose(mean, (1, 1), atol=0.01)
+def test_brightness_multiplies_and_contrast_blends_with_the_mean_each_within_its_width() -> None:
+    brighter = torch.stack([jittered(seed, image() * 0.8, 0.2, 0.0) / (image() * 0.8) for seed in range(500)])
+    factors = brighter.mean(dim=(1, 2, 3))
+    torch.testing.assert_close(brighter, factors.view(-1, 1, 1, 1).expand_as(brighter))
+    assert 0.8 <= factors.min() < 0.803
+    assert 1.197 < factors.max() <= 1.2
+    grey = 0.3 + 0.4 * image()
+    changed = torch.stack([jittered(seed, grey, 0.0, 0.1) for seed in range(500)])
+    factors = (changed - grey.mean()).std(dim=(1, 2, 3)) / (grey - grey.mean()).std()
+    torch.testing.assert_close(changed, grey.mean() + factors.view(-1, 1, 1, 1) * (grey - grey.mean()))
+    assert 0.9 <= factors.min() < 0.902
+    assert 1.098 < factors.max() <= 1.1
 
 
 def test_erasing_takes_one_box_of_the_share_and_aspect_asked_for() -> None:
@@ -178,9 +167,9 @@ def test_an_image_that_no_box_fits_stays_as_it_is() -> None:
 
 def test_metadata_and_the_input_itself_stay() -> None:
     loaded = LoadImageSlice()(image().numpy())
-    for transform in (RandBrightnessContrast(prob=1.0), RandErase(prob=1.0)):
+    for transform in (RandBrightnessContrastd("image"), RandErased("image", prob=1.0)):
         before = loaded.clone()
-        changed = transform(loaded)
+        changed = transform({"image": loaded})["image"]
         assert isinstance(changed, MetaTensor)
         assert set(changed.meta) == set(loaded.meta)
         assert torch.equal(loaded.as_tensor(), before.as_tensor())
@@ -197,8 +186,6 @@ def test_all_keys_of_an_item_get_the_same_change() -> None:
 
 def test_senseless_parameters_are_refused() -> None:
     with pytest.raises(ValueError, match="negative"):
-        RandBrightnessContrast(brightness=-0.1)
+        RandBrightnessContrastd("image", brightness=-0.1)
     with pytest.raises(ValueError, match="area"):
         RandErase(area=(0.5, 1.5))
-    with pytest.raises(ValueError, match="1 or 3 channels"):
-        RandBrightnessContrast()(torch.zeros(2, 4, 4))
