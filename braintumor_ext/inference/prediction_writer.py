@@ -37,8 +37,8 @@ from braintumor_ext.inference.tolerant_dataset import with_grey
 from braintumor_ext.keys import INDEX, PREDICTION, SLICE
 from braintumor_ext.plain_text import csv_cell, printable
 from braintumor_ext.prediction import Prediction
-from braintumor_ext.visualize import predicted_thumbnail, save_overlay, write_html_report
-from braintumor_ext.visualize.html_report import read_pictures
+from braintumor_ext.reporting.html_report import read_pictures, write_html_report
+from braintumor_ext.visualize import predicted_thumbnail, save_overlay
 
 logger = logging.getLogger(__name__)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from braintumor_ext.data.classes import display_name
 from braintumor_ext.reporting.markdown import NONE, number, table, with_interval, with_median
@@ -21,6 +24,16 @@ def render(template: str, /, **values: Any) -> str:
     return render_from(__package__, template, **values)
 
 
+def generate(template: str, /, **values: Any) -> Iterator[str]:
+    """Yield the text that :func:`render` returns, piece by piece, for one that is large.
+
+    Args:
+        template: as for :func:`render`.
+        values: the same.
+    """
+    return _environment(__package__).get_template(template).generate(values)
+
+
 def render_from(package: str, template: str, /, **values: Any) -> str:
     """Return the text of a template that lies in the folder ``templates`` of any package.
 
@@ -34,21 +47,28 @@ def render_from(package: str, template: str, /, **values: Any) -> str:
 
 @cache
 def _environment(package: str) -> Environment:
-    # Markdown, not HTML: what a report is given is escaped by table() where it would break a cell.
+    # In Markdown what a report is given is escaped by table() where it would break a cell.
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(package), PackageLoader(__package__)]),
+        autoescape=select_autoescape(["html"]),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
     environment.filters |= {
+        "base64": _base64,
         "display_name": display_name,
         "number": number,
         "percent": "{:.1%}".format,
+        "sha256": lambda text: _base64(hashlib.sha256(text.encode()).digest()),
         "thousands": "{:,}".format,
         "with_interval": with_interval,
         "with_median": with_median,
     }
     environment.globals |= {"table": table, "NONE": NONE}
     return environment
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()

@@ -1,6 +1,5 @@
-"""Pictures of slices for people: overlays, thumbnails, sheets, and the report of an inference."""
+"""Pictures of slices for people: overlays, thumbnails, sheets."""
 
-from braintumor_ext.visualize.html_report import write_html_report
 from braintumor_ext.visualize.mosaic import tile_pictures
 from braintumor_ext.visualize.overlay import draw_overlay, render_overlay, render_thumbnail
 from braintumor_ext.visualize.predicted_slice import predicted_thumbnail, save_overlay
@@ -12,5 +11,4 @@ __all__ = [
     "render_thumbnail",
     "save_overlay",
     "tile_pictures",
-    "write_html_report",
 ]

@@ -15,7 +15,7 @@ import pydicom
 import pytest
 from PIL import Image
 
-from braintumor_ext.visualize.html_report import read_pictures
+from braintumor_ext.reporting.html_report import read_pictures
 from tests.bundle.test_distributed import options, torchrun
 from tests.conftest import REPOSITORY
 from tests.inference.bright_square_model import SIZE, square_slice

@@ -82,7 +82,7 @@ def test_it_has_what_the_model_zoo_asks_for(packed_bundle):
     assert wanted <= files
     own = {path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "braintumor_ext").rglob("*.py")}
     assert own <= files
-    assert "braintumor_ext/visualize/report_template.html" in files
+    assert "braintumor_ext/reporting/templates/inference_report.html" in files
     assert not [name for name in files if "__pycache__" in name or name.startswith(("tests", "monai_bundle"))]
 
 

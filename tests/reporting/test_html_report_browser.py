@@ -19,9 +19,9 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from braintumor_ext.visualize.html_report import write_html_report
+from braintumor_ext.reporting.html_report import write_html_report
 from braintumor_ext.visualize.overlay import render_thumbnail
-from tests.visualize.report_rows import HOSTILE, NAMES, ROWS, predicted, shares
+from tests.reporting.report_rows import HOSTILE, NAMES, ROWS, predicted, shares
 
 FILES = ["b/scan10.png", "a/scan2.png", "c/broken.png", "volume.nii.gz, slice 10", "volume.nii.gz, slice 9", HOSTILE]
 TEN, TWO, BROKEN, SLICE10, SLICE9, EVIL = FILES

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 from collections import Counter
@@ -11,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from braintumor_ext.visualize.html_report import write_html_report
-from tests.visualize.report_rows import HOSTILE, NAMES, ROWS, failed, predicted, shares
+from braintumor_ext.reporting.html_report import read_pictures, write_html_report
+from tests.reporting.report_rows import HOSTILE, NAMES, ROWS, failed, predicted, shares
 
 DISCLAIMER = "Not a medical device. For research and teaching; never for diagnosis."
 FACTS = {"model": "a <b>model</b>", "warning": "first line\nsecond"}
@@ -110,6 +111,10 @@ def test_the_file_refers_to_nothing_outside_itself(tmp_path: Path) -> None:
     policy = text[text.index("Content-Security-Policy") :].split('"')[2]
     assert policy.startswith("default-src 'none'; img-src data:; ")
     assert "unsafe" not in policy
+    for tag in ("style", "script"):
+        content = re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)[0]
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
 
 
 @pytest.mark.parametrize("path", ["javascript:alert(1)", "//example.org/x", "a b/ü#?%.png"])
@@ -124,6 +129,13 @@ def test_pictures_stand_at_their_rows_positions(tmp_path: Path) -> None:
     text = write(tmp_path, pictures={4: b"four", 1: b"one"})
     encoded = json.loads(re.findall(r'id="pictures">(.*?)</script>', text)[0])
     assert [base64.b64decode(e) if e else None for e in encoded] == [None, b"one", None, None, b"four", None]
+    assert read_pictures(tmp_path / "report.html") == [None, b"one", None, None, b"four", None]
+
+
+def test_what_is_no_report_holds_no_pictures(tmp_path: Path) -> None:
+    (tmp_path / "x.html").write_text("<html></html>")
+    with pytest.raises(ValueError, match=r"x\.html holds no pictures"):
+        read_pictures(tmp_path / "x.html")
 
 
 def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
