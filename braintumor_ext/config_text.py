@@ -14,9 +14,6 @@ _REPLACED = ("#", "@::", "%::")  # of ids: the parser puts others in their place
 def check_plain(value: Any) -> None:
     """Raise unless a value is data all through: nothing in it would be evaluated in a config, or made an object of.
 
-    Args:
-        value: what JSON holds.
-
     Raises:
         ValueError: something in it is not; it is named.
     """

@@ -41,20 +41,14 @@ class Backend(ABC):
 
     @abstractmethod
     def save(self, model: Any, path: Path, description: Description) -> None:
-        """Write what ``convert`` returned, with its description, sealed.
+        """Write what ``convert`` returned, sealed, with its description under ``METADATA_KEY``.
 
-        Args:
-            model: the network in this format.
-            path: its file; further files get the same name with other suffixes.
-            description: stored in the file under ``METADATA_KEY``.
+        ``path`` is its file; further files get the same name with other suffixes.
         """
 
     @abstractmethod
     def check(self, path: Path) -> None:
         """Raise where a file has changed since ``save`` wrote it, if it is sealed.
-
-        Args:
-            path: the file that ``save`` wrote.
 
         Raises:
             InputError: a byte has changed.
@@ -75,11 +69,6 @@ class Backend(ABC):
 
 def needed(package: str, backend: str, extra: str = "export") -> Any:
     """Import and return an optional package.
-
-    Args:
-        package: its name.
-        backend: what needs it.
-        extra: the extra of this package that brings it.
 
     Raises:
         InputError: it is not installed.

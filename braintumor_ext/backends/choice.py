@@ -33,9 +33,6 @@ BLACK_BOX_METHODS = ("occlusion",)
 def backend_named(name: str) -> Backend | None:
     """Return a backend; None for ``eager``.
 
-    Args:
-        name: in any case.
-
     Raises:
         InputError: there is none of that name; valid ones are listed.
     """
@@ -121,10 +118,6 @@ def usable_calibration(calibration: str | os.PathLike[str] | None, network: nn.M
     """Return the calibration to use with a network: ``none``, with a word in the log, for an int8 export.
 
     The temperature and thresholds belong to the float32 network: int8 moves logits and features.
-
-    Args:
-        calibration: ``calibration.json``; None or ``none`` for none.
-        network: the network to run.
     """
     if not isinstance(network, ExportedNetwork) or network.description.quantisation is None:
         return calibration
@@ -138,10 +131,6 @@ def usable_calibration(calibration: str | os.PathLike[str] | None, network: nn.M
 
 def usable_explanation(explain: str | None, backend: str = EAGER) -> str | None:
     """Return the method of explanation to use with a backend: ``none``, with a word in the log, where it can't be used.
-
-    Args:
-        explain: ``none`` or a method of :class:`~braintumor_ext.explain.Explainer`.
-        backend: the backend's name.
 
     Raises:
         InputError: there is no such backend.
@@ -163,10 +152,6 @@ def usable_explanation(explain: str | None, backend: str = EAGER) -> str | None:
 
 def check_explanation(explain: str | None, network: nn.Module) -> None:
     """Raise where a network can't be explained in the way that was asked for.
-
-    Args:
-        explain: as in :func:`usable_explanation`.
-        network: the network.
 
     Raises:
         InputError: it is an exported one, and the method looks into the network.

@@ -68,9 +68,6 @@ class Description:
     def from_json(cls, text: str | bytes) -> Description:
         """Return the description that ``to_json`` gave.
 
-        Args:
-            text: the document.
-
         Raises:
             ValueError: it is no such document, or an entry is not of its kind: a description is data, and nothing in it
                 may be what MONAI evaluates in a config.

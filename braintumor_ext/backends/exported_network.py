@@ -59,16 +59,10 @@ class ExportedNetwork(nn.Module):
             return self.run(images.float())
 
     def check(self, checkpoint: str | Path, class_names: Sequence[str], in_channels: int, image_size: int) -> None:
-        """Compare what it was exported from with what is in use.
-
-        Args:
-            checkpoint: the checkpoint in use; one that does not exist is not compared.
-            class_names: the class names in use.
-            in_channels: the input's channels in use.
-            image_size: the input's side in use; another one is a warning, as for a checkpoint.
+        """Compare what it was exported from with what is in use; a checkpoint that does not exist is not compared.
 
         Raises:
-            InputError: it is of another checkpoint, of other classes or channels.
+            InputError: it is of another checkpoint, of other classes or channels. Another size is a warning.
         """
         known = self.description
         again = f"Export it again: python -m scripts.export --checkpoint {checkpoint} --format {self.backend}"
@@ -93,8 +87,7 @@ class ExportedNetwork(nn.Module):
 def on_arrays(call: Callable[[np.ndarray], Sequence[np.ndarray]]) -> Callable[[Tensor], dict[str, Tensor]]:
     """Return a function of tensors that runs one of arrays: the runtimes that know nothing of torch, on the CPU.
 
-    Args:
-        call: from a C-contiguous float32 array (B, C, H, W) to the outputs in the order of ``OUTPUTS``.
+    ``call`` takes a C-contiguous float32 array (B, C, H, W) to the outputs in the order of ``OUTPUTS``.
     """
 
     def run(images: Tensor) -> dict[str, Tensor]:

@@ -20,9 +20,6 @@ class HeadsAndFeatures(nn.Module):
     The eager network's features are read by hooks (:mod:`~braintumor_ext.explain.stage_features`), which no export
     keeps.
 
-    Args:
-        network: the network, with both heads.
-
     Raises:
         InputError: it has no segmentation.
     """

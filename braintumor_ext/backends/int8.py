@@ -60,13 +60,7 @@ class Quantisation:
 
     @classmethod
     def of(cls, slices: int, before: SectionScores, after: SectionScores) -> Quantisation:
-        """Return what the scores of the same slices say.
-
-        Args:
-            slices: training slices that the ranges were taken from.
-            before: in float32.
-            after: in int8.
-        """
+        """Return what the scores of the same slices say, before in float32 and after in int8."""
         same = [one == other for one, other in zip(before.classes, after.classes, strict=True)]
         return cls(
             slices,

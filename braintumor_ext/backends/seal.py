@@ -23,12 +23,7 @@ _SEAL = re.compile(rb"content_sha256[^0-9a-f]{1,20}([0-9a-f]{64})")
 
 
 def seal(path: Path, others: Sequence[Path] = ()) -> None:
-    """Write the seal of a file over its blank one.
-
-    Args:
-        path: the file; its description stands in it as text.
-        others: the files that belong to it.
-    """
+    """Write the seal of a file over its blank one."""
     sealed = _sealed(path, others)
     assert sealed is not None
     place, _, sha256 = sealed
@@ -40,10 +35,6 @@ def seal(path: Path, others: Sequence[Path] = ()) -> None:
 def check_seal(path: Path, others: Sequence[Path] = ()) -> None:
     """Raise where a file is not as it was when it was sealed; a file without a seal passes.
 
-    Args:
-        path: the file.
-        others: the files that belong to it.
-
     Raises:
         InputError: a byte of it or of the others has changed.
     """
@@ -53,11 +44,9 @@ def check_seal(path: Path, others: Sequence[Path] = ()) -> None:
 
 
 def archive_sha256(path: Path, without: str) -> str:
-    """Return the SHA-256 of an archive's entries, their names and bytes in the order of the names.
+    """Return the SHA-256 of an archive's entries, names and bytes in the order of the names.
 
-    Args:
-        path: the archive.
-        without: how the name of the entry ends that is left out.
+    Left out is the entry whose name ends with ``without``.
 
     Raises:
         InputError: an entry is not what its own checksum says.

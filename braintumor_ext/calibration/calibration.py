@@ -149,12 +149,7 @@ class Calibration:
 
 
 def write_calibration(path: str | os.PathLike[str], calibration: Calibration) -> None:
-    """Write ``calibration.json``; an earlier one is kept under another name.
-
-    Args:
-        path: the file, beside its checkpoint.
-        calibration: what it holds.
-    """
+    """Write ``calibration.json``; an earlier one is kept under another name."""
     target = Path(path)
     text = json.dumps(calibration.to_dict(), indent=None, allow_nan=False)
     # one entry a line: the detector's thousands of numbers are no reading matter
@@ -221,11 +216,7 @@ def describe_calibration(calibration: Calibration | None) -> str:
 
 
 def set_stale_calibration_aside(checkpoint: str | os.PathLike[str]) -> Path | None:
-    """Rename the calibration beside a checkpoint if it belongs to another one; return its new path, None if it stays.
-
-    Args:
-        checkpoint: ``model.pt``, just written.
-    """
+    """Rename the calibration beside a checkpoint that it was not fitted to; return its new path, None if it stays."""
     path = Path(checkpoint).with_name(CALIBRATION)
     try:
         known = json.loads(path.read_text(encoding="utf-8"))["sha256"]

@@ -44,7 +44,6 @@ class Calibrator:
         class_names: the class names in the order of their indices.
         image_size: the network's input size.
         confidence_target: share of right predictions, in (0, 1], wanted above the confidence threshold.
-        detector_quantile: share of validation slices, in (0, 1], that raise no alarm.
     """
 
     def __init__(
@@ -55,11 +54,10 @@ class Calibrator:
         class_names: Sequence[str] = CLASS_NAMES,
         image_size: int = 224,
         confidence_target: float = 0.95,
-        detector_quantile: float = 0.99,
     ) -> None:
         self.items, self.checkpoint, self.folder = items, Path(checkpoint), Path(output_dir)
         self.class_names, self.image_size = tuple(class_names), int(image_size)
-        self.confidence_target, self.detector_quantile = float(confidence_target), float(detector_quantile)
+        self.confidence_target = float(confidence_target)
         self.calibration: Calibration | None = None
         self._outputs: dict[int, tuple[np.ndarray, np.ndarray | None]] = {}
         self._bfloat16: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
@@ -103,7 +101,7 @@ class Calibrator:
         temperature, threshold = fit_constants(validation, self.confidence_target)
         detector = None
         if validation.features is not None and training.features is not None:
-            detector = FeatureDetector.fit(training.features, validation.features, self.detector_quantile)
+            detector = FeatureDetector.fit(training.features, validation.features)
         known = validation.take(validation.known)
         self.calibration = Calibration(
             temperature=temperature,

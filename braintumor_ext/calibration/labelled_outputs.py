@@ -36,19 +36,11 @@ class LabelledOutputs:
         return self.classes != UNKNOWN
 
     def take(self, chosen: np.ndarray) -> LabelledOutputs:
-        """Return some of them.
-
-        Args:
-            chosen: (N,) bool.
-        """
+        """Return those that are chosen, (N,) bool."""
         features = None if self.features is None else self.features[chosen]
         groups = [group for group, wanted in zip(self.groups, chosen, strict=True) if wanted]
         return LabelledOutputs(self.logits[chosen], self.classes[chosen], groups, features)
 
     def probabilities(self, temperature: float = 1.0) -> np.ndarray:
-        """Return (N, K) class probabilities softmax(logits / T).
-
-        Args:
-            temperature: T > 0.
-        """
+        """Return (N, K) class probabilities softmax(logits / T), T > 0."""
         return scaled_probabilities(self.logits, temperature)

@@ -33,11 +33,7 @@ class Judged:
 
 
 def fit_constants(outputs: LabelledOutputs, target: float) -> tuple[float, float]:
-    """Return temperature and confidence threshold of predictions, some of known class.
-
-    Args:
-        outputs: of the slices to fit to.
-        target: the share of right predictions wanted.
+    """Return temperature and confidence threshold for the share of right predictions wanted, ``target``.
 
     Raises:
         ValueError: no class is known.
@@ -49,14 +45,7 @@ def fit_constants(outputs: LabelledOutputs, target: float) -> tuple[float, float
 
 
 def judge(outputs: LabelledOutputs, temperature: float, threshold: float, detector: FeatureDetector | None) -> Judged:
-    """Return what constants say of predictions.
-
-    Args:
-        outputs: of N slices.
-        temperature: T > 0.
-        threshold: the least confidence without a flag.
-        detector: None without one.
-    """
+    """Return what a temperature, a confidence threshold and a detector (None without one) say of predictions."""
     probabilities = outputs.probabilities(temperature)
     unusual = None
     if detector is not None and outputs.features is not None:
@@ -64,24 +53,14 @@ def judge(outputs: LabelledOutputs, temperature: float, threshold: float, detect
     return Judged(probabilities, probabilities.max(1) < threshold, unusual)
 
 
-def cross_fit(
-    outputs: LabelledOutputs, target: float, detector: FeatureDetector | None, folds: int = FOLDS
-) -> Judged | None:
-    """Judge each slice by constants that were fitted to the slices of other groups.
+def cross_fit(outputs: LabelledOutputs, target: float, detector: FeatureDetector | None) -> Judged | None:
+    """Judge each slice by constants that were fitted to the slices of other groups, dealt into five parts.
 
     The detector's means and deviations come from the training's slices; only its reach and threshold are chosen here.
-
-    Args:
-        outputs: of N slices.
-        target: the share of right predictions wanted.
-        detector: fitted to all of them; None without one.
-        folds: how many parts the groups are dealt into.
-
-    Returns:
-        None where there are too few groups, or a part leaves no slice of known class to fit to.
+    None where there are too few groups, or a part leaves no slice of known class to fit to.
     """
     named = [f"group {group}" if group is not None else f"slice {i}" for i, group in enumerate(outputs.groups)]
-    parts = min(folds, len(set(named)))
+    parts = min(FOLDS, len(set(named)))
     if parts < 2:
         return None
     probabilities = np.full(outputs.logits.shape, np.nan)
@@ -103,12 +82,7 @@ def cross_fit(
 
 
 def probability_measures(classes: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-    """Return negative log-likelihood, calibration error and Brier score of slices of known class.
-
-    Args:
-        classes: (N,) class indices.
-        probabilities: (N, K).
-    """
+    """Return negative log-likelihood, calibration error and Brier score of (N,) classes and (N, K) probabilities."""
     return {
         "nll": float(negative_log_likelihoods(classes, probabilities).mean()),
         "ece": expected_calibration_error(classes, probabilities),
@@ -117,14 +91,9 @@ def probability_measures(classes: np.ndarray, probabilities: np.ndarray) -> dict
 
 
 def confidence_measures(classes: np.ndarray, judged: Judged) -> dict[str, Any]:
-    """Return how many slices of known class are flagged, and the accuracy on all, the flagged and the others.
+    """Return how many slices of (N,) known classes are flagged, and the accuracy on all, the flagged and the others.
 
-    Args:
-        classes: (N,) class indices.
-        judged: of the same slices.
-
-    Returns:
-        ``n``, ``flagged`` (counts); ``accuracy``, ``accuracy_flagged``, ``accuracy_others``, None of no slice.
+    ``n``, ``flagged`` (counts); ``accuracy``, ``accuracy_flagged``, ``accuracy_others``, None of no slice.
     """
     correct, flagged = judged.probabilities.argmax(1) == classes, judged.low_confidence
     return {

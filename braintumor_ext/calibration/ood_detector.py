@@ -109,10 +109,7 @@ class FeatureDetector:
         return blank.refitted(held_out)
 
     def refitted(self, held_out: ArrayLike) -> FeatureDetector:
-        """Return the same detector with reach and threshold fitted to other slices.
-
-        Args:
-            held_out: (M, F) features, finite, M > 0.
+        """Return the same detector with reach and threshold fitted to other slices' features, (M, F).
 
         Raises:
             ValueError: there is no slice, or features that are not finite or of another number.
@@ -125,10 +122,7 @@ class FeatureDetector:
         return replace(self, reach=reach, threshold=threshold)
 
     def distances(self, features: ArrayLike) -> NDArray[np.float64]:
-        """Return each slice's d in each stage, (N, S) >= 0; infinite where a feature is not finite.
-
-        Args:
-            features: (N, F).
+        """Return each slice's d in each stage, (N, S) >= 0, of (N, F) features; infinite where one is not finite.
 
         Raises:
             ValueError: the number of features is not that of the fit.
@@ -146,25 +140,11 @@ class FeatureDetector:
         return np.where(finite, found, np.inf)
 
     def score(self, features: ArrayLike) -> NDArray[np.float64]:
-        """Return each slice's score, (N,) >= 0, never NaN; infinite where a feature is not finite.
-
-        Args:
-            features: (N, F).
-
-        Raises:
-            ValueError: the number of features is not that of the fit.
-        """
+        """Return each slice's score, (N,) >= 0, never NaN, as :meth:`distances` does."""
         return (self.distances(features) / self.reach).max(axis=1)
 
     def is_unusual(self, features: ArrayLike) -> NDArray[np.bool_]:
-        """Return which slices lie beyond the threshold, (N,).
-
-        Args:
-            features: (N, F).
-
-        Raises:
-            ValueError: the number of features is not that of the fit.
-        """
+        """Return which slices lie beyond the threshold, (N,), as :meth:`score` does."""
         return self.score(features) > self.threshold
 
     def to_dict(self) -> dict[str, Any]:
@@ -177,9 +157,6 @@ class FeatureDetector:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> FeatureDetector:
         """Return the detector that ``to_dict`` gave.
-
-        Args:
-            content: its entries.
 
         Raises:
             ValueError: an entry is absent or makes no sense.

@@ -77,9 +77,6 @@ class PrecisionAgreement:
     def from_dict(cls, content: Mapping[str, Any]) -> PrecisionAgreement:
         """Return the agreement whose ``vars`` are given.
 
-        Args:
-            content: its entries.
-
         Raises:
             ValueError: an entry is absent or is no number.
         """
@@ -94,12 +91,7 @@ class PrecisionAgreement:
 
 
 def mask_overlaps(logits: Tensor, others: Tensor) -> np.ndarray:
-    """Return the Dice of each slice's masks in two precisions on the network's grid, (B,), NaN where both are empty.
-
-    Args:
-        logits: (B, 1, h, w) mask logits in one.
-        others: (B, 1, h, w) in the other.
-    """
+    """Return each slice's Dice of masks in two precisions, (B, 1, h, w) logits: (B,), NaN where both are empty."""
     one, other = (values > 0 for values in (logits, others))
     dice = compute_dice(one.float(), other.float(), ignore_empty=False)[:, 0]
     return dice.masked_fill(~(one | other).flatten(1).any(1), torch.nan).double().cpu().numpy()

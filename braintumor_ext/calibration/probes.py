@@ -54,13 +54,7 @@ def draw_probe(kind: str, variant: int = 0, size: int = 192, seed: int = 0) -> G
 
 
 def probe_items(variants: int = 8, size: int = 192, seed: int = 0) -> list[dict[str, Any]]:
-    """Return items for the bundle's preprocessing: ``image`` (size, size) in [0, 1], and ``kind``.
-
-    Args:
-        variants: pictures of each kind.
-        size: side in pixels.
-        seed: of all pictures.
-    """
+    """Return items for the bundle's preprocessing: ``image`` (size, size) in [0, 1], and ``kind``."""
     return [
         {IMAGE: draw_probe(kind, variant, size, seed), KIND: kind}
         for kind in PROBE_KINDS

@@ -45,10 +45,5 @@ def fit_temperature(logits: ArrayLike, classes: ArrayLike) -> float:
 
 
 def scaled_probabilities(logits: ArrayLike, temperature: float | NDArray = 1.0) -> NDArray[np.float64]:
-    """Return softmax(logits / T), (N, K).
-
-    Args:
-        logits: (N, K).
-        temperature: T > 0; (N, 1) for one of each slice.
-    """
+    """Return softmax(logits / T), (N, K), of logits (N, K) and T > 0, or (N, 1) for one of each slice."""
     return softmax(np.asarray(logits, dtype=float) / temperature, axis=1)

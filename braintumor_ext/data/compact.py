@@ -13,13 +13,7 @@ JPEG_QUALITY = 85
 
 
 def compact_size(width: int, height: int, short_side: int) -> tuple[int, int]:
-    """Return the (width, height) of a copy whose short side has a given length; nothing is enlarged.
-
-    Args:
-        width: in pixels.
-        height: in pixels.
-        short_side: in pixels.
-    """
+    """Return the (width, height) in pixels of a copy whose short side has a given length; nothing is enlarged."""
     shortest = min(width, height)
     if shortest <= short_side:
         return width, height
@@ -27,12 +21,7 @@ def compact_size(width: int, height: int, short_side: int) -> tuple[int, int]:
 
 
 def write_compact_image(grey: np.ndarray, path: Path, short_side: int) -> float:
-    """Write a slice as a small grey JPEG.
-
-    Args:
-        grey: (H, W) in [0, 1].
-        path: the file to write.
-        short_side: the length of the copy's short side in pixels.
+    """Write a slice, (H, W) in [0, 1], as a small grey JPEG whose short side has so many pixels.
 
     Returns:
         The peak signal-to-noise ratio in dB of what JPEG kept of the resized 8-bit slice (infinite if all of it).
@@ -50,13 +39,7 @@ def write_compact_image(grey: np.ndarray, path: Path, short_side: int) -> float:
 
 
 def write_bit_mask(mask: np.ndarray, path: Path, short_side: int | None = None) -> None:
-    """Write a mask as a one-bit PNG, shrunk by nearest neighbour as its image is.
-
-    Args:
-        mask: (H, W) of 0 and 1.
-        path: the file to write.
-        short_side: the length of the short side in pixels; None keeps the size.
-    """
+    """Write a mask, (H, W), as a one-bit PNG, shrunk as its image is by nearest neighbour; None keeps the size."""
     picture = Image.fromarray(np.asarray(mask).astype(np.uint8) * 255)
     if short_side is not None:
         picture = picture.resize(compact_size(*picture.size, short_side), Image.Resampling.NEAREST)

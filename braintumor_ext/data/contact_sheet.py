@@ -20,11 +20,6 @@ def draw_contact_sheet(slices: Sequence[InspectedSlice], class_names: Sequence[s
     """Write a PNG with a row of slices for each class, tumours outlined.
 
     Which slices are shown depends on their names only, and no two of a group while there are others.
-
-    Args:
-        slices: the slices to choose from.
-        class_names: one row each.
-        path: the PNG file.
     """
     figure, grid = picture_grid(len(class_names), COLUMNS, 1.6 * COLUMNS, 1.75 * len(class_names))
     for row, name in zip(grid, class_names, strict=True):

@@ -81,12 +81,7 @@ def crosscheck(
 
 
 def summary(result: Crosscheck, output: Path) -> str:
-    """Say in a few lines what a crosscheck found.
-
-    Args:
-        result: of ``crosscheck``.
-        output: the folder that it wrote to.
-    """
+    """Say in a few lines what a crosscheck found."""
     sides = [result.first] if result.second is None else [result.first, result.second]
     compared = " with ".join(f"{len(side):,}" for side in sides)
     mirrored = sum(copy.mirrored for copy in result.copies)

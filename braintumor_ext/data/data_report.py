@@ -172,13 +172,7 @@ def _masks(
 
 
 def write_report(report: Mapping[str, Any], slices: Sequence[InspectedSlice], output: Path) -> None:
-    """Write ``data_report.json``, ``data_report.md`` and ``contact_sheet.png``.
-
-    Args:
-        report: what ``build_report`` returned.
-        slices: the slices of the contact sheet.
-        output: the folder to write to.
-    """
+    """Write ``data_report.json``, ``data_report.md`` and ``contact_sheet.png``."""
     text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
     # Names may hold bytes that are no text: an escape of JSON's stands for each.
     for name, content in (("data_report.json", text + "\n"), ("data_report.md", report_markdown(report))):
@@ -189,11 +183,7 @@ def write_report(report: Mapping[str, Any], slices: Sequence[InspectedSlice], ou
 
 
 def report_markdown(report: Mapping[str, Any]) -> str:
-    """Return the report as a person reads it.
-
-    Args:
-        report: what ``build_report`` returned.
-    """
+    """Return the report as a person reads it."""
     masks = report["masks"].values()
     return render(
         "data_report.md",
@@ -217,11 +207,7 @@ def _with_signs(entry: Mapping[str, Any]) -> str:
 
 
 def extra_line(extra: Mapping[str, Any]) -> str:
-    """Say in a line what became of the extra slices.
-
-    Args:
-        extra: of the report.
-    """
+    """Say in a line what became of the extra slices."""
     images = extra["images"]
     group, copy, identical = (f"{len(extra['left_out'][reason]):,}" for reason in REASONS)
     classes = ", ".join(f"{count:,} {name}" for name, count in extra["classes"].items()) or "none"
@@ -233,11 +219,7 @@ def extra_line(extra: Mapping[str, Any]) -> str:
 
 
 def copies_warning(copies: Mapping[str, Any]) -> str | None:
-    """Say in a line how many copies stand on two sides of the split in spite of it; None if there are none.
-
-    Args:
-        copies: of the report.
-    """
+    """Say in a line how many copies stand on two sides of the split in spite of it; None if there are none."""
     divided = _divided(copies)
     if not divided:
         return None

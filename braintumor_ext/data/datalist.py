@@ -38,10 +38,6 @@ def write_datalist(path: Path, content: Mapping[str, Any]) -> None:
     """Write a datalist, one item a line.
 
     The text is ASCII: MONAI opens it with the machine's own encoding.
-
-    Args:
-        path: the file to write.
-        content: facts about the data set, then the sections as lists of items.
     """
     with replacing(path) as partial:
         partial.write_text(datalist_text(content), encoding="ascii", newline="\n")
@@ -140,12 +136,8 @@ def load_section(
     kept until the file changes: asking for two sections checks the files once.
 
     Args:
-        dataset_dir: the folder that holds ``datalist.json``.
-        datalist: see ``load_datalist``.
+        dataset_dir: like all that is not told here, as for ``load_datalist``.
         section: its name, or several: ``["training", "extra"]``.
-        class_names: see ``load_datalist``.
-        empty_class: see ``load_datalist``.
-        check_files: see ``load_datalist``.
         allow_empty: whether a section that is absent or empty gives no items or an error, and ``training`` may hold
             one class only: for uses other than training.
 
@@ -180,12 +172,7 @@ def load_section(
 
 
 def shown_name(item: Mapping[str, Any], dataset_dir: str | os.PathLike[str] | None = None) -> str:
-    """Return an item's image as it is shown to people: relative to the data set, with its slice's index.
-
-    Args:
-        item: of a datalist.
-        dataset_dir: the prepared data set; None to show paths as they are.
-    """
+    """Return an item's image as it is shown to people: relative to the data set, if given, with its slice's index."""
     path = str(item[IMAGE])
     if dataset_dir is not None:
         path = Path(os.path.relpath(path, dataset_dir)).as_posix()
@@ -194,9 +181,6 @@ def shown_name(item: Mapping[str, Any], dataset_dir: str | os.PathLike[str] | No
 
 def true_mask(item: Mapping[str, Any]) -> np.ndarray | None:
     """Return an item's true mask in the slice's own grid, (H, W) bool; None where it is unknown.
-
-    Args:
-        item: of a datalist.
 
     Raises:
         InputError: the mask cannot be read.

@@ -20,11 +20,7 @@ _BLOCK = 1024  # rows of the correlation matrix held in memory at a time
 
 
 def byte_duplicates(digests: Sequence[str]) -> list[list[int]]:
-    """Return the sets of positions that hold the same digest, in the order of their first members.
-
-    Args:
-        digests: the SHA-256 of each file.
-    """
+    """Return the sets of positions that hold the same digest, in the order of their first members."""
     positions: dict[str, list[int]] = defaultdict(list)
     for position, digest in enumerate(digests):
         positions[digest].append(position)
@@ -32,14 +28,9 @@ def byte_duplicates(digests: Sequence[str]) -> list[list[int]]:
 
 
 def near_duplicate_pairs(thumbnails: np.ndarray, threshold: float = NEAR_DUPLICATE_CORRELATION) -> np.ndarray:
-    """Return the pairs of slices that correlate more than a threshold.
+    """Return the pairs of thumbnails, (N, 48, 48), that correlate more than a threshold.
 
-    Args:
-        thumbnails: (N, 48, 48).
-        threshold: the correlation that a pair must exceed.
-
-    Returns:
-        (M, 2) positions, the smaller first, in ascending order.
+    (M, 2) positions, the smaller first, in ascending order.
     """
     vectors = unit_vectors(thumbnails)
     pairs = [np.empty((0, 2), dtype=np.int64)]
@@ -51,15 +42,7 @@ def near_duplicate_pairs(thumbnails: np.ndarray, threshold: float = NEAR_DUPLICA
 
 
 def connected_sets(count: int, pairs: np.ndarray) -> np.ndarray:
-    """Number the connected sets of positions 0..count-1 joined by pairs.
-
-    Args:
-        count: how many positions there are.
-        pairs: (M, 2) positions.
-
-    Returns:
-        (count,) the number of each position's set.
-    """
+    """Number the connected sets of positions 0..count-1 joined by pairs, (M, 2); return each one's, (count,)."""
     pairs = np.asarray(pairs, dtype=np.int64).reshape(-1, 2)
     graph = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
     return connected_components(graph, directed=False)[1]

@@ -67,9 +67,6 @@ def file_properties(path: Path) -> FileProperties:
 
     A picture without its format's closing marker is decoded, to tell a truncated one.
 
-    Args:
-        path: a picture, a DICOM or a NIfTI file.
-
     Raises:
         InputError: if the file is missing, empty, truncated or no image.
     """
@@ -103,12 +100,7 @@ def _tail_holds(path: Path, marker: bytes) -> bool:
 
 
 def write_items_csv(dataset_dir: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
-    """Write the table of a data set's images; no cell is a formula.
-
-    Args:
-        dataset_dir: the folder of the datalist.
-        rows: mappings with ``COLUMNS``.
-    """
+    """Write the table of a data set's images; no cell is a formula."""
     path = dataset_dir / ITEMS_CSV
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -118,11 +110,7 @@ def write_items_csv(dataset_dir: Path, rows: Iterable[Mapping[str, Any]]) -> Pat
 
 
 def read_items_csv(dataset_dir: str | os.PathLike[str]) -> dict[Path, FileProperties]:
-    """Return the source file's properties by absolute image path; empty where there is no table.
-
-    Args:
-        dataset_dir: the folder of the datalist.
-    """
+    """Return the source file's properties by absolute image path; empty where there is no table."""
     folder = Path(dataset_dir).resolve()
     path = folder / ITEMS_CSV
     if not path.is_file():

@@ -237,11 +237,7 @@ def read_groups(path: Path, keys: Sequence[str]) -> tuple[dict[str, str], list[s
 
 
 class _Names:
-    """What images may be called in a table: by key, by a longer path that ends with it, without suffix, by file name.
-
-    Args:
-        keys: the images' keys.
-    """
+    """What images may be called in a table: key, longer path that ends with it, without suffix, file name."""
 
     def __init__(self, keys: Sequence[str]) -> None:
         self._keys: dict[str, list[str]] = defaultdict(list)

@@ -40,12 +40,7 @@ def short_name(path: str) -> str:
 
 
 def describe_grouping(images: Iterable[str], sources: Mapping[str, str] | None = None) -> str:
-    """Say in words what keeps images together.
-
-    Args:
-        images: paths.
-        sources: of :func:`read_group_sources`; without it the text gives no counts.
-    """
+    """Say in words what keeps images together."""
     if sources is None:
         return "patient-grouped where the data name the patient, near-duplicate-grouped else"
     known = [sources.get(short_name(image)) == PATIENT for image in images]

@@ -10,11 +10,7 @@ from braintumor_ext.keys import INDEX
 
 
 class IndexedDataset(Dataset):
-    """The items of another dataset, each with its ``index``.
-
-    Args:
-        dataset: gives dictionaries.
-    """
+    """The items of another dataset, each with its ``index``."""
 
     def __init__(self, dataset: Dataset) -> None:
         super().__init__(data=range(len(dataset)))

@@ -12,12 +12,7 @@ _ALPHA_CHANNELS = (2, 4)
 
 
 def mask_signs(stored: np.ndarray, mask: np.ndarray) -> list[str]:
-    """Say what is remarkable about a mask; nothing of most.
-
-    Args:
-        stored: (C, H, W) values as the file holds them.
-        mask: (H, W) of 0 and 1, what is made of them.
-    """
+    """Say what is remarkable about a mask, (H, W) of 0 and 1, made of (C, H, W) stored values; nothing of most."""
     signs = []
     if stored.shape[0] in _ALPHA_CHANNELS and np.ptp(stored[:-1]) == 0 and np.ptp(stored[-1]) > 0:
         signs.append("its outline is in the alpha channel alone, which is not read: save it in grey")

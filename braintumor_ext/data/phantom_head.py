@@ -49,8 +49,8 @@ class Tumour:
 
         Args:
             p: points, (3, N) in mm.
-            cavity: distance to the inner table of the skull at these points, (N,) in mm.
-            noise: the tumour's noise at these points, (N,).
+            cavity: distance to the inner table of the skull there, (N,) in mm.
+            noise: the tumour's noise there, (N,).
         """
         axes = [self.radius * s for s in self.stretch]
         distance = ellipsoid(p, self.centre, axes)
@@ -149,12 +149,7 @@ def _cerebrum(p: Array) -> Array:
 
 
 def head_distance(p: Array, scalp: float = 6.0) -> Array:
-    """Return the distance in mm from points (3, N) to the skin; negative inside the head.
-
-    Args:
-        p: points, (3, N) in mm.
-        scalp: thickness of the scalp in mm.
-    """
+    """Return the distance in mm from points (3, N) to the skin over a scalp so thick; negative inside the head."""
     half = mirror(p)
     vault = blend(_cerebrum(p), ellipsoid(p, (0, -48, -30), (55, 40, 34)), 12)
     vault = blend(vault, ellipsoid(half, (37, 6, -16), (24, 40, 26)), 16) - (_BONE + scalp)
@@ -411,12 +406,7 @@ def _draw_tumour(rng: np.random.Generator, kind: str) -> Tumour:
 
 
 def draw_head(rng: np.random.Generator, class_name: str) -> Head:
-    """Draw one synthetic patient.
-
-    Args:
-        rng: the source of everything random about it.
-        class_name: one of ``CLASS_NAMES``.
-    """
+    """Draw one synthetic patient."""
     if class_name not in CLASS_NAMES:
         raise ValueError(f"class_name must be one of {CLASS_NAMES}, not {class_name!r}")
     means = {

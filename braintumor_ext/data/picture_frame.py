@@ -40,14 +40,7 @@ def picture_frame(grey: np.ndarray) -> tuple[int, int, int, int]:
 
 
 def framed_picture(grey: np.ndarray) -> np.ndarray:
-    """Cut a slice to its frame and shrink it; its aspect ratio is not kept.
-
-    Args:
-        grey: (H, W) in [0, 1].
-
-    Returns:
-        (64, 64) uint8.
-    """
+    """Cut a slice, (H, W) in [0, 1], to its frame and shrink it to (64, 64) uint8; its aspect ratio is not kept."""
     picture = Image.fromarray(np.rint(np.asarray(grey) * 255).astype(np.uint8))
     size = (FRAMED_SIZE, FRAMED_SIZE)
     return np.asarray(picture.resize(size, Image.Resampling.BILINEAR, box=picture_frame(grey)))

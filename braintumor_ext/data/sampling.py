@@ -28,13 +28,7 @@ def spread(order: Iterable[int], groups: Sequence[Any], classes: Sequence[Any] |
 
 
 def spread_over_groups(items: Sequence[Mapping[str, Any]], limit: int, seed: int = 0) -> list[dict[str, Any]]:
-    """Return a random sample of items from as many groups as possible, in their order.
-
-    Args:
-        items: of a datalist.
-        limit: how many items at most; 0 for all.
-        seed: of the draw.
-    """
+    """Return a random sample of at most ``limit`` items (0 for all) from as many groups as possible, in their order."""
     drawn = np.random.default_rng(seed).permutation(len(items)).tolist()
     order = spread(drawn, [item.get(GROUP) for item in items])
     return [dict(items[position]) for position in sorted(order[: limit or None])]

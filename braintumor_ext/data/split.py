@@ -56,10 +56,7 @@ def section_sizes(count: int, shares: Sequence[int] = SHARES) -> list[int]:
 
     Args:
         count: how many images there are.
-        shares: per cent of each section, summing to 100.
-
-    Returns:
-        One size for each section, summing to ``count``.
+        shares: per cent of each section.
 
     Raises:
         ValueError: if the shares do not sum to 100.
@@ -120,16 +117,7 @@ def _by_class(items: Iterable[SplitItem]) -> dict[str, list[SplitItem]]:
 
 
 def random_split(items: Sequence[SplitItem], seed: int = 0, shares: Sequence[int] = SHARES) -> dict[str, str]:
-    """Split at random, stratified by class (the published protocol); groups are divided.
-
-    Args:
-        items: the images.
-        seed: the split's seed.
-        shares: per cent of training, validation and test.
-
-    Returns:
-        The section of each key.
-    """
+    """Split at random, stratified by class (the published protocol); groups are divided. Return each key's section."""
     classes = _by_class(items)
     sizes = stratified_sizes([len(members) for members in classes.values()], shares)
     split: dict[str, str] = {}
@@ -197,17 +185,9 @@ def _choose(
 
 
 def grouped_folds(items: Sequence[SplitItem], folds: int, seed: int = 0) -> list[set[str]]:
-    """Divide into the test sets of a cross-validation: no group is divided, class shares are as even as groups allow.
+    """Return the keys of a cross-validation's test sets: no group is divided, class shares are as even as can be.
 
     By scikit-learn's ``StratifiedGroupKFold``.
-
-    Args:
-        items: the images; a group may hold several classes.
-        folds: K, at least 2.
-        seed: the division's seed.
-
-    Returns:
-        The keys of each fold's test set; each key stands in one.
     """
     ordered = sorted(items, key=lambda item: item.key)
     classes, groups = (np.array([getattr(item, name) for item in ordered]) for name in ("class_name", "group"))
@@ -221,16 +201,7 @@ def external_split(items: Sequence[SplitItem]) -> dict[str, str]:
 
 
 def given_split(items: Sequence[SplitItem], test_keys: Iterable[str], seed: int = 0) -> dict[str, str]:
-    """Keep a published division and cut 15 per cent of its training part, by groups, as validation.
-
-    Args:
-        items: the images.
-        test_keys: the keys of the published test part.
-        seed: the seed of the validation cut.
-
-    Returns:
-        The section of each key.
-    """
+    """Keep a published division and cut 15 per cent of its training part, by groups, as validation."""
     held_out = set(test_keys)
     split = grouped_split([item for item in items if item.key not in held_out], seed, shares=(85, 15, 0))
     return split | {item.key: "test" for item in items if item.key in held_out}

@@ -10,26 +10,17 @@ THUMBNAIL_SIZE = 48
 
 
 def thumbnail(grey: np.ndarray) -> np.ndarray:
-    """Shrink a slice to a thumbnail; its aspect ratio is not kept.
+    """Shrink a slice, (H, W) in [0, 1], to a thumbnail, (48, 48) uint8; its aspect ratio is not kept.
 
     Pillow's bilinear filter on 8-bit grey (it averages over the whole source area when it shrinks): the published
     baselines of the data set were measured so.
-
-    Args:
-        grey: (H, W) in [0, 1].
-
-    Returns:
-        (48, 48) uint8.
     """
     picture = Image.fromarray(np.rint(np.asarray(grey) * 255).astype(np.uint8))
     return np.asarray(picture.resize((THUMBNAIL_SIZE, THUMBNAIL_SIZE), Image.Resampling.BILINEAR))
 
 
 def unit_vectors(thumbnails: np.ndarray) -> np.ndarray:
-    """Remove each thumbnail's mean and scale it to unit norm: dot products become Pearson correlations.
-
-    Args:
-        thumbnails: (N, 48, 48).
+    """Remove the mean of thumbnails, (N, 48, 48), and scale to unit norm: dot products are Pearson correlations.
 
     Returns:
         (N, 2304) float32; zeros for a constant thumbnail, which then correlates with nothing.

@@ -49,14 +49,7 @@ class TrivialBaseline:
 def nearest_neighbour_baseline(
     train_thumbnails: np.ndarray, train_classes: Sequence[int], test_thumbnails: np.ndarray, test_classes: Sequence[int]
 ) -> TrivialBaseline:
-    """Classify each test slice as the training slice whose thumbnail correlates best with its own.
-
-    Args:
-        train_thumbnails: (N, 48, 48).
-        train_classes: N class indices.
-        test_thumbnails: (M, 48, 48), M > 0.
-        test_classes: M class indices.
-    """
+    """Classify each test slice as the training slice whose thumbnail, (48, 48), correlates best with its own."""
     correlation = unit_vectors(test_thumbnails) @ unit_vectors(train_thumbnails).T
     return TrivialBaseline.of(np.asarray(train_classes)[correlation.argmax(axis=1)], test_classes)
 
@@ -67,14 +60,7 @@ def file_property_baseline(
     test_files: Sequence[FileProperties],
     test_classes: Sequence[int],
 ) -> TrivialBaseline:
-    """Classify each test slice by its file's width, height, mode and size in bytes alone (a decision tree).
-
-    Args:
-        train_files: N files' properties.
-        train_classes: N class indices.
-        test_files: M files' properties, M > 0.
-        test_classes: M class indices.
-    """
+    """Classify each test slice by its file's width, height, mode and size in bytes alone (a decision tree)."""
     modes = {mode: number for number, mode in enumerate(sorted({f.mode for f in train_files}))}
 
     def table(files: Sequence[FileProperties]) -> np.ndarray:
@@ -135,12 +121,7 @@ def trivial_baselines_for(
 def measure_items(
     dataset_dir: str | os.PathLike[str], items: Sequence[Mapping[str, Any]]
 ) -> list[tuple[np.ndarray, FileProperties] | None]:
-    """Return each item's thumbnail (48, 48) and source file's properties; None for one that cannot be read.
-
-    Args:
-        dataset_dir: the folder of the datalist and of ``items.csv``.
-        items: of a loaded datalist.
-    """
+    """Return each item's thumbnail (48, 48) and source file's properties; None for one that cannot be read."""
     listed = read_items_csv(dataset_dir)
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
         read = pool.map(_measure, [(item, listed) for item in items])

@@ -27,10 +27,6 @@ def names_unsaid() -> Iterator[None]:
 def write_dicom(dataset: pydicom.Dataset, path: str | PathLike[str]) -> Path:
     """Write a DICOM object, and return where; a file of that name is replaced, missing folders are made.
 
-    Args:
-        dataset: the object, with its file meta information.
-        path: the file, usually ``.dcm``.
-
     Raises:
         OSError: it cannot be written; what was there before stays.
     """

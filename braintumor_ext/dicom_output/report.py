@@ -43,8 +43,6 @@ def prediction_report(
     empty_class: str | None = EMPTY_CLASS,
     segmentation: pydicom.Dataset | None = None,
     frames: Sequence[int] | None = None,
-    series_number: int | None = None,
-    instance_number: int = 1,
 ) -> hd.sr.ComprehensiveSR:
     """Return the predictions about a series as a DICOM structured report (TID 1500, Comprehensive SR), unverified.
 
@@ -60,8 +58,6 @@ def prediction_report(
         empty_class: the class whose masks are empty; None if there is none.
         segmentation: the predictions' masks, whose segment is referred to.
         frames: 0-based frames of a multi-frame image that the predictions are about; None for all.
-        series_number: of the new series; None derives it from the sources' own.
-        instance_number: of the new object within its series.
 
     Raises:
         InputError: as for :func:`~braintumor_ext.dicom_output.tumour_segmentation`.
@@ -89,10 +85,10 @@ def prediction_report(
             evidence=[*headers, *([] if segmentation is None else [segmentation])],
             content=content,
             series_instance_uid=hd.UID(),
-            series_number=series_number or derived_series_number(headers[0], 2),
+            series_number=derived_series_number(headers[0], 2),
             series_description=f"Brain tumour predictions. {RESEARCH_ONLY}",
             sop_instance_uid=hd.UID(),
-            instance_number=instance_number,
+            instance_number=1,
             is_complete=True,
             coding_schemes=[CodingSchemeIdentificationItem(designator=SCHEME, name="braintumor-ext")],
             specific_character_set=UTF8,

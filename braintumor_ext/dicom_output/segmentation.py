@@ -36,8 +36,6 @@ def tumour_segmentation(
     *,
     algorithm: Algorithm,
     frames: Sequence[int] | None = None,
-    series_number: int | None = None,
-    instance_number: int = 1,
 ) -> hd.seg.Segmentation:
     """Return the tumour masks of a series as a DICOM segmentation: binary, one segment, in the series's own geometry.
 
@@ -51,8 +49,6 @@ def tumour_segmentation(
         masks: (N, rows, columns) bool, as the images are stored; the first for the first source (or frame).
         algorithm: what found the masks.
         frames: 0-based frames of a multi-frame image that the masks are for; None for all.
-        series_number: of the new series; None derives it from the sources' own.
-        instance_number: of the new object within its series.
 
     Returns:
         The object, of a new series of the sources' study, with a new UID.
@@ -77,10 +73,10 @@ def tumour_segmentation(
             plane_positions=None if wanted is None else [_position(headers[0], frame) for frame in wanted],
             omit_empty_frames=False,
             series_instance_uid=hd.UID(),
-            series_number=series_number or derived_series_number(headers[0], 1),
+            series_number=derived_series_number(headers[0], 1),
             series_description=f"Tumour masks. {RESEARCH_ONLY}",
             sop_instance_uid=hd.UID(),
-            instance_number=instance_number,
+            instance_number=1,
             content_label="TUMOUR",
             content_description=RESEARCH_ONLY,
             transfer_syntax_uid=ExplicitVRLittleEndian,

@@ -40,9 +40,6 @@ _REMEDY = "Give --output_format nifti, or another export of the series"
 def read_source(path: str | PathLike[str]) -> pydicom.Dataset:
     """Return a DICOM file's header, without its pixels, once it is known to do as a source.
 
-    Args:
-        path: a DICOM image.
-
     Raises:
         InputError: it cannot be read, or lacks what an object that refers to it needs.
     """
@@ -58,9 +55,6 @@ def source_header(source: pydicom.Dataset) -> pydicom.Dataset:
 
     Left out are the pixels; what may be empty but not absent is made empty; the orientation and spacing that each frame
     of a multi-frame image repeats are told once for all.
-
-    Args:
-        source: the image, or its header alone.
 
     Raises:
         InputError: it lacks UIDs or geometry; names the file and what it lacks.
@@ -98,13 +92,7 @@ def is_multi_frame(source: pydicom.Dataset) -> bool:
 
 
 def geometry_value(source: pydicom.Dataset, keyword: str, frame: int = 0) -> np.ndarray | None:
-    """Return a position, orientation or pixel spacing of an image or of one of its frames; None if it has none.
-
-    Args:
-        source: the image.
-        keyword: ``ImagePositionPatient``, ``ImageOrientationPatient`` or ``PixelSpacing``.
-        frame: 0-based, of a multi-frame image.
-    """
+    """Return the ``ImagePositionPatient``, ``ImageOrientationPatient`` or ``PixelSpacing`` of a frame, or None."""
     sequence, count = _GEOMETRY[keyword]
     per_frame = list(source.get(_PER_FRAME) or [])[frame : frame + 1]
     for group in (*per_frame, *list(source.get(_SHARED) or [])[:1], source):
@@ -158,13 +146,8 @@ def same_place(one: pydicom.Dataset, other: pydicom.Dataset) -> bool:
 def split_series(sources: Sequence[pydicom.Dataset]) -> list[list[int]]:
     """Return which sources make up one volume each: one series, size, orientation and spacing, each at its own place.
 
-    The localisers of a series, which look along three axes, are three volumes; so are three images at one place.
-
-    Args:
-        sources: headers as :func:`read_source` gives them.
-
-    Returns:
-        Indices into ``sources``; each occurs once.
+    The localisers of a series, which look along three axes, are three volumes; so are three images at one place. Each
+    index into the sources occurs once.
     """
     volumes: list[list[int]] = []
     for index, source in enumerate(sources):

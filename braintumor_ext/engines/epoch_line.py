@@ -19,9 +19,6 @@ class EpochLine:
     """Log each epoch's metrics, whether it is the best so far, learning rate, seconds and slices a second.
 
     Seconds are the whole epoch's, slices a second the training's alone, of all processes together.
-
-    Args:
-        evaluator: the validation's engine.
     """
 
     def __init__(self, evaluator: Workflow) -> None:

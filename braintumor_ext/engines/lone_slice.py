@@ -8,11 +8,7 @@ _TOLD_BY_TORCH = "Expected more than 1 value per channel when training"
 
 
 def lone_slice_error(error: BaseException) -> InputError | None:
-    """Return what to say where a training ended at a batch of one slice; None for any other error.
-
-    Args:
-        error: what ended the training.
-    """
+    """Return what to say where a training ended at a batch of one slice; None for any other error."""
     cause = next((c for c in causes_of(error) if str(c).startswith(_TOLD_BY_TORCH)), None)
     if cause is None:
         return None

@@ -15,11 +15,7 @@ from braintumor_ext.files import sha256_of
 
 
 def provenance(context: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a run's settings with the date, the hardware, torch's version and the checkpoint's SHA-256.
-
-    Args:
-        context: what is worth knowing of the run; an existing ``checkpoint`` is shown by its name alone.
-    """
+    """Return a run's settings with the date, the hardware, torch's version and the checkpoint's SHA-256."""
     known = dict(context)
     checkpoint = known.get("checkpoint")
     if checkpoint and Path(checkpoint).is_file():

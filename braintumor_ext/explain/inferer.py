@@ -81,14 +81,9 @@ class ExplainingInferer(SimpleInferer):
 
 
 def explained_in_float32(explain: str | None, layer: str = DEFAULT_LAYER, head: str = CLASS) -> bool:
-    """Return whether an explanation needs the whole network in float32.
+    """Return whether an explanation (``none`` or a method) of a layer for a head needs the whole network in float32.
 
     Grad-CAM and Grad-CAM++ of a class by the encoder's last layer do not: from there on all is float32 anyway.
-
-    Args:
-        explain: ``none`` or a method.
-        layer: the layer that is explained.
-        head: ``class`` or ``mask``.
     """
     method = str(explain).lower()
     gradients_are_float32 = method in ("gradcam", "gradcam++") and layer == DEFAULT_LAYER and head == CLASS

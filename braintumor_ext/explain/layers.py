@@ -11,11 +11,7 @@ DEFAULT_LAYER = "encoder.attention4"
 
 
 def find_layer(network: nn.Module, name: str) -> nn.Module:
-    """Return a network's layer.
-
-    Args:
-        network: any network.
-        name: as in ``network.named_modules()``.
+    """Return a network's layer by its name in ``network.named_modules()``.
 
     Raises:
         ValueError: there is none of that name; valid ones are listed.
@@ -30,11 +26,6 @@ def find_layer(network: nn.Module, name: str) -> nn.Module:
     )
 
 
-def layer_names(network: nn.Module, depth: int = 2) -> list[str]:
-    """Return the names of a network's layers, in their order.
-
-    Args:
-        network: any network.
-        depth: how many levels deep, at least 1.
-    """
-    return [name for name, _ in network.named_modules() if name and name.count(".") < depth]
+def layer_names(network: nn.Module) -> list[str]:
+    """Return the names of a network's layers, two levels deep, in their order."""
+    return [name for name, _ in network.named_modules() if name and name.count(".") < 2]

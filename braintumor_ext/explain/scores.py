@@ -18,12 +18,7 @@ class ClassScore:
     """Each image's logit of its class: the predicted one, one for all, or one for each."""
 
     def __call__(self, output: Mapping[str, Tensor] | Tensor, classes: Any = None) -> Tensor:
-        """Return (B,) logits.
-
-        Args:
-            output: logits (B, K), or a dictionary that holds them as ``class``.
-            classes: an index, (B,) indices, or None for the predicted classes.
-        """
+        """Return (B,) logits of ``output``, (B, K) or a dictionary that holds them as ``class``."""
         logits = head_of(output, CLASS)
         return logits.gather(1, class_indices(logits, classes)[:, None])[:, 0]
 
@@ -32,23 +27,13 @@ class MaskScore:
     """Each image's mean mask logit inside its predicted mask; 0, without a gradient, where no pixel is predicted."""
 
     def __call__(self, output: Mapping[str, Tensor] | Tensor, classes: Any = None) -> Tensor:
-        """Return (B,) mean logits.
-
-        Args:
-            output: mask logits (B, 1, H, W), or a dictionary that holds them as ``mask``.
-            classes: of no effect.
-        """
+        """Return (B,) mean logits of ``output``, (B, 1, H, W) or a dictionary that holds them as ``mask``."""
         logits = head_of(output, MASK)
         return mean_inside(logits, logits.detach() > 0)
 
 
 def mean_inside(logits: Tensor, region: Tensor) -> Tensor:
-    """Return each image's mean logit inside a region, (B,); 0 where the region is empty.
-
-    Args:
-        logits: (B, 1, H, W).
-        region: (B, 1, H, W) bool.
-    """
+    """Return the mean of each image's logits (B, 1, H, W) inside a region, (B,); 0 where the region is empty."""
     return (logits * region).flatten(1).sum(1) / region.flatten(1).sum(1).clamp_min(1)
 
 

@@ -17,8 +17,7 @@ STAGES = ("encoder.attention1", "encoder.attention2", "encoder.attention3", "enc
 def stage_features(network: nn.Module) -> Iterator[list[Tensor]]:
     """Within the context, a forward pass leaves each stage's channel means in the list: (B, channels).
 
-    Args:
-        network: the network; one without these stages leaves the list empty.
+    It stays empty with a network that has no such stages.
     """
     layers = dict(network.named_modules())
     means: list[Tensor] = []

@@ -10,15 +10,9 @@ _FLAT = 1e-6
 
 
 def to_unit_range(maps: Tensor) -> Tensor:
-    """Scale each map so that its least value is 0 and its largest 1; one that is constant becomes 0.
+    """Scale each map, (B, 1, H, W), so that its least value is 0 and its largest 1; one that is constant becomes 0.
 
     monai 1.6.1's ``default_normalizer`` turns maps upside down: its largest value becomes 0.
-
-    Args:
-        maps: (B, 1, H, W).
-
-    Returns:
-        (B, 1, H, W) float32.
     """
     values = torch.nan_to_num(maps.float())
     low, high = values.amin(dim=(1, 2, 3), keepdim=True), values.amax(dim=(1, 2, 3), keepdim=True)

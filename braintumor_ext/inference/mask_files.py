@@ -91,12 +91,7 @@ class MaskFiles:
             self._series = SeriesMasks(folder, read_algorithm(metadata or "metadata.json", checkpoint))
 
     def write(self, item: Mapping[str, Any], mask: np.ndarray, meta: Mapping[str, Any]) -> str | None:
-        """Write the mask of a slice that has a mask file of its own; several threads may.
-
-        Args:
-            item: as for :meth:`add`, like all others.
-            mask: as there.
-            meta: as there.
+        """Write the mask of a slice that has a mask file of its own, given as to :meth:`add`; several threads may.
 
         Returns:
             the file's path relative to the folder's parent; None of a slice that shares its file with others, which is
@@ -136,20 +131,12 @@ class MaskFiles:
             self._open.rows.append(row)
 
     def begin(self, item: Mapping[str, Any]) -> None:
-        """Write the volume before if a slice is of another file.
-
-        Args:
-            item: the slice's item.
-        """
+        """Write the volume before if a slice is of another file."""
         if self._open is not None and self._open.item["name"] != item["name"]:
             self._close_volume()
 
     def awaits(self, row: Mapping[str, Any]) -> bool:
-        """Return whether a row's mask is written once its volume is complete.
-
-        Args:
-            row: as it was given to :meth:`add`.
-        """
+        """Return whether a row's mask is written once its volume is complete."""
         return self._open is not None and any(row is other for other in self._open.rows)
 
     def close(self) -> None:

@@ -32,8 +32,6 @@ class Postprocessd(MapTransform):
         keys: where the output is: ``class`` (K,) and ``mask`` (1, h, w) logits, with what else
             :class:`~braintumor_ext.explain.ExplainingInferer` gives for one slice.
         postprocessor: makes the predictions.
-        image_key: the slice's item, whose metadata are those of :class:`~braintumor_ext.transforms.SliceGrid`.
-        result_key: where the prediction goes.
         calibration: ``calibration.json``; of one slice it is read again when it or the checkpoint has changed, as a
             server trains while it runs. None or ``none`` for none.
         checkpoint: the weights in use; None leaves the probabilities as the network gives them.
@@ -44,13 +42,10 @@ class Postprocessd(MapTransform):
         keys: KeysCollection = "pred",
         *,
         postprocessor: Postprocessor,
-        image_key: str = IMAGE,
-        result_key: str = "result",
         calibration: str | PathLike[str] | None = None,
         checkpoint: str | PathLike[str] | None = None,
     ) -> None:
         super().__init__(keys)
-        self.image_key, self.result_key = image_key, result_key
         self.postprocessor = postprocessor
         self.calibration, self.checkpoint = calibration, checkpoint
         self._read: tuple[Any, Calibration | None] | None = None
@@ -65,7 +60,7 @@ class Postprocessd(MapTransform):
         if META in item:
             item.update(self.postprocessor(item))
             return item
-        image = item[self.image_key]
+        image = item[IMAGE]
         used = self.postprocessor
         used = Postprocessor(used.class_names, used.empty_class, used.image_size, self._constants())
         for key in self.key_iterator(item):
@@ -75,8 +70,8 @@ class Postprocessd(MapTransform):
             if image.meta["container"] in (PICTURE, ARRAY):  # stored row by row
                 mask = np.ascontiguousarray(np.swapaxes(mask, 0, 1))
             meta = {**image.meta, "spatial_shape": np.array(mask.shape), "original_affine": affine}
-            item[key], item[self.result_key] = mask, prediction.to_dict()
-            item[self.image_key] = MetaTensor(image.as_tensor(), meta=meta, applied_operations=image.applied_operations)
+            item[key], item["result"] = mask, prediction.to_dict()
+            item[IMAGE] = MetaTensor(image.as_tensor(), meta=meta, applied_operations=image.applied_operations)
         return item
 
     def _constants(self) -> Calibration | None:

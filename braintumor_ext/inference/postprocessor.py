@@ -114,40 +114,22 @@ class Postprocessor:
 
 
 def class_probabilities(output: Mapping[str, Tensor], temperature: float = 1.0) -> Tensor:
-    """Return class probabilities (B, K) in float64 on the CPU, each row summing to 1.
-
-    Args:
-        output: the network's output; its ``class`` holds logits (B, K).
-        temperature: what the logits are divided by, above 0; 1 leaves them as the network gives them.
-    """
+    """Return class probabilities (B, K) in float64 on the CPU, of ``class`` logits (B, K) divided by T > 0."""
     return torch.softmax(output[CLASS].detach().double() / temperature, dim=1).cpu()
 
 
 def mask_on_grid(output: Mapping[str, Tensor], index: int, height: int, width: int, threshold: float = 0.5) -> Tensor:
     """Return the mask of one slice of a batch on its own grid, (height, width) bool on the CPU.
 
-    The probability is brought to the grid (bilinear), then cut: a mask cut first would have the network's coarse edge.
-
-    Args:
-        output: the network's output; its ``mask`` holds logits (B, 1, h, w).
-        index: which slice of the batch.
-        height: rows of the slice's own grid.
-        width: columns of the slice's own grid.
-        threshold: probability above which a pixel is tumour.
+    The probability of an output's ``mask`` logits (B, 1, h, w) is brought to the grid (bilinear), then cut at the
+    threshold: a mask cut first would have the network's coarse edge.
     """
     probability = torch.sigmoid(output[MASK][index : index + 1].detach().float())
     return (_on_grid(probability, height, width) > threshold).cpu()
 
 
 def heat_map_on_grid(maps: Tensor, index: int, height: int, width: int) -> np.ndarray:
-    """Return the heat map of one slice of a batch on its own grid, (height, width) float32 in [0, 1].
-
-    Args:
-        maps: (B, 1, h, w) in [0, 1].
-        index: which slice of the batch.
-        height: rows of the slice's own grid.
-        width: columns of the slice's own grid.
-    """
+    """Return the heat map of one slice of a batch, (B, 1, h, w) in [0, 1], on its own grid, (height, width) float32."""
     return _on_grid(maps[index : index + 1].detach().float(), height, width).clamp(0, 1).cpu().numpy()
 
 

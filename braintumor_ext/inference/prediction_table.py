@@ -24,10 +24,6 @@ class PredictionTable:
 
     What is not known is blank. No cell holds a line break, bytes that are no text, or a formula (see
     :func:`~braintumor_ext.plain_text.csv_cell`).
-
-    Args:
-        path: the CSV file.
-        class_names: the K class names in the order of their indices.
     """
 
     def __init__(self, path: str | PathLike[str], class_names: Sequence[str]) -> None:
@@ -39,12 +35,7 @@ class PredictionTable:
         self._late: deque[Mapping[str, Any]] = deque()
 
     def row(self, item: Mapping[str, Any], prediction: Prediction) -> dict[str, Any]:
-        """Return a slice's row as it is before anything is written.
-
-        Args:
-            item: as :func:`~braintumor_ext.inference.list_inputs` gives it.
-            prediction: what is said of it.
-        """
+        """Return a slice's row as it is before anything is written."""
         row: dict[str, Any] = dict.fromkeys(self.columns)
         row |= {"file": item["name"], "slice": item.get(SLICE), "class": prediction.label}
         row |= {"flags": "; ".join(prediction.flags), "error": prediction.error or ""}

@@ -42,20 +42,12 @@ class Processes:
         self.store, self.rank, self.size, self.timeout = store, rank, size, timeout
 
     def deal(self, shares: Sequence[Sequence[int]], digest: str) -> None:
-        """Tell the others which slices are theirs; for process 0.
-
-        Args:
-            shares: each process's slices.
-            digest: of the inputs that they are numbers of.
-        """
+        """Tell the others which slices are theirs, numbers of inputs with a digest; for process 0."""
         for rank, share in enumerate(shares):
             self._set(f"share {rank}", {"digest": digest, "share": list(share)})
 
     def share(self, digest: str) -> list[int]:
         """Wait for this process's slices, and return them.
-
-        Args:
-            digest: of the inputs as this process sees them.
 
         Raises:
             InputError: process 0 sees other inputs, or is gone.
@@ -83,9 +75,6 @@ class Processes:
     def tell_progress(self, slices: int) -> None:
         """Tell process 0 that this one goes on.
 
-        Args:
-            slices: how many it has predicted.
-
         Raises:
             InputError: process 0 is gone, and with it the store; so must this one, lest it writes to a folder that is
                 nobody's.
@@ -94,9 +83,6 @@ class Processes:
 
     def hand_over(self, rows: Mapping[int, Mapping[str, Any]]) -> None:
         """Give this process's rows to process 0; nothing more comes of it.
-
-        Args:
-            rows: by their slices.
 
         Raises:
             InputError: process 0 is gone.
@@ -110,9 +96,6 @@ class Processes:
     def take_over(self, rank: int) -> dict[int, dict[str, Any]]:
         """Wait until another process is done, and return its rows; for process 0.
 
-        Args:
-            rank: the other's number.
-
         Raises:
             InputError: it broke off, or is gone.
         """
@@ -124,11 +107,7 @@ class Processes:
         return rows
 
     def break_off(self, error: BaseException) -> None:
-        """Tell the others that this process ends here, if they can still be told.
-
-        Args:
-            error: why.
-        """
+        """Tell the others that this process ends here, if they can still be told."""
         try:
             self._set(f"broken {self.rank}", f"{type(error).__name__}: {error}")
         except InputError:
@@ -172,9 +151,6 @@ class Processes:
 
 def torchrun_processes(timeout: float = TIMEOUT) -> Processes:
     """Return the processes that ``torchrun`` has started this one with.
-
-    Args:
-        timeout: as in :class:`Processes`.
 
     Raises:
         InputError: this process was not started by ``torchrun``, or does not find the others.

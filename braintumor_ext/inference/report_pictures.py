@@ -9,32 +9,19 @@ from pathlib import Path
 
 
 class ReportPictures:
-    """Small pictures in a hidden folder, one for each slice, until a report holds them.
-
-    Args:
-        folder: where to keep them.
-    """
+    """Small pictures in a hidden folder, one for each slice, until a report holds them."""
 
     def __init__(self, folder: str | PathLike[str]) -> None:
         self.folder = Path(folder)
 
     def save(self, stem: str, picture: bytes) -> None:
-        """Keep a picture.
-
-        Args:
-            stem: the slice's name, as :func:`~braintumor_ext.inference.mask_files.numbered_stem` gives it.
-            picture: the bytes of a JPEG file.
-        """
+        """Keep a picture, the bytes of a JPEG file, under its slice's numbered stem."""
         path = self._path(stem)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(picture)
 
     def of(self, stems: Mapping[int, str]) -> Mapping[int, bytes]:
-        """Return the pictures that there are, each read when it is asked for.
-
-        Args:
-            stems: the position of each row to its slice's name.
-        """
+        """Return the pictures that there are, each read when it is asked for, by the position of their rows."""
         return _Files({position: path for position, stem in stems.items() if (path := self._path(stem)).is_file()})
 
     def clear(self) -> None:

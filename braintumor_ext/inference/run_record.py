@@ -29,12 +29,7 @@ class RunRecord:
 
     @classmethod
     def of(cls, settings: Mapping[str, Any], data: Sequence[Mapping[str, Any]]) -> RunRecord:
-        """Return the record of a run.
-
-        Args:
-            settings: name to value.
-            data: the items, as :func:`~braintumor_ext.inference.list_inputs` gives them.
-        """
+        """Return the record of a run."""
         inputs: dict[str, Any] = {}
         for item in data:
             if item["name"] not in inputs:
@@ -58,20 +53,12 @@ class RunRecord:
             raise InputError(path, problem, "Give --resume false to start anew, or another --output_dir") from error
 
     def write(self, path: str | PathLike[str]) -> None:
-        """Write the record, whole or not at all.
-
-        Args:
-            path: the JSON file.
-        """
+        """Write the record, whole or not at all."""
         with replacing(path) as partial:
             partial.write_text(json.dumps(vars(self), indent=1) + "\n", encoding="utf-8")
 
     def check_settings(self, earlier: RunRecord, path: str | PathLike[str]) -> None:
         """Refuse to go on with rows that were made otherwise.
-
-        Args:
-            earlier: the record of the run to go on with.
-            path: what the error names.
 
         Raises:
             InputError: a setting differs; it is named with both values.
@@ -84,11 +71,7 @@ class RunRecord:
                 raise InputError(path, problem, remedy)
 
     def unchanged(self, earlier: RunRecord) -> set[str]:
-        """Return the names of the files that are as they were, of which the same slices are asked for.
-
-        Args:
-            earlier: the record of the run before.
-        """
+        """Return the names of the files that are as they were, of which the same slices are asked for."""
         return {name for name, state in self.inputs.items() if earlier.inputs.get(name) == state}
 
 

@@ -17,10 +17,6 @@ from braintumor_ext.metrics.section_scores import SectionScores
 def score_section(predictor: Predictor, items: Sequence[Mapping[str, Any]]) -> SectionScores:
     """Predict a section's slices and score them.
 
-    Args:
-        predictor: gives classes and masks.
-        items: as :func:`~braintumor_ext.data.datalist.load_section` gives them.
-
     Raises:
         InputError: a slice cannot be read.
     """

@@ -43,10 +43,6 @@ class SeriesMasks:
     A segmentation is called by its series: ``<SeriesInstanceUID>.dcm``. Images that do not make up one volume with
     those before (localisers along several axes, several images at one place) go to ``<SeriesInstanceUID>_2.dcm`` and
     so on.
-
-    Args:
-        folder: where to write.
-        algorithm: what found the masks.
     """
 
     def __init__(self, folder: Path, algorithm: Algorithm) -> None:

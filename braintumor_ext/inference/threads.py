@@ -12,10 +12,6 @@ def side_threads(count: int, name: str) -> ThreadPoolExecutor:
     """Return a pool of threads in which torch computes on one core each.
 
     Otherwise each of them would start as many threads again as there are cores, which the network computes on.
-
-    Args:
-        count: how many threads.
-        name: what their names begin with.
     """
     before = torch.get_num_threads()
     pool = ThreadPoolExecutor(count, thread_name_prefix=name, initializer=_take_one_core)

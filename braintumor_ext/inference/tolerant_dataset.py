@@ -83,11 +83,7 @@ class TolerantDataset(Dataset):
 
 
 def collate_slices(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return entries of a dataset as a batch: the images as one tensor; ``meta`` and ``grey`` are lists.
-
-    Args:
-        entries: each with an ``image``, whose metadata become ``meta``, and, where there is any, ``grey``.
-    """
+    """Return entries, each with an ``image``, as a batch: the images as one tensor; ``meta`` and ``grey`` are lists."""
     images = [entry[IMAGE] for entry in entries]
     plain = [
         {key: value.as_tensor() if isinstance(value, MetaTensor) else value for key, value in entry.items()}

@@ -37,61 +37,33 @@ class GroupBootstrap:
         self.times_drawn = np.random.default_rng(seed).multinomial(self.n_groups, chance, size=n_draws)
 
     def sums(self, values: np.ndarray) -> np.ndarray:
-        """Return each draw's sum of a value over its slices.
-
-        Args:
-            values: (N, ...) finite values.
-
-        Returns:
-            (D, ...).
-        """
+        """Return each draw's sum, (D, ...), of a finite value over its slices, (N, ...)."""
         values = np.asarray(values, dtype=float)
         of_groups = np.zeros((self.n_groups, *values.shape[1:]))
         np.add.at(of_groups, self.group_index, values)
         return np.tensordot(self.times_drawn.astype(float), of_groups, axes=1)
 
     def means(self, values: np.ndarray) -> np.ndarray:
-        """Return each draw's mean of the values that are not NaN; NaN for a draw that has none.
-
-        Args:
-            values: (N,).
-
-        Returns:
-            (D,).
-        """
+        """Return each draw's mean, (D,), of the values, (N,), that are not NaN; NaN for a draw that has none."""
         defined = ~np.isnan(values)
         total, count = self.sums(np.where(defined, values, 0.0)), self.sums(defined)
         return np.divide(total, count, out=np.full(self.n_draws, np.nan), where=count > 0)
 
-    def mean_interval(self, values: np.ndarray, level: float = 0.95) -> np.ndarray:
-        """Return the interval, (2,), of the mean of the values that are not NaN.
+    def mean_interval(self, values: np.ndarray) -> np.ndarray:
+        """Return the 95% interval, (2,), of the mean of the values, (N,), that are not NaN.
 
         Values of one group alone have none (NaN): all draws agree, which says nothing of other groups.
-
-        Args:
-            values: (N,).
-            level: the share of draws inside the interval.
         """
         if len(np.unique(self.group_index[~np.isnan(values)])) < 2:
             return np.full(2, np.nan)
-        return self.interval(self.means(values), level)
+        return self.interval(self.means(values))
 
     def estimate(self, value: float | np.ndarray, draws: np.ndarray) -> Estimate:
-        """Return a statistic with its 95% interval as JSON can hold it.
-
-        Args:
-            value: the statistic of all slices; NaN where undefined.
-            draws: (D,) of each draw.
-        """
+        """Return a statistic with its 95% interval by that of each draw, (D,), as JSON can hold it."""
         return _estimate(value, self.interval(draws))
 
     def mean(self, values: np.ndarray, median: bool = False) -> Estimate:
-        """Return the mean of the values that are not NaN, with its 95% interval, as JSON can hold it.
-
-        Args:
-            values: (N,).
-            median: tell the ``median``, too.
-        """
+        """Return the mean of the values, (N,), that are not NaN, with its 95% interval, perhaps the ``median``."""
         values = np.asarray(values, dtype=float)
         defined = values[~np.isnan(values)]
         value = defined.mean() if len(defined) else np.nan
@@ -104,16 +76,10 @@ class GroupBootstrap:
             yield self.times_drawn[start : start + CHUNK][:, self.group_index]
 
     def interval(self, draws: np.ndarray, level: float = 0.95) -> np.ndarray:
-        """Return the percentile interval of a statistic (Efron 1979, https://doi.org/10.1214/aos/1176344552).
+        """Return the percentile interval, (2, ...), of the draws of a statistic, (D, ...).
 
-        Draws in which the statistic is undefined (NaN) are left out. One group alone has no interval (NaN).
-
-        Args:
-            draws: (D, ...) the statistic of each draw.
-            level: the share of draws inside the interval.
-
-        Returns:
-            (2, ...): the lower and the upper end.
+        Efron 1979, https://doi.org/10.1214/aos/1176344552. Draws in which the statistic is undefined (NaN) are left
+        out; one group alone has no interval (NaN). ``level`` is the share of draws inside.
         """
         ends = np.full((2, *draws.shape[1:]), np.nan)
         defined = ~np.isnan(draws).all(axis=0)
@@ -134,13 +100,6 @@ def _estimate(value: float | np.ndarray, ends: np.ndarray) -> Estimate:
 def group_bootstrap(
     groups: Sequence[str | None], values: np.ndarray, n_draws: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
-    """Return the 95% interval of the mean of the values that are not NaN.
-
-    Args:
-        groups: each slice's group; a slice whose group is None is a group by itself.
-        values: (N,) one value for each slice.
-        n_draws: the number of draws.
-        seed: the draws' seed.
-    """
+    """Return the 95% interval of the mean of the values, (N,), that are not NaN; see :class:`GroupBootstrap`."""
     lower, upper = GroupBootstrap(groups, n_draws, seed).mean_interval(np.asarray(values, dtype=float))
     return float(lower), float(upper)

@@ -1,4 +1,7 @@
-"""How far the probabilities can be believed: calibration error, negative log-likelihood and Brier score."""
+"""How far the probabilities can be believed: calibration error, negative log-likelihood and Brier score.
+
+Everywhere ``true`` is (N,) class indices, ``probabilities`` (N, K), and M bins are of equal width.
+"""
 
 from __future__ import annotations
 
@@ -29,24 +32,16 @@ class ReliabilityBins:
         return np.linspace(0, 1, self.count.shape[-1] + 1)
 
     def expected_calibration_error(self) -> np.ndarray:
-        """Return the mean gap between confidence and accuracy, weighted by the bins' counts; NaN without slices."""
+        """Return the expected calibration error of the top label, in [0, 1]; NaN without slices."""
         total = self.count.sum(-1)
         gaps = np.abs(self.confidence - self.correct).sum(-1)
         return np.divide(gaps, total, out=np.full(np.shape(total), np.nan), where=total > 0)
 
 
 def reliability_contributions(true: np.ndarray, probabilities: np.ndarray, n_bins: int = N_BINS) -> ReliabilityBins:
-    """Return what each slice adds to the bins of Guo et al. 2017 (https://arxiv.org/abs/1706.04599, equation 3).
+    """Return what each slice adds to the bins of Guo et al. 2017, https://arxiv.org/abs/1706.04599, equation 3.
 
     Bin m of M holds the confidences in ((m - 1) / M, m / M]. Summing over the slices gives the bins of a set.
-
-    Args:
-        true: (N,) class indices.
-        probabilities: (N, K) class probabilities.
-        n_bins: M.
-
-    Returns:
-        Bins of shape (N, M).
     """
     confidence = probabilities.max(1)
     bins = np.digitize(confidence, np.linspace(0, 1, n_bins + 1)[1:-1], right=True)
@@ -56,25 +51,13 @@ def reliability_contributions(true: np.ndarray, probabilities: np.ndarray, n_bin
 
 
 def reliability_bins(true: np.ndarray, probabilities: np.ndarray, n_bins: int = N_BINS) -> ReliabilityBins:
-    """Return the bins, of shape (n_bins,), of a set of slices.
-
-    Args:
-        true: (N,) class indices.
-        probabilities: (N, K) class probabilities.
-        n_bins: the number of equal-width bins.
-    """
+    """Return the bins, of shape (n_bins,), of a set of slices."""
     each = reliability_contributions(true, probabilities, n_bins)
     return ReliabilityBins(each.count.sum(0), each.confidence.sum(0), each.correct.sum(0))
 
 
 def expected_calibration_error(true: np.ndarray, probabilities: np.ndarray, n_bins: int = N_BINS) -> float:
-    """Return the expected calibration error of the top label, in [0, 1]; NaN without slices.
-
-    Args:
-        true: (N,) class indices.
-        probabilities: (N, K) class probabilities.
-        n_bins: the number of equal-width bins.
-    """
+    """Return the expected calibration error of the top label, in [0, 1]; NaN without slices."""
     return float(reliability_bins(true, probabilities, n_bins).expected_calibration_error())
 
 
@@ -82,10 +65,6 @@ def negative_log_likelihoods(true: np.ndarray, probabilities: np.ndarray) -> np.
     """Return each slice's negative natural logarithm of the true class's probability.
 
     As in scikit-learn's ``log_loss``, a probability of 0 counts as the smallest step of a double: 36.04.
-
-    Args:
-        true: (N,) class indices.
-        probabilities: (N, K) class probabilities.
     """
     of_true = probabilities[np.arange(len(true)), true]
     return -np.log(np.clip(of_true, np.finfo(float).eps, 1.0))
@@ -96,9 +75,5 @@ def brier_scores(true: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 
     Brier 1950, https://doi.org/10.1175/1520-0493(1950)078%3C0001:VOFEIT%3E2.0.CO;2, equation 2; a uniform guess
     over K classes scores 1 - 1/K.
-
-    Args:
-        true: (N,) class indices.
-        probabilities: (N, K) class probabilities.
     """
     return ((probabilities - np.eye(probabilities.shape[1])[true]) ** 2).sum(1)

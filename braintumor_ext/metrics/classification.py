@@ -7,16 +7,7 @@ import sklearn.metrics
 
 
 def confusion_matrix(true: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
-    """Count slices by true class (rows) and predicted class (columns).
-
-    Args:
-        true: (N,) class indices.
-        predicted: (N,) class indices.
-        num_classes: K.
-
-    Returns:
-        (K, K) counts.
-    """
+    """Count slices, (N,) class indices each, by true class (rows) and predicted class (columns): (K, K)."""
     if len(true) == 0:
         return np.zeros((num_classes, num_classes), dtype=np.int64)
     return sklearn.metrics.confusion_matrix(true, predicted, labels=np.arange(num_classes))
@@ -79,11 +70,7 @@ def roc_auc(true: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | N
 
 
 def mean_of_defined(values: np.ndarray) -> np.ndarray:
-    """Return the mean over the last axis of the values that are not NaN; NaN where there is none.
-
-    Args:
-        values: (..., K).
-    """
+    """Return the mean over the last axis of the values that are not NaN; NaN where there is none."""
     defined = ~np.isnan(values)
     return _ratio(np.where(defined, values, 0.0).sum(-1), defined.sum(-1))
 

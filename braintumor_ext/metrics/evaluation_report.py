@@ -107,11 +107,7 @@ def _draw_pictures(
 
 
 def render_report(summary: Mapping[str, Any]) -> str:
-    """Return the Markdown report of an evaluation.
-
-    Args:
-        summary: what metrics.json holds.
-    """
+    """Return the Markdown report of an evaluation."""
     values, tumour = summary["classification"], summary["segmentation"]["tumour_slices"]
     rates = [[label, with_interval(values[name])] for name, label in RATE_NAMES.items()]
     baselines = [

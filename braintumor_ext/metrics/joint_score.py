@@ -34,11 +34,7 @@ def pred_and_label(output: Output) -> tuple[Mapping[str, torch.Tensor], Mapping[
 
 
 def macro_f1(confusion: torch.Tensor) -> float:
-    """Return the mean F1 of the classes that have at least one true or predicted sample; NaN if there is none.
-
-    Args:
-        confusion: (K, K) counts, true class by predicted class.
-    """
+    """Return the mean F1 of the classes with a true or predicted sample, of (K, K) counts; NaN if there is none."""
     counts = confusion.double()
     hits, marginals = counts.diag(), counts.sum(0) + counts.sum(1)
     present = marginals > 0
@@ -52,12 +48,11 @@ class JointScore(Metric):
 
     Each part uses what is known: macro F1 the slices with a known class and, of the classes, those with at least one
     true or predicted sample; mean Dice the slices with a known mask that holds tumour, at a probability above 0.5. If
-    only one part is defined, it is the score; if none is, the score is 0. At an epoch's end ``<prefix>macro_f1``,
-    ``<prefix>accuracy`` and ``<prefix>mean_dice`` are put beside it in ``engine.state.metrics``, as far as defined.
+    only one part is defined, it is the score; if none is, the score is 0. At an epoch's end ``val_macro_f1``,
+    ``val_accuracy`` and ``val_mean_dice`` are put beside it in ``engine.state.metrics``, as far as defined.
 
     Args:
         num_classes: K.
-        prefix: what the names of the parts begin with.
         output_transform: takes ``engine.state.output`` to (prediction, target): ``{"class": (B, K), "mask":
             (B, 1, H, W)}`` logits and ``{"class": (B,), "label": (B, 1, H, W)}``, in which -1 means unknown. A part
             that one of them has no key for is unknown.
@@ -78,11 +73,10 @@ class JointScore(Metric):
     def __init__(
         self,
         num_classes: int,
-        prefix: str = "val_",
         output_transform: Callable[[Any], Any] = pred_and_label,
         device: str | torch.device = "cpu",
     ) -> None:
-        self.num_classes, self.prefix = num_classes, prefix
+        self.num_classes = num_classes
         super().__init__(output_transform=output_transform, device=device, skip_unrolling=True)
 
     @reinit__is_reduced
@@ -94,11 +88,7 @@ class JointScore(Metric):
 
     @reinit__is_reduced
     def update(self, output: tuple[Mapping[str, torch.Tensor], Mapping[str, torch.Tensor]]) -> None:
-        """Count one batch.
-
-        Args:
-            output: (prediction, target) as in the class's description.
-        """
+        """Count one batch, a (prediction, target) as in the class's description."""
         prediction, target = output
         if CLASS in target:
             self._count_classes(_plain(prediction[CLASS]), _plain(target[CLASS]))
@@ -139,17 +129,12 @@ class JointScore(Metric):
         return self._score(self.components())
 
     def completed(self, engine: Engine, name: str) -> None:
-        """Put the score and its parts into the engine's metrics at the end of an epoch.
-
-        Args:
-            engine: the engine that the metric is attached to.
-            name: the score's key in ``engine.state.metrics``.
-        """
+        """Put the score, as ``name``, and its parts into the engine's metrics at the end of an epoch."""
         parts = self.components()
         # A part that was defined in an earlier epoch only must not stay behind as if it were this epoch's.
         for part in ("macro_f1", "accuracy", "mean_dice"):
-            engine.state.metrics.pop(self.prefix + part, None)
-        engine.state.metrics.update({self.prefix + part: value for part, value in parts.items()})
+            engine.state.metrics.pop(f"val_{part}", None)
+        engine.state.metrics.update({f"val_{part}": value for part, value in parts.items()})
         engine.state.metrics[name] = self._score(parts)
 
     @staticmethod

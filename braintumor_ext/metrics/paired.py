@@ -52,14 +52,10 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def mcnemar_exact(right_a: np.ndarray, right_b: np.ndarray) -> float:
-    """Return the two-sided exact p of McNemar's test that two models are right equally often.
+    """Return the two-sided exact p of McNemar's test that two models are right, (N,) bool each, equally often.
 
     McNemar 1947, https://doi.org/10.1007/BF02295996: of the slices that one of the two alone gets right, each is as
     likely to have it right. It takes slices as independent.
-
-    Args:
-        right_a: (N,) whether the first model is right.
-        right_b: (N,) whether the second is.
     """
     a, b = np.asarray(right_a, dtype=bool), np.asarray(right_b, dtype=bool)
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
@@ -122,13 +118,10 @@ def _tested(value: float, draws: np.ndarray, counts: np.ndarray, bootstrap: Grou
 
 
 def two_sided_p(draws: np.ndarray) -> float:
-    """Return the two-sided p of no difference from a bootstrap's draws of the difference, in (0, 1].
+    """Return the two-sided p of no difference from a bootstrap's draws of the difference, NaN left out, in (0, 1].
 
     Twice the share of draws at or beyond 0 on the rarer side, with one added to their count and to the number of draws,
     so that it is never 0 (Davison and Hinkley 1997, section 4.2).
-
-    Args:
-        draws: (D,); NaN where undefined, which is left out.
     """
     defined = draws[~np.isnan(draws)]
     # Sums in another order differ in their last digits: a difference that small is none.

@@ -107,20 +107,11 @@ class SliceRecord:
         return max(self.probabilities)
 
     def gated_area_px(self, empty_class: int | None) -> int:
-        """Return the predicted area, or 0 if the predicted class is the one without tumour.
-
-        Args:
-            empty_class: the index of the class whose masks are empty; None if there is none.
-        """
+        """Return the predicted area, or 0 if the predicted class is the one without tumour, of that index."""
         return 0 if self.predicted_class == empty_class else self.pred_area_px
 
     def to_row(self, class_names: Sequence[str], empty_class: int | None = None) -> dict[str, str]:
-        """Return the record as a row of ``per_image.csv``; what is unknown or undefined is blank.
-
-        Args:
-            class_names: the class names in the order of their indices.
-            empty_class: the index of the class whose masks are empty; None if there is none.
-        """
+        """Return the record as a row of ``per_image.csv``; what is unknown or undefined is blank."""
         row_mm, col_mm = self.spacing if self.spacing else (float("nan"), float("nan"))
         return {
             "image": self.image,
@@ -142,12 +133,7 @@ class SliceRecord:
 
     @classmethod
     def from_row(cls, row: Mapping[str, str], class_names: Sequence[str]) -> SliceRecord:
-        """Return the record that a row of ``per_image.csv`` was written from.
-
-        Args:
-            row: column name to text, as ``csv.DictReader`` gives it.
-            class_names: the class names in the order of their indices.
-        """
+        """Return the record that a row of ``per_image.csv`` was written from, as ``csv.DictReader`` gives it."""
         spacing = (_value(row["row_mm"]), _value(row["col_mm"]))
         return cls(
             image=row["image"],
@@ -175,11 +161,7 @@ def write_records(
 ) -> None:
     """Write one CSV row for each record; no cell is a formula (see :func:`~braintumor_ext.plain_text.csv_cell`).
 
-    Args:
-        records: the records, in the order of the rows.
-        path: the CSV file.
-        class_names: the class names in the order of their indices.
-        empty_class: the index of the class whose masks are empty; None if there is none.
+    ``empty_class`` is the index of the class whose masks are empty; None if there is none.
     """
     rows = [record.to_row(class_names, empty_class) for record in records]
     with Path(path).open("w", encoding="utf-8", newline="") as file:
@@ -190,10 +172,6 @@ def write_records(
 
 def read_records(path: str | PathLike[str], class_names: Sequence[str]) -> list[SliceRecord]:
     """Read the records of a ``per_image.csv``.
-
-    Args:
-        path: the CSV file.
-        class_names: the class names in the order of their indices.
 
     Raises:
         InputError: a column is missing or a value can't be read.

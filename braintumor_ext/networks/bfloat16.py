@@ -30,13 +30,10 @@ def has_bfloat16_stages(network: nn.Module) -> bool:
 
 @contextmanager
 def bfloat16_stages(network: nn.Module) -> Iterator[None]:
-    """Within the context, the encoder's stages 2 to 4 and the decoder compute in bfloat16 on a CPU, by autocast.
+    """Within the context, stages 2 to 4 and decoder of a ``BrainTumorNet`` compute in bfloat16 on a CPU, by autocast.
 
     Outputs stay float32, and so does the classifier: what leads from ``encoder.attention4`` to a class, a gradient too,
     is float32. Modules keep their names, weights and hooks. On other devices nothing changes.
-
-    Args:
-        network: a ``BrainTumorNet`` in evaluation mode.
 
     Raises:
         ValueError: it is another network.

@@ -25,9 +25,6 @@ logger = logging.getLogger(__name__)
 def load_checkpoint(path: str | PathLike[str]) -> tuple[nn.Module, dict[str, Any]]:
     """Return the network of a checkpoint with its weights, and the settings that it was trained with.
 
-    Args:
-        path: ``model.pt``.
-
     Returns:
         The network, in evaluation mode, and what ``training.json`` beside it holds; nothing where it is not known.
 
@@ -113,10 +110,7 @@ def load_weights(
 
 
 def read_state_dict(path: str | PathLike[str]) -> dict[str, Tensor]:
-    """Read a flat state dict, with ``weights_only=True``.
-
-    Args:
-        path: a file written by ``torch.save(network.state_dict(), path)``.
+    """Read a flat state dict that ``torch.save`` wrote, with ``weights_only=True``.
 
     Raises:
         InputError: when the file is missing, unreadable or not a flat mapping of names to tensors.

@@ -35,11 +35,7 @@ LARGEST = 65_536
 
 
 def describe_network(network: nn.Module) -> dict[str, Any] | None:
-    """Return the name and the arguments of a network; None of one that is not among ``ARCHITECTURES``.
-
-    Args:
-        network: the network itself, not a wrapper of it.
-    """
+    """Return the name and the arguments of a network; None of one that is not among ``ARCHITECTURES``."""
     name = type(network).__name__
     if ARCHITECTURES.get(name) is not type(network):
         return None
@@ -48,9 +44,6 @@ def describe_network(network: nn.Module) -> dict[str, Any] | None:
 
 def check_description(description: Any) -> None:
     """Raise unless a description names a network that there is, and plain values of its arguments.
-
-    Args:
-        description: what is to be told from :func:`describe_network`'s.
 
     Raises:
         ValueError: it is something else; what is wrong is named.
@@ -98,9 +91,6 @@ def describe_weights(state: Mapping[str, Tensor]) -> dict[str, Any]:
     """Return the arguments of the ``BrainTumorNet`` that a state dict is of, from its names and shapes.
 
     It is for checkpoints that came without their description: those of before 0.5, and those without ``training.json``.
-
-    Args:
-        state: the state dict; of one of another network nothing is told.
     """
     if "encoder.conv1.weight" not in state or "classifier.5.weight" not in state:
         return {}

@@ -20,14 +20,10 @@ logger = logging.getLogger(__name__)
 
 
 def adapt_first_convolution(weight: Tensor, in_channels: int) -> Tensor:
-    """Return a first convolution's weights for another number of input channels.
+    """Return a first convolution's weights, learnt on RGB images (out, 3, k, k), for another number of input channels.
 
     The channels are averaged and repeated, scaled by 3 / ``in_channels``: a grey image repeated over any number of
     channels gives the same features as the same image in RGB.
-
-    Args:
-        weight: (out, 3, k, k) weights learnt on RGB images.
-        in_channels: the wanted number of input channels.
     """
     if weight.shape[1] == in_channels:
         return weight

@@ -34,13 +34,7 @@ def write_settings(checkpoint: str | os.PathLike[str], settings: Mapping[str, An
 
 
 def settings_text(settings: Mapping[str, Any], checkpoint: str, sha256: str) -> str:
-    """Return the content of ``training.json``.
-
-    Args:
-        settings: plain values, as of :func:`write_settings`.
-        checkpoint: the name of the file that they are of.
-        sha256: its SHA-256.
-    """
+    """Return the content of ``training.json``."""
     content = {**settings, "checkpoint": checkpoint, "sha256": sha256}
     return json.dumps(content, indent=4, default=str) + "\n"
 
@@ -90,24 +84,15 @@ _CHECKS: dict[str, Callable[[Any], None]] = {
 """What a value must be that configs are given."""
 
 
-def trained_image_size(checkpoint: str | os.PathLike[str], default: int = 224) -> int:
-    """Return the input size in pixels that a checkpoint was trained at; ``default`` where it is not known.
-
-    Args:
-        checkpoint: ``model.pt``, which need not exist.
-        default: the size of a checkpoint that came without its settings.
-    """
-    return int(read_settings(checkpoint).get("image_size", default))
+def trained_image_size(checkpoint: str | os.PathLike[str]) -> int:
+    """Return the input size in pixels that a checkpoint was trained at; 224 where it is not known."""
+    return int(read_settings(checkpoint).get("image_size", 224))
 
 
 def check_settings(checkpoint: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
     """Compare the settings in use with those that a checkpoint was trained with, if these are known.
 
     Another input size only costs accuracy, so it is a warning; other class names would give wrong predictions.
-
-    Args:
-        checkpoint: ``model.pt``.
-        settings: the settings in use.
 
     Raises:
         InputError: when the class names differ.

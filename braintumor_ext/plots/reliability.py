@@ -15,13 +15,7 @@ if TYPE_CHECKING:  # the metrics' report draws these plots: importing it here wo
 
 
 def plot_reliability(bins: ReliabilityBins, path: str | PathLike[str], title: str = "") -> None:
-    """Write a PNG with accuracy against confidence in each bin, and the share of slices in it below.
-
-    Args:
-        bins: the bins, of shape (B,).
-        path: the PNG file.
-        title: a line above the diagram.
-    """
+    """Write a PNG with accuracy against confidence in each bin, and the share of slices in it below."""
     edges, used = bins.edges, bins.count > 0
     width, centre = np.diff(edges), (edges[:-1] + edges[1:]) / 2
     confidence, accuracy = (np.divide(s[used], bins.count[used]) for s in (bins.confidence, bins.correct))

@@ -20,7 +20,6 @@ def plot_scores(
     probes: Mapping[str, np.ndarray],
     threshold: float,
     path: str | PathLike[str],
-    title: str = "",
 ) -> None:
     """Write a PNG with the scores of real slices by class above, and those of other pictures by kind below.
 
@@ -29,7 +28,6 @@ def plot_scores(
         probes: what the pictures show to (n,) scores above 0.
         threshold: the score above which an input is flagged.
         path: the PNG file.
-        title: a line above the panels.
     """
     everything = np.concatenate([threshold * np.array([0.99, 1.01]), *slices.values(), *probes.values()])
     edges = np.geomspace(max(everything.min(), 1e-3) * 0.95, everything.max() * 1.05, BINS + 1)
@@ -38,7 +36,7 @@ def plot_scores(
     for index, (name, scores) in enumerate(slices.items()):
         upper.hist(scores, edges, histtype="step", linewidth=1.8, label=name, **line_style(index))
     upper.set(ylabel="slices of the validation section")
-    upper.set_title(title or "How far inputs lie from the training's slices")
+    upper.set_title("How far inputs lie from the training's slices")
     for row, (_, scores) in enumerate(probes.items()):
         lower.plot(scores, np.full(len(scores), row), "|", color="black", markersize=9)
     lower.set_yticks(range(len(probes)), list(probes))

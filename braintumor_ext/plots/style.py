@@ -19,26 +19,14 @@ LINE_STYLES = ("-", "--", "-.", ":")
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure that lays itself out.
-
-    Args:
-        width: inches.
-        height: inches.
-    """
+    """Return an empty figure, so many inches wide and high, that lays itself out."""
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def picture_grid(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
-    """Return a figure for pictures and its axes, (rows, columns), without frames or ticks.
-
-    Args:
-        rows: how many.
-        columns: how many.
-        width: inches of the figure.
-        height: inches of the figure.
-    """
+    """Return a figure for pictures, so many inches wide and high, and its bare axes, (rows, columns)."""
     figure = new_figure(width, height)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
@@ -58,12 +46,7 @@ def add_grid(axes: Axes, axis: Literal["both", "x", "y"] = "both") -> None:
 
 
 def save_png(figure: Figure, path: str | PathLike[str]) -> None:
-    """Write a figure as PNG, whole or not at all, with the same bytes for the same figure.
-
-    Args:
-        figure: the figure.
-        path: the file.
-    """
+    """Write a figure as PNG, whole or not at all, with the same bytes for the same figure."""
     # The version of matplotlib in the file would change its bytes from machine to machine.
     metadata: dict[str, Any] = {"Software": None}
     with replacing(path) as partial:

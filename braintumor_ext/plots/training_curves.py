@@ -31,13 +31,7 @@ def plot_training_curves(
 
 
 def training_figure(history: History, title: str = "", key_metric: str = "val_score") -> Figure:
-    """Return the figure that ``plot_training_curves`` writes.
-
-    Args:
-        history: as for ``plot_training_curves``.
-        title: a line above the panels.
-        key_metric: the curve whose best epoch is marked.
-    """
+    """Return the figure that ``plot_training_curves`` writes."""
     panels = [(kind, {n: p for n, p in history.items() if _kind(n) == kind}) for kind in ("loss", "metric", "rate")]
     panels = [(kind, curves) for kind, curves in panels if any(curves.values())] or [("metric", {})]
     figure = new_figure(0.4 + 4.6 * len(panels), 4.1)

@@ -34,9 +34,6 @@ def centre_maps(x: Tensor) -> Tensor:
     Middle and spread are the mean and the standard deviation, along each axis, of the foreground's coordinates: the
     pixels that are brighter than the slice's mean. For a head that is a filled ellipse the spread is half its
     half-axis. A slice of one value counts as foreground everywhere.
-
-    Args:
-        x: (B, C, H, W) images; only their order of brightness matters.
     """
     grey = x.detach().float().mean(dim=1)
     bright = grey > grey.mean(dim=(1, 2), keepdim=True)

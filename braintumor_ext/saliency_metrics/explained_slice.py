@@ -70,13 +70,7 @@ class ExplainedSlice:
 
 
 def write_slices(slices: Iterable[ExplainedSlice], path: str | PathLike[str], class_names: Sequence[str]) -> None:
-    """Write one CSV row for each slice and map.
-
-    Args:
-        slices: in the order of the rows.
-        path: the CSV file.
-        class_names: the class names in the order of their indices.
-    """
+    """Write one CSV row for each slice and map."""
     columns = ["image", "group", "true_class", "predicted_class", "probability", "right", "map", "area_share"]
     with Path(path).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

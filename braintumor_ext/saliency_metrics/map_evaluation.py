@@ -45,9 +45,6 @@ NO_VALIDATION = Threshold(0.5, None)
 def checked_methods(methods: Sequence[str] | str) -> list[str]:
     """Return the names of methods, each once.
 
-    Args:
-        methods: names, or one text of names with commas between them.
-
     Raises:
         InputError: there is none, or no such method; valid ones are listed.
     """

@@ -88,11 +88,7 @@ def write_map_evaluation(
 
 
 def render_map_report(summary: Mapping[str, Any]) -> str:
-    """Return the Markdown report.
-
-    Args:
-        summary: what ``explanations.json`` holds.
-    """
+    """Return the Markdown report."""
     baselines = [
         [
             f"{NAMES[name]} – {NAMES[baseline].removeprefix('trivial baseline: ')}",

@@ -77,37 +77,22 @@ def pointing_game(heat: np.ndarray, mask: np.ndarray, tolerances: Sequence[float
 
 
 def energy_share(heat: np.ndarray, mask: np.ndarray) -> float:
-    """Return the share of the map's sum inside the mask: the energy-based pointing game, 0 for an empty map.
+    """Return the share of a map's sum, (H, W), not negative, inside the mask: the energy-based pointing game.
 
-    Wang et al. 2020, Score-CAM, https://arxiv.org/abs/1910.01279, section 4.3.
-
-    Args:
-        heat: (H, W) map, not negative.
-        mask: (H, W) bool.
+    Wang et al. 2020, Score-CAM, https://arxiv.org/abs/1910.01279, section 4.3; 0 for an empty map.
     """
     total = heat.sum(dtype=float)
     return float(heat[mask].sum(dtype=float) / total) if total > 0 else 0.0
 
 
 def ious(heat: np.ndarray, mask: np.ndarray, thresholds: Sequence[float] = THRESHOLDS) -> list[float]:
-    """Return the intersection over union of the mask and the map cut at each threshold (marked: above it).
-
-    Args:
-        heat: (H, W) map.
-        mask: (H, W) bool, not empty.
-        thresholds: where to cut.
-    """
+    """Return the intersection over union of a mask, (H, W) bool, not empty, and the map cut at each threshold."""
     cut = [heat > threshold for threshold in thresholds]
     return [float((marked & mask).sum() / (marked | mask).sum()) for marked in cut]
 
 
 def best_threshold(values: np.ndarray, thresholds: Sequence[float] = THRESHOLDS) -> tuple[float, float]:
-    """Return the threshold of the highest mean IoU, the lowest of several equal ones, and that mean.
-
-    Args:
-        values: (N, T) IoU of N slices at each threshold, N > 0.
-        thresholds: T thresholds.
-    """
+    """Return the threshold of the highest mean of (N, T) IoU, the lowest of several equal ones, and that mean."""
     means = np.asarray(values, dtype=float).mean(axis=0)
     return float(thresholds[int(means.argmax())]), float(means.max())
 

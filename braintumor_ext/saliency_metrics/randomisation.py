@@ -31,13 +31,10 @@ class Similarity(NamedTuple):
 
 
 def similarity(before: Tensor, after: Tensor) -> Similarity:
-    """Compare maps by Spearman's rank correlation and by SSIM (Wang et al. 2004, https://doi.org/10.1109/TIP.2003.819861).
+    """Compare maps, (B, 1, H, W) in [0, 1], by Spearman's rank correlation and by SSIM.
 
-    SSIM is MONAI's: an 11-pixel Gaussian window of 1.5, data range 1.
-
-    Args:
-        before: (B, 1, H, W) maps in [0, 1].
-        after: (B, 1, H, W) maps in [0, 1] of the same images.
+    Wang et al. 2004, https://doi.org/10.1109/TIP.2003.819861. SSIM is MONAI's: an 11-pixel Gaussian window of 1.5, data
+    range 1.
     """
     one, other = (maps.detach().float().cpu() for maps in (before, after))
     flat = [bool((a == a.min()).all() or (b == b.min()).all()) for a, b in zip(one, other, strict=True)]
@@ -56,9 +53,6 @@ def stages_from_the_head(network: nn.Module) -> list[tuple[str, list[nn.Module]]
     For a :class:`~braintumor_ext.networks.BrainTumorNet` the classifier, then the encoder's stages, each with the
     attention on it, then the stem; its decoder has no part in the class. For any other network its top-level children
     that have parameters, in reverse order.
-
-    Args:
-        network: the network.
     """
     if isinstance(network, BrainTumorNet):
         encoder = network.encoder

@@ -15,12 +15,7 @@ Item = Mapping[str, Any]
 
 
 def spread_order(items: Sequence[Item], seed: int = 0) -> list[int]:
-    """Return the items' positions in an order whose every beginning is spread over classes, then over groups.
-
-    Args:
-        items: of a datalist, each with ``class``.
-        seed: of the order of groups, and of the slices in one.
-    """
+    """Return the items' positions in an order whose every beginning is spread over classes, then over groups."""
     draw = random.Random(seed)
     by_class: dict[Any, dict[Any, list[int]]] = defaultdict(lambda: defaultdict(list))
     for position, item in enumerate(items):

@@ -98,12 +98,7 @@ class RandErase(RandCoarseDropout):
 class RandErased(RandCoarseDropoutd):
     """Dictionary form of `RandErase`; all keys get the same box, so they must have one size.
 
-    Args:
-        keys: the images; not the mask: what was erased is still tumour.
-        prob: as in `RandErase`.
-        area: as in `RandErase`.
-        aspect: as in `RandErase`.
-        allow_missing_keys: whether an item may lack one of the keys.
+    Not for the mask: what was erased is still tumour.
     """
 
     def __init__(

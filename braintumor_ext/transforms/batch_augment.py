@@ -164,11 +164,7 @@ class BatchAugment(Randomizable):
         self.erase_aspect = _range("erase_aspect", erase_aspect, least=1e-6)
 
     def randomize(self, data: tuple[int, int, int]) -> AugmentationDraw:  # type: ignore[override]
-        """Return a new draw.
-
-        Args:
-            data: number of slices, height and width.
-        """
+        """Return a new draw for (slices, height, width)."""
         count, height, width = data
         uniform = self.R.uniform
 

@@ -53,9 +53,6 @@ def dicom_grid(path: Path) -> SliceGrid:
     The file's own index order is ITK's: (column, row, frame). Frames that are stored out of their spatial order are
     put in it, along the normal of their planes: frame k is then the k-th place.
 
-    Args:
-        path: a DICOM image with one frame or more.
-
     Raises:
         InputError: if it is no DICOM image, of a colour space that is not supported, or has frames whose places repeat,
             are uneven or differ in orientation: no affine can tell where they are; or if it asks for more than the
@@ -73,11 +70,8 @@ def dicom_grid(path: Path) -> SliceGrid:
 def dicom_pixels(path: Path, reader: str = "itk") -> np.ndarray:
     """Return the frames of a DICOM file, (frames, C, H, W), rescaled, MONOCHROME1 inverted, in the order of its grid.
 
-    Padding (PixelPaddingValue, up to PixelPaddingRangeLimit) becomes the darkest value of what is not padding.
-
-    Args:
-        path: as for `dicom_grid`.
-        reader: ``itk`` or ``pydicom``; the other one is tried if it fails.
+    Padding (PixelPaddingValue, up to PixelPaddingRangeLimit) becomes the darkest value of what is not padding. ``itk``
+    or ``pydicom`` decodes; the other one is tried if it fails.
 
     Raises:
         InputError: as for `dicom_grid`, if the file holds fewer bytes of pixels than its header needs, and if neither
@@ -316,13 +310,7 @@ def _frame_order(path: Path, header: pydicom.Dataset) -> np.ndarray | None:
 
 
 def _affine(header: pydicom.Dataset, order: np.ndarray, spacing: np.ndarray) -> np.ndarray:
-    """Return what takes (row, column, place, 1) to RAS mm (DICOM PS3.3, C.7.6.2.1.1).
-
-    Args:
-        header: of the file.
-        order: the stored frame at each place.
-        spacing: mm between rows and between columns.
-    """
+    """Return what takes (row, column, place, 1) to RAS mm (DICOM PS3.3, C.7.6.2.1.1), with the spacing in mm."""
     first, last = int(order[0]), int(order[-1])
     orientation = _numbers(_value(header, "ImageOrientationPatient", "PlaneOrientationSequence", first), 6)
     position = _numbers(_value(header, "ImagePositionPatient", "PlanePositionSequence", first), 3)

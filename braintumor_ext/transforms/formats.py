@@ -27,21 +27,12 @@ _HEAD = 352  # a NIfTI-1 header; longer than DICOM's preamble (132)
 
 
 def has_suffix(path: str | Path, suffixes: tuple[str, ...]) -> bool:
-    """Return whether a file name ends with one of some suffixes, in any case.
-
-    Args:
-        path: a file's path; only its name matters.
-        suffixes: lower case, with the leading dot; ``.nii.gz`` is one suffix.
-    """
+    """Return whether a file's name ends, in any case, with one of some suffixes: lower case, with the leading dot."""
     return Path(path).name.lower().endswith(suffixes)
 
 
 def is_supported(path: str | Path) -> bool:
-    """Return whether a file is one to read, by its suffix; one without a suffix is looked into for DICOM.
-
-    Args:
-        path: a file's path; it need not exist.
-    """
+    """Return whether a file is one to read, by its suffix; one without a suffix is looked into for DICOM."""
     path = Path(path)
     if has_suffix(path, SUPPORTED_SUFFIXES):
         return True
@@ -54,20 +45,13 @@ def is_supported(path: str | Path) -> bool:
 
 
 def without_suffix(name: str) -> str:
-    """Return a file's name or path without the suffix of a supported format (``.nii.gz`` is one).
-
-    Args:
-        name: a name, or a path as text.
-    """
+    """Return a file's name or path without the suffix of a supported format (``.nii.gz`` is one)."""
     suffix = next((s for s in sorted(SUPPORTED_SUFFIXES, key=len, reverse=True) if name.lower().endswith(s)), "")
     return name[: len(name) - len(suffix)]
 
 
 def container_of(path: str | Path) -> str:
     """Return ``picture``, ``dicom`` or ``nifti`` by a file's content; its suffix decides only where that says nothing.
-
-    Args:
-        path: a file to open.
 
     Raises:
         InputError: if the file is missing, a folder, empty, or of no format that can be read.

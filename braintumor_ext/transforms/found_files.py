@@ -70,12 +70,7 @@ class FoundFiles:
         return len(self.files) + sum(len(paths) for paths in self.left_out.values())
 
     def leave_out_where(self, unwanted: Callable[[Path], bool], reason: str) -> None:
-        """Move files from those to read to those that are left out.
-
-        Args:
-            unwanted: of a file, whether to.
-            reason: why.
-        """
+        """Move files from those to read to those that are left out."""
         moved = [path for path in self.files if unwanted(path)]
         if moved:
             self.left_out[reason] = moved

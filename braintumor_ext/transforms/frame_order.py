@@ -13,15 +13,12 @@ _OFF_GRID = 0.1  # of the distance between slices; what headers round stays belo
 
 
 def spatial_order(path: str | Path, along: np.ndarray, what: str = "frame") -> np.ndarray:
-    """Return which slice is at each place, in ascending order of place.
+    """Return which slice is at each place, (N,), in ascending order of place.
 
     Args:
         path: the file or folder, for errors.
         along: (N,) mm along the normal, the place of each slice as stored.
         what: what a slice is called in errors.
-
-    Returns:
-        (N,) indices of stored slices.
 
     Raises:
         InputError: if two are at one place, or one lies farther than a tenth of the distance between slices from its

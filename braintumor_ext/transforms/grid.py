@@ -48,11 +48,7 @@ class NiftiPlacement:
 
 
 def scanner_placement(affine: np.ndarray) -> NiftiPlacement:
-    """Return the placement of a file whose one affine is in the scanner's coordinates: both codes are 1.
-
-    Args:
-        affine: (4, 4), takes indices to RAS mm.
-    """
+    """Return the placement of a file whose one affine, to RAS mm, is in the scanner's coordinates: both codes 1."""
     return NiftiPlacement(affine, affine, (1, 1), voxel_sizes(affine))
 
 
@@ -131,15 +127,7 @@ class SliceGrid:
 
 
 def flat_grid(height: int, width: int, slices: int = 1, bits: int = 8, in_memory: bool = False) -> SliceGrid:
-    """Return the grid of a picture or an array: no place in a patient, no known spacing.
-
-    Args:
-        height: rows of a slice.
-        width: columns of a slice.
-        slices: the number of slices (frames).
-        bits: as in `SliceGrid`.
-        in_memory: whether the slice came as an array, not from a file.
-    """
+    """Return the grid of a picture, or of an array in memory: no place in a patient, no known spacing."""
     return SliceGrid(
         container=ARRAY if in_memory else PICTURE,
         bits=bits,
@@ -154,14 +142,10 @@ def flat_grid(height: int, width: int, slices: int = 1, bits: int = 8, in_memory
 
 
 def slice_axis(shape: tuple[int, int, int], affine: np.ndarray) -> int:
-    """Return the axis of an array that its slices are stacked along.
+    """Return the axis of an array that its slices are stacked along; ``affine`` takes its indices to RAS mm.
 
     It is the last axis of length 1 if there is one; else the axis whose spacing is more than 1.2 times that of both
     others (thick slices); else the axis nearest to the patient's inferior-superior direction (axial slices).
-
-    Args:
-        shape: (3,) of the array.
-        affine: (4, 4), takes the array's indices to RAS mm.
     """
     if 1 in shape:
         return max(axis for axis in range(3) if shape[axis] == 1)
@@ -180,19 +164,11 @@ def patient_grid(
     native_affine: np.ndarray,
     placement: NiftiPlacement | None = None,
 ) -> SliceGrid:
-    """Return the grid of a volume shown as radiologists see it, from its affine.
+    """Return the grid of a volume shown as radiologists see it, from its affine, which must be invertible.
 
     Axial slices have rows that run to the patient's posterior and columns to the left, coronal ones inferior and left,
     sagittal ones inferior and posterior. Oblique volumes take the nearest of these; nothing is resampled. Slices keep
-    the file's own order.
-
-    Args:
-        container: as in `SliceGrid`.
-        bits: as in `SliceGrid`.
-        native_shape: (3,) in the file's own index order.
-        native_ndim: the number of axes of the file's array.
-        native_affine: (4, 4), takes the file's own indices to RAS mm; invertible.
-        placement: as in `SliceGrid`.
+    the file's own order. The arguments are those of `SliceGrid`.
     """
     native = io_orientation(native_affine)
     through = slice_axis(native_shape, native_affine)

@@ -43,10 +43,7 @@ class ToUnitGrey(Transform):
         self.lower, self.upper, self.allow_constant = lower, upper, allow_constant
 
     def __call__(self, img: np.ndarray | torch.Tensor) -> MetaTensor:
-        """Return the slice in grey.
-
-        Args:
-            img: what `LoadImageSlice` gives, or an array or tensor that it accepts.
+        """Return what `LoadImageSlice` gives, or an array or tensor that it accepts, in grey.
 
         Raises:
             InputError: if values are not finite, or all the same.
@@ -79,14 +76,11 @@ class ToUnitGrey(Transform):
 
 
 def without_far_background(values: torch.Tensor) -> torch.Tensor:
-    """Return a slice whose far background, if it has one, is as dark as the darkest of the rest.
+    """Return a slice, (1, H, W), whose far background, if it has one, is as dark as the darkest of the rest.
 
     That is the lowest or the highest value if it fills a corner and at least 1% of the slice, and lies farther from the
     next value than the whole range of the rest is wide: -32,768 around a picture of 0 to 3,000, or -2,000 around one of
     0 to 1,500, but not the 0 around a head of 300 to 1,500.
-
-    Args:
-        values: (1, H, W), finite.
     """
     for end in (values.min(), values.max()):
         background = values == end
@@ -102,15 +96,7 @@ def without_far_background(values: torch.Tensor) -> torch.Tensor:
 
 
 class ToUnitGreyd(MapTransform):
-    """Dictionary form of `ToUnitGrey`.
-
-    Args:
-        keys: the slices to convert.
-        lower: as in `ToUnitGrey`.
-        upper: as in `ToUnitGrey`.
-        allow_constant: as in `ToUnitGrey`.
-        allow_missing_keys: whether an item may lack one of the keys.
-    """
+    """Dictionary form of `ToUnitGrey`, whose arguments it takes."""
 
     def __init__(
         self,
@@ -147,14 +133,9 @@ def grey_channel(values: torch.Tensor, bits: int) -> torch.Tensor:
 def read_grey(path: str | Path, slice_index: int | None = None, allow_constant: bool = False) -> np.ndarray:
     """Return one slice of a file in grey, (H, W) float32 in [0, 1]; a very large one shrunk (see `SliceReader`).
 
-    Args:
-        path: a picture, a DICOM or a NIfTI file.
-        slice_index: 0-based index of the slice in a volume.
-        allow_constant: as in `ToUnitGrey`.
-
     Raises:
         InputError: if the file cannot be read, is a volume and no valid slice of it was chosen, holds values that are
-            not finite, or one value only.
+            not finite, or, unless that is allowed, one value only.
     """
     grey = ToUnitGrey(allow_constant=allow_constant)(read_slice(path, slice_index, shrink=True))
     return grey.numpy()[0]

@@ -9,11 +9,7 @@ from braintumor_ext.errors import InputError
 
 
 def limit(name: str, default: int) -> int:
-    """Return a limit: what the environment says, or else the default.
-
-    Args:
-        name: of the variable, after ``BRAINTUMOR_``.
-        default: what holds where it is not set.
+    """Return a limit: the environment's ``BRAINTUMOR_<name>``, or else the default.
 
     Raises:
         InputError: the environment's value is no whole number above 0.
@@ -43,14 +39,7 @@ JPEG = 512
 
 
 def check_size(path: str | Path, height: int, width: int, slices: int, pixel_bytes: float) -> None:
-    """Refuse a file that asks for more than the limits, by its header alone.
-
-    Args:
-        path: the file.
-        height: rows of a slice.
-        width: columns of a slice.
-        slices: how many there are.
-        pixel_bytes: bytes that a pixel takes once it is decoded.
+    """Refuse a file that asks for more than the limits, by its header alone; a decoded pixel takes ``pixel_bytes``.
 
     Raises:
         InputError: naming what is too much and the variable that allows more.

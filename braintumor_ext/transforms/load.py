@@ -12,10 +12,8 @@ import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, Transform
-from monai.utils import ensure_tuple, look_up_option
 
 from braintumor_ext.keys import LABEL, SLICE
-from braintumor_ext.transforms.dicom_file import DICOM_READERS
 from braintumor_ext.transforms.grid import flat_grid
 from braintumor_ext.transforms.reader import read_slice
 
@@ -26,14 +24,12 @@ class LoadImageSlice(Transform):
     """Load one slice as a (C, H, W) float32 `MetaTensor` of values as stored, or take one from memory.
 
     Args:
-        dicom_reader: ``itk`` or ``pydicom``: which one decodes DICOM pixels first.
         labels: whether the files are masks: a picture with a palette then gives its indices, not their colours.
         shrink: whether a file's very large slice is shrunk by whole factors (see `SliceReader`).
     """
 
-    def __init__(self, dicom_reader: str = "itk", labels: bool = False, shrink: bool = True) -> None:
+    def __init__(self, labels: bool = False, shrink: bool = True) -> None:
         self.labels, self.shrink = labels, shrink
-        self.dicom_reader = look_up_option(dicom_reader, DICOM_READERS)
 
     def __call__(
         self, data: str | PathLike[str] | np.ndarray | torch.Tensor, slice_index: int | None = None
@@ -49,44 +45,29 @@ class LoadImageSlice(Transform):
             ValueError: if an array has another shape.
         """
         if isinstance(data, str | PathLike):
-            return read_slice(Path(data), slice_index, self.dicom_reader, self.labels, self.shrink)
+            return read_slice(Path(data), slice_index, labels=self.labels, shrink=self.shrink)
         return slice_from_memory(data)
 
 
 class LoadImageSliced(MapTransform):
-    """Dictionary form of `LoadImageSlice`.
+    """Dictionary form of `LoadImageSlice`: ``slice`` tells the 0-based index in a volume, ``label`` is a mask.
 
     Args:
         keys: the items to load, e.g. ``("image", "label")``.
-        slice_key: where the item tells the 0-based index of its slice; absent or None for single-slice files.
         allow_missing_keys: whether an item may lack one of the keys.
-        dicom_reader: as in `LoadImageSlice`.
-        label_keys: which of the keys are masks (``labels`` of `LoadImageSlice`).
         shrink: as in `LoadImageSlice`; an image and its mask, being of one size, are shrunk alike.
     """
 
-    def __init__(
-        self,
-        keys: KeysCollection,
-        slice_key: str = SLICE,
-        allow_missing_keys: bool = False,
-        dicom_reader: str = "itk",
-        label_keys: KeysCollection = LABEL,
-        shrink: bool = True,
-    ) -> None:
+    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False, shrink: bool = True) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.slice_key = slice_key
-        self.label_keys = ensure_tuple(label_keys)
-        self.loader = LoadImageSlice(dicom_reader, shrink=shrink)
-        self.label_loader = LoadImageSlice(dicom_reader, labels=True, shrink=shrink)
+        self.loaders = {is_label: LoadImageSlice(is_label, shrink) for is_label in (False, True)}
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the item with the slices in the place of their paths."""
         item = dict(data)
-        index = item.get(self.slice_key)
+        index = item.get(SLICE)
         for key in self.key_iterator(item):
-            loader = self.label_loader if key in self.label_keys else self.loader
-            item[key] = loader(item[key], None if index is None else int(index))
+            item[key] = self.loaders[key == LABEL](item[key], None if index is None else int(index))
         return item
 
 

@@ -35,10 +35,7 @@ class ToBinaryMask(Transform):
         self.jpeg_threshold = AsDiscrete(threshold=128)
 
     def __call__(self, img: np.ndarray | torch.Tensor) -> MetaTensor:
-        """Return the mask.
-
-        Args:
-            img: what `LoadImageSlice` gives, or an array or tensor that it accepts.
+        """Return the mask of what `LoadImageSlice` gives, or an array or tensor that it accepts.
 
         Raises:
             InputError: if values are not finite.
@@ -79,12 +76,7 @@ def read_mask(path: str | Path, slice_index: int | None = None, shape: tuple[int
 
 
 class ToBinaryMaskd(MapTransform):
-    """Dictionary form of `ToBinaryMask`.
-
-    Args:
-        keys: the masks to convert.
-        allow_missing_keys: whether an item may lack one of the keys (an unknown mask).
-    """
+    """Dictionary form of `ToBinaryMask`."""
 
     def __init__(self, keys: KeysCollection = LABEL, allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)

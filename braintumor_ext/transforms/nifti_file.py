@@ -46,9 +46,6 @@ def nifti_grid(path: Path) -> SliceGrid:
 def nifti_pixels(path: Path) -> np.ndarray:
     """Return the slices of a NIfTI file as a person sees them, (slices, 1, H, W), with its scaling applied.
 
-    Args:
-        path: as for `nifti_grid`.
-
     Raises:
         InputError: as for `nifti_grid`, and if the data are truncated or damaged.
     """

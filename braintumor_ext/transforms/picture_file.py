@@ -90,15 +90,7 @@ def picture_pixels(path: Path, labels: bool = False, shrink: bool = False) -> np
 def _frames(
     path: Path, image: Image.Image, factors: tuple[int, int], labels: bool, colour: str | None = None
 ) -> np.ndarray:
-    """Return all frames in one array, into which each is put as it is decoded.
-
-    Args:
-        path: the file, for errors.
-        image: of the file.
-        factors: by which rows and columns are shrunk; 1, 1 for not at all.
-        labels: as in `picture_pixels`.
-        colour: the mode to bring all of them to; None for their own.
-    """
+    """Return all frames in one array, each put there as it is decoded, in the mode ``colour`` (None: its own)."""
     signed, count = _is_signed_byte(image), _frame_count(image)
     pixels, first = np.empty(0), None
     for index in range(count):

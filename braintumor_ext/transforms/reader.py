@@ -70,11 +70,7 @@ class SliceReader(ImageReader):
         self.dicom_reader = look_up_option(dicom_reader, DICOM_READERS)
 
     def verify_suffix(self, filename: Sequence[str | PathLike[str]] | str | PathLike[str]) -> bool:
-        """Return whether the file or files are supported, by suffix.
-
-        Args:
-            filename: a path, or several.
-        """
+        """Return whether the file or files are supported, by suffix."""
         return all(is_supported(Path(name)) for name in ensure_tuple(filename))
 
     def read(self, data: Sequence[str | PathLike[str]] | str | PathLike[str], **kwargs: Any) -> SourceSlice:
@@ -102,11 +98,7 @@ class SliceReader(ImageReader):
         return SourceSlice(path, index, grid, np.array(values, dtype=np.float32, order="C"), factors)
 
     def get_data(self, img: SourceSlice) -> tuple[np.ndarray, dict[str, Any]]:
-        """Return a slice's values, (C, H, W) float32, and its metadata (see `SliceGrid.metadata`).
-
-        Args:
-            img: what `read` returned.
-        """
+        """Return a slice's values, (C, H, W) float32, and its metadata (see `SliceGrid.metadata`)."""
         return img.pixels, img.grid.metadata(img.path, img.index, img.factors)
 
 
@@ -119,12 +111,7 @@ def read_slice(
 ) -> MetaTensor:
     """Return one slice of a file, (C, H, W) float32, values as stored, with the metadata of `SliceGrid.metadata`.
 
-    Args:
-        path: a picture, a DICOM or a NIfTI file.
-        slice_index: 0-based index of the slice in a volume.
-        dicom_reader: as in `SliceReader`.
-        labels: as in `SliceReader`.
-        shrink: as in `SliceReader`.
+    The arguments are those of `SliceReader`.
 
     Raises:
         InputError: if the file cannot be read, or is a volume and no valid slice of it was chosen.
@@ -136,9 +123,6 @@ def read_slice(
 
 def count_slices(path: str | Path) -> int:
     """Return the number of slices in a file, from its header.
-
-    Args:
-        path: a picture, a DICOM or a NIfTI file.
 
     Raises:
         InputError: if the file cannot be read.

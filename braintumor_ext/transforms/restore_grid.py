@@ -42,9 +42,8 @@ def restore_grid(mask: Mask, meta: Mapping[str, Any]) -> tuple[np.ndarray, np.nd
 def restore_volume(masks: Mapping[int, Mask], meta: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     """Return the masks of several slices of one file as one array in its own index order, and that array's affine.
 
-    Args:
-        masks: slice index to mask, each as for `restore_grid`; slices that are absent are zero.
-        meta: the metadata of any slice of the file.
+    ``masks`` takes slice indices to masks as for `restore_grid`; slices that are absent are zero. The metadata of any
+    slice will do.
 
     Raises:
         ValueError: if a mask has another size than the slices, or the file has no slice of that index.
@@ -60,12 +59,7 @@ def restore_volume(masks: Mapping[int, Mask], meta: Mapping[str, Any]) -> tuple[
 
 
 def in_file_order(shown: np.ndarray, meta: Mapping[str, Any]) -> np.ndarray:
-    """Return the slices of a file in its own index order and number of dimensions; values and type stay.
-
-    Args:
-        shown: (H, W, slices), each slice as a person sees it.
-        meta: the metadata of any slice of the file.
-    """
+    """Return a file's slices, (H, W, slices), in its own index order and number of axes; values and type stay."""
     array = apply_orientation(shown, np.asarray(meta["native_ornt"], dtype=np.float64))
     native_shape = tuple(int(n) for n in meta["native_shape"])
     ndim = int(meta["native_ndim"])
@@ -76,9 +70,6 @@ def picture_as_nifti(meta: Mapping[str, Any]) -> dict[str, Any]:
     """Return the metadata by which a picture's mask is written as NIfTI, shown like the picture itself.
 
     That is as ITK reads a picture: the column comes first, one pixel is 1 mm, the axes run to the left and posterior.
-
-    Args:
-        meta: of a slice of a picture.
     """
     height, width = meta["slice_size"]
     return {
@@ -120,10 +111,7 @@ def write_mask(mask: Mask, meta: Mapping[str, Any], stem: str | Path) -> Path:
 def write_volume_mask(masks: Mapping[int, Mask], meta: Mapping[str, Any], stem: str | Path) -> Path:
     """Write the masks of several slices of one file in its own grid: multi-page TIFF for a picture, else ``.nii.gz``.
 
-    Args:
-        masks: as for `restore_volume`.
-        meta: the metadata of any slice of the file.
-        stem: where to write, without a suffix; missing folders are made.
+    The arguments are those of `restore_volume` and `write_mask`.
 
     Returns:
         the path that was written.
@@ -160,10 +148,8 @@ def _with_suffix(stem: Path, suffix: str) -> Path:
 def nifti_image(array: np.ndarray, meta: Mapping[str, Any]) -> nib.Nifti1Image:
     """Return an array in a file's own grid as an image that says where it is in every way in which the file does.
 
-    Args:
-        array: in the file's own index order.
-        meta: a slice's metadata, of which ``native_qform``, ``native_sform``, ``native_codes`` and ``native_zooms``
-            count (see `NiftiPlacement`).
+    Of the metadata ``native_qform``, ``native_sform``, ``native_codes`` and ``native_zooms`` count (see
+    `NiftiPlacement`).
     """
     header = nib.Nifti1Header()
     header.set_data_dtype(array.dtype)

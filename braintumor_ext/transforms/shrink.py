@@ -12,12 +12,7 @@ LEAST_SIDE = 1024
 
 
 def whole_factors(height: int, width: int) -> tuple[int, int]:
-    """Return by how much the rows and the columns of a slice are shrunk: powers of 2, and 1 where a slice is not large.
-
-    Args:
-        height: rows.
-        width: columns.
-    """
+    """Return by how much the rows and columns of a slice are shrunk: powers of 2, and 1 where it is not large."""
     if height * width <= SHRUNK_ABOVE:
         return 1, 1
     return _factor(height), _factor(width)
@@ -60,12 +55,7 @@ def shrunk(pixels: np.ndarray, factors: tuple[int, int], labels: bool = False) -
 
 
 def nearest(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return a slice in another size, each pixel taken from its place: for drawing a mask over a shrunk slice.
-
-    Args:
-        pixels: (H, W).
-        size: (rows, columns).
-    """
+    """Return a slice, (H, W), in another size, each pixel taken from its place: for a mask over a shrunk slice."""
     rows, columns = (
         ((np.arange(new) + 0.5) * (old / new)).astype(np.int64) for new, old in zip(size, pixels.shape, strict=True)
     )

@@ -18,24 +18,18 @@ class FillUnknownd(MapTransform):
 
     An absent (or None) mask becomes a (1, H, W) `MetaTensor` of -1 with the image's metadata; an absent class becomes
     -1. A class that is there becomes an int64 scalar too.
-
-    Args:
-        label_key: the mask.
-        class_key: the class index.
-        image_key: the loaded image, (C, H, W), whose size and metadata an unknown mask takes.
     """
 
-    def __init__(self, label_key: str = LABEL, class_key: str = CLASS, image_key: str = IMAGE) -> None:
-        super().__init__((label_key, class_key, image_key), allow_missing_keys=True)
-        self.label_key, self.class_key, self.image_key = label_key, class_key, image_key
+    def __init__(self) -> None:
+        super().__init__((LABEL, CLASS, IMAGE), allow_missing_keys=True)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the item with both targets."""
         item = dict(data)
-        if item.get(self.label_key) is None:
-            item[self.label_key] = _unknown_mask(item[self.image_key])
-        index = item.get(self.class_key)
-        item[self.class_key] = torch.tensor(UNKNOWN if index is None else int(index), dtype=torch.int64)
+        if item.get(LABEL) is None:
+            item[LABEL] = _unknown_mask(item[IMAGE])
+        index = item.get(CLASS)
+        item[CLASS] = torch.tensor(UNKNOWN if index is None else int(index), dtype=torch.int64)
         return item
 
 
