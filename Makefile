@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export MPLBACKEND := Agg
 
-.PHONY: help demo test test-slow test-all test-reliability test-deploy test-label test-gpu benchmark lint format clean
+.PHONY: help demo test test-slow test-all test-reliability test-lowest test-deploy test-label test-gpu benchmark lint format clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /: /'
@@ -33,6 +33,17 @@ test-all: test test-slow ## Both
 
 test-reliability: $(VENV)/installed ## Random kills, flipped bits, mutated files, much work: figures in the end; RELIABILITY_SHARE=0.1 does a tenth
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m reliability -p no:xdist --timeout 3600 tests/reliability
+
+.venv-lowest/installed: setup.cfg
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet uv
+	.venv-lowest/bin/uv pip compile --quiet --resolution lowest-direct --extra int8 setup.cfg --output-file .venv-lowest/lowest.txt
+	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python --requirement .venv-lowest/lowest.txt pytest pytest-timeout pytest-xdist hypothesis selenium
+	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python --no-deps --editable .
+	touch $@
+
+test-lowest: .venv-lowest/installed ## The quick tests with the lowest versions that setup.cfg promises, in their own environment (8 GB)
+	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -n $(JOBS) --dist loadgroup -m "not slow and $(REST)"
 
 test-gpu: $(VENV)/installed ## The tests that need CUDA (skipped where there is none)
 	$(BIN)/python -m pytest -m gpu
