@@ -4,15 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 export MPLBACKEND := Agg
 
-.PHONY: help demo test test-slow test-all test-reliability test-lowest test-deploy test-label test-gpu benchmark lint format clean
+.PHONY: help demo test test-slow test-all test-reliability test-lowest test-deploy test-label test-gpu benchmark lock lint format clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /: /'
 
-$(VENV)/installed: setup.cfg pyproject.toml constraints.txt
+$(VENV)/installed: setup.cfg pyproject.toml requirements-hashed.txt
 	$(PYTHON) -c "import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] < (3, 14) else 'Python 3.11 to 3.13 is needed: make PYTHON=python3.12 ...')"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-hashed.txt
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
 demo: $(VENV)/installed ## Make a data set, train, calibrate, evaluate, predict and explain in minutes; all under demo/
@@ -68,6 +69,9 @@ test-label: $(VENV)/installed .venv-label/installed ## The MONAI Label apps over
 benchmark: $(VENV)/installed ## What things cost, in under 15 minutes on 2 cores; studies/results/benchmarks/README.md has it all
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[benchmarks]"
 	$(BIN)/python -W ignore -m studies.benchmarks
+
+lock: .venv-lowest/installed ## requirements-hashed.txt anew from setup.cfg and constraints.txt
+	.venv-lowest/bin/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --extra dev --constraint constraints.txt setup.cfg --output-file requirements-hashed.txt
 
 lint: $(VENV)/installed ## ruff and mypy
 	$(BIN)/ruff check .

@@ -31,9 +31,30 @@ def test_its_version_is_the_packages_and_stands_in_the_changelog():
     assert META["version"] in META["changelog"]
 
 
+def pins_of(name: str) -> dict[str, str]:
+    pins = re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;+]+)", (ROOT / name).read_text(), re.MULTILINE)
+    return {name.lower().replace("_", "-"): version for name, version in pins}
+
+
+def test_what_is_installed_by_hashes_is_what_the_constraints_pin():
+    hashed, pins = pins_of("requirements-hashed.txt"), pins_of("constraints.txt")
+    assert {name: pins.get(name, version) for name, version in hashed.items()} == hashed
+    text = (ROOT / "setup.cfg").read_text()
+    wanted = set(
+        re.findall(
+            r"^    ([A-Za-z0-9-]+)>=",
+            text.partition("install_requires")[2].partition("[options.packages")[0],
+            re.MULTILINE,
+        )
+    )
+    assert {name.lower() for name in wanted} <= hashed.keys()
+    entries = re.split(r"^(?=\S)", (ROOT / "requirements-hashed.txt").read_text(), flags=re.MULTILINE)[1:]
+    assert len(entries) == len(hashed)
+    assert all(re.search(r"--hash=sha256:[0-9a-f]{64}", entry) for entry in entries)
+
+
 def test_its_package_versions_are_those_that_are_installed_by_the_constraints():
-    pins = dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;+]+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
-    pins = {name.lower().replace("_", "-"): version for name, version in pins.items()}
+    pins = pins_of("constraints.txt")
     stated = {
         "monai": META["monai_version"],
         "torch": META["pytorch_version"],
