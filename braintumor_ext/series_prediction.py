@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from braintumor_ext.data.classes import EMPTY_CLASS
+from braintumor_ext.classes import EMPTY_CLASS
 from braintumor_ext.prediction import Prediction
 
 

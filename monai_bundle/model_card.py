@@ -8,11 +8,11 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from braintumor_ext.data.classes import display_name
+from braintumor_ext.classes import display_name
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import sha256_of
-from braintumor_ext.metrics.evaluation_report import CALIBRATION_NAMES, RATE_NAMES, TRIVIAL_BASELINE_NAMES
 from braintumor_ext.reporting import table, with_interval
+from braintumor_ext.reporting.evaluation_report import CALIBRATION_NAMES, RATE_NAMES, TRIVIAL_BASELINE_NAMES
 
 _AGAIN = "Evaluate this checkpoint with `evaluating` and give its metrics.json"
 

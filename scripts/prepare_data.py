@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, FOLDER_NAMES
+from braintumor_ext.classes import CLASS_NAMES, EMPTY_CLASS, FOLDER_NAMES
 from braintumor_ext.data.data_report import copies_warning, extra_line
 from braintumor_ext.data.prepare import PROTOCOLS, prepare
 from braintumor_ext.data.split import SECTIONS

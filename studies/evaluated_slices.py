@@ -12,7 +12,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS
+from braintumor_ext.classes import CLASS_NAMES, EMPTY_CLASS
 from braintumor_ext.data.datalist import load_section
 from braintumor_ext.data.file_properties import ITEMS_CSV
 from braintumor_ext.data.group_sources import read_group_sources, short_name

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from braintumor_ext.calibration import Calibration, FeatureDetector, write_calibration
-from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS
+from braintumor_ext.classes import CLASS_NAMES, EMPTY_CLASS
 from braintumor_ext.explain import ExplainingInferer
 from braintumor_ext.files import sha256_of
 from braintumor_ext.keys import FEATURES

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from braintumor_ext.data.classes import CLASS_NAMES
+from braintumor_ext.classes import CLASS_NAMES
 from braintumor_ext.prediction import Prediction
 from braintumor_ext.series_prediction import series_prediction
 

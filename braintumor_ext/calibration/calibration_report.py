@@ -11,7 +11,7 @@ import numpy as np
 from braintumor_ext.calibration.calibration import LOW_CONFIDENCE, UNUSUAL_INPUT, Calibration
 from braintumor_ext.calibration.labelled_outputs import LabelledOutputs
 from braintumor_ext.calibration.measures import Judged, confidence_measures, judge, probability_measures
-from braintumor_ext.data.classes import display_name
+from braintumor_ext.classes import display_name
 from braintumor_ext.files import replacing
 from braintumor_ext.metrics.bootstrap import group_bootstrap
 from braintumor_ext.metrics.calibration import reliability_bins

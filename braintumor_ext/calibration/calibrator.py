@@ -23,7 +23,7 @@ from braintumor_ext.calibration.measures import cross_fit, fit_constants
 from braintumor_ext.calibration.ood_detector import FeatureDetector
 from braintumor_ext.calibration.precision_agreement import PrecisionAgreement, mask_overlaps
 from braintumor_ext.calibration.probes import KIND
-from braintumor_ext.data.classes import CLASS_NAMES
+from braintumor_ext.classes import CLASS_NAMES
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import sha256_of
 from braintumor_ext.keys import CLASS, GROUP, IMAGE, INDEX, MASK, PREDICTION, UNKNOWN

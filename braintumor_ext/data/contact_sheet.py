@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from os import PathLike
 
-from braintumor_ext.data.classes import display_name
+from braintumor_ext.classes import display_name
+from braintumor_ext.colours import OKABE_ITO
 from braintumor_ext.data.inspection import InspectedSlice
 from braintumor_ext.data.sampling import spread
 from braintumor_ext.data.split import draw_by_name
 from braintumor_ext.plots import picture_grid, save_png
 from braintumor_ext.transforms import read_grey, read_mask
-from braintumor_ext.visualize.colours import OKABE_ITO
 
 COLUMNS = 8
 

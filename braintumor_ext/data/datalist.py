@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from monai.data import load_decathlon_datalist
 
-from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, empty_class_of
+from braintumor_ext.classes import CLASS_NAMES, EMPTY_CLASS, empty_class_of
 from braintumor_ext.data.file_properties import file_properties
 from braintumor_ext.data.split import EXTRA, SECTIONS
 from braintumor_ext.errors import InputError, InputErrors

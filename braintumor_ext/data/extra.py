@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from braintumor_ext.data.classes import FOLDER_NAMES
+from braintumor_ext.classes import FOLDER_NAMES
 from braintumor_ext.data.copies import COPY_LIKENESS, Copy, find_copies, positions
 from braintumor_ext.data.duplicates import NEAR_DUPLICATE_CORRELATION, group_slices, near_duplicate_pairs
 from braintumor_ext.data.folder_scan import read_groups, scan_folder

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from braintumor_ext.data.classes import CLASS_NAMES, FOLDER_NAMES, class_of_folder
+from braintumor_ext.classes import CLASS_NAMES, FOLDER_NAMES, class_of_folder
 from braintumor_ext.data.split import canonical
 from braintumor_ext.errors import InputError
 from braintumor_ext.plain_text import printable

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS
+from braintumor_ext.classes import CLASS_NAMES, EMPTY_CLASS
 from braintumor_ext.data.phantom_shapes import Array, Noise, blend, column, ellipsoid, mirror, norm, paint, tube
 
 _SELLA = (0.0, 13.0, -27.0)

@@ -15,7 +15,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from tqdm import tqdm
 
-from braintumor_ext.data.classes import CLASS_NAMES
+from braintumor_ext.classes import CLASS_NAMES
 from braintumor_ext.data.phantom_head import Head, draw_head
 from braintumor_ext.data.phantom_shapes import Array
 from braintumor_ext.errors import InputError

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, FOLDER_NAMES
+from braintumor_ext.classes import CLASS_NAMES, EMPTY_CLASS, FOLDER_NAMES
 from braintumor_ext.data.compact import JPEG_QUALITY, write_bit_mask, write_compact_image
 from braintumor_ext.data.copies import Copy, find_copies, positions
 from braintumor_ext.data.data_report import build_report, write_report

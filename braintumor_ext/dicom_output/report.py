@@ -12,7 +12,7 @@ from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from braintumor_ext.data.classes import EMPTY_CLASS, display_name
+from braintumor_ext.classes import EMPTY_CLASS, display_name
 from braintumor_ext.dicom_output.algorithm import RESEARCH_ONLY, Algorithm
 from braintumor_ext.dicom_output.file import UTF8, names_unsaid
 from braintumor_ext.dicom_output.segmentation import checked_sources, chosen_frames, derived_series_number

@@ -13,12 +13,13 @@ from ignite.engine import Events
 from monai.engines.workflow import Workflow
 
 from braintumor_ext.calibration import Calibration, describe_calibration
-from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, empty_class_of
+from braintumor_ext.classes import CLASS_NAMES, EMPTY_CLASS, empty_class_of
 from braintumor_ext.data.datalist import shown_name, true_mask
 from braintumor_ext.data.trivial_baselines import trivial_baselines_for
 from braintumor_ext.engines.provenance import provenance
 from braintumor_ext.keys import CLASS, GROUP, INDEX, PREDICTION, UNKNOWN
-from braintumor_ext.metrics import SliceRecord, write_evaluation
+from braintumor_ext.metrics import SliceRecord
+from braintumor_ext.reporting import write_evaluation
 
 logger = logging.getLogger(__name__)
 

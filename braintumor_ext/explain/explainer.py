@@ -13,7 +13,7 @@ from monai.networks.utils import eval_mode
 from monai.visualize import GradCAM, GradCAMpp, OcclusionSensitivity, SmoothGrad
 from torch import Tensor, nn
 
-from braintumor_ext.data.classes import CLASS_NAMES
+from braintumor_ext.classes import CLASS_NAMES
 from braintumor_ext.explain.activation_gradients import ActivationGradients
 from braintumor_ext.explain.attention_maps import attention_map
 from braintumor_ext.explain.layers import DEFAULT_LAYER

@@ -9,7 +9,7 @@ from typing import Any
 from monai.inferers import SimpleInferer
 from torch import Tensor, nn
 
-from braintumor_ext.data.classes import CLASS_NAMES
+from braintumor_ext.classes import CLASS_NAMES
 from braintumor_ext.errors import InputError
 from braintumor_ext.explain.explainer import METHODS, Explainer, Explanation
 from braintumor_ext.explain.layers import DEFAULT_LAYER

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from braintumor_ext.calibration.calibration import Calibration
-from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, empty_class_of
+from braintumor_ext.classes import CLASS_NAMES, EMPTY_CLASS, empty_class_of
 from braintumor_ext.errors import InputError
 from braintumor_ext.inference.row_errors import told_in
 from braintumor_ext.keys import CLASS, ERROR, FEATURES, GREY, HEAT_MAP, HEAT_MAP_FLAGS, MASK, META, PREDICTION

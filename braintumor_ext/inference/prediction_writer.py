@@ -21,7 +21,7 @@ from ignite.engine import Events
 from monai.engines.workflow import Workflow
 
 from braintumor_ext.calibration.calibration import NOT_CALIBRATED, Calibration
-from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, display_name
+from braintumor_ext.classes import CLASS_NAMES, EMPTY_CLASS, display_name
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import backup_existing, remove_partials, replacing, sha256_of
 from braintumor_ext.flags import as_bool

@@ -1,7 +1,6 @@
-"""How good the predictions are: scores, intervals, and the report of an evaluation."""
+"""How good the predictions are: scores, their intervals, and the records of slices that they are made from."""
 
 from braintumor_ext.metrics.bootstrap import GroupBootstrap, group_bootstrap
-from braintumor_ext.metrics.evaluation_report import write_evaluation
 from braintumor_ext.metrics.evaluation_summary import summarise_evaluation
 from braintumor_ext.metrics.joint_score import JointScore
 from braintumor_ext.metrics.records import SliceRecord, read_records, write_records
@@ -16,6 +15,5 @@ __all__ = [
     "read_records",
     "score_mask",
     "summarise_evaluation",
-    "write_evaluation",
     "write_records",
 ]

@@ -8,7 +8,7 @@ from os import PathLike
 import numpy as np
 from sklearn.metrics import ConfusionMatrixDisplay
 
-from braintumor_ext.data.classes import display_name
+from braintumor_ext.classes import display_name
 from braintumor_ext.plots.style import new_figure, save_png
 
 

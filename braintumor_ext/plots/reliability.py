@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from os import PathLike
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from braintumor_ext.colours import OKABE_ITO
+from braintumor_ext.metrics.calibration import ReliabilityBins
 from braintumor_ext.plots.style import add_grid, new_figure, save_png
-from braintumor_ext.visualize.colours import OKABE_ITO
-
-if TYPE_CHECKING:  # the metrics' report draws these plots: importing it here would go in a circle
-    from braintumor_ext.metrics.calibration import ReliabilityBins
 
 
 def plot_reliability(bins: ReliabilityBins, path: str | PathLike[str], title: str = "") -> None:

@@ -8,8 +8,8 @@ from os import PathLike
 import numpy as np
 from matplotlib.ticker import NullFormatter
 
+from braintumor_ext.colours import OKABE_ITO
 from braintumor_ext.plots.style import add_grid, line_style, new_figure, save_png
-from braintumor_ext.visualize.colours import OKABE_ITO
 
 BINS = 40
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from braintumor_ext.colours import OKABE_ITO
 from braintumor_ext.files import replacing
-from braintumor_ext.visualize.colours import OKABE_ITO
 
 DPI = 130
 LINE_STYLES = ("-", "--", "-.", ":")

@@ -11,7 +11,7 @@ from os import PathLike
 from typing import Any
 from urllib.parse import quote
 
-from braintumor_ext.data.classes import display_name
+from braintumor_ext.classes import display_name
 from braintumor_ext.files import replacing
 from braintumor_ext.plain_text import printable
 from braintumor_ext.reporting.template import generate

@@ -14,7 +14,7 @@ from monai.networks.utils import eval_mode
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS, empty_class_of
+from braintumor_ext.classes import CLASS_NAMES, EMPTY_CLASS, empty_class_of
 from braintumor_ext.data.datalist import shown_name, true_mask
 from braintumor_ext.engines.prepare_batch import prepare_slices
 from braintumor_ext.engines.provenance import provenance

@@ -18,10 +18,10 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from braintumor_ext.data.classes import display_name
+from braintumor_ext.classes import display_name
+from braintumor_ext.colours import OKABE_ITO
 from braintumor_ext.plain_text import printable
 from braintumor_ext.png_file import write_png
-from braintumor_ext.visualize.colours import OKABE_ITO
 from braintumor_ext.visualize.panels import DASH, PREDICTED, TRUE, draw_panels, heat_over
 
 LEAST_SIDE = 256

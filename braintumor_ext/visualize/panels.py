@@ -9,7 +9,7 @@ import numpy as np
 from monai.visualize import blend_images
 from PIL import Image, ImageColor
 
-from braintumor_ext.visualize.colours import OKABE_ITO
+from braintumor_ext.colours import OKABE_ITO
 
 PREDICTED, TRUE, ON_HEAT = OKABE_ITO[0], OKABE_ITO[5], "#FFFFFF"
 DASH = 5

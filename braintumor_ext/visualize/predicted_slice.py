@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from braintumor_ext.data.classes import display_name
+from braintumor_ext.classes import display_name
 from braintumor_ext.errors import InputError
 from braintumor_ext.prediction import NOT_CALIBRATED, Prediction
 from braintumor_ext.transforms.shrink import nearest, shrunk_size

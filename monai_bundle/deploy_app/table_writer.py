@@ -10,7 +10,7 @@ from typing import Any
 
 from monai.deploy.core import Fragment
 
-from braintumor_ext.data.classes import display_name
+from braintumor_ext.classes import display_name
 from braintumor_ext.errors import InputErrors
 from braintumor_ext.files import replacing
 from braintumor_ext.series_prediction import SeriesPrediction

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from braintumor_ext.backends import BACKENDS, Description, export_network, keep_freed_memory, load_exported
-from braintumor_ext.data.classes import CLASS_NAMES
+from braintumor_ext.classes import CLASS_NAMES
 from braintumor_ext.engines import MixedPrecisionInferer, mixed_precision_supported
 from braintumor_ext.networks import BrainTumorNet
 from studies.benchmarks.command import main

@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
+from braintumor_ext.classes import CLASS_NAMES, EMPTY_CLASS
 from braintumor_ext.data import read_group_sources
-from braintumor_ext.data.classes import CLASS_NAMES, EMPTY_CLASS
 from braintumor_ext.data.datalist import DATALIST_JSON
 from braintumor_ext.errors import InputError
 from studies.comparison import (

@@ -14,8 +14,8 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MultipleLocator
 
+from braintumor_ext.colours import OKABE_ITO
 from braintumor_ext.plots import add_grid, new_figure, save_png
-from braintumor_ext.visualize.colours import OKABE_ITO
 
 _COLOURS = (OKABE_ITO[1], OKABE_ITO[5], OKABE_ITO[0])
 _HATCHES = ("", "", "//")  # a second mark beside the colour, for prints in grey

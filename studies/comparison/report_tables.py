@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from braintumor_ext.data.classes import display_name
+from braintumor_ext.classes import display_name
 from braintumor_ext.metrics.bootstrap import Estimate
 from braintumor_ext.reporting import NONE, number, table, with_interval
 from studies.comparison.published import PUBLISHED, PUBLISHED_SPLIT

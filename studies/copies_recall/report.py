@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from braintumor_ext.colours import OKABE_ITO
 from braintumor_ext.files import replacing
 from braintumor_ext.jsonable import jsonable
 from braintumor_ext.plots import add_grid, new_figure, save_png
 from braintumor_ext.reporting import number, table, with_interval
-from braintumor_ext.visualize.colours import OKABE_ITO
 
 
 def write_json_and_text(content: Mapping[str, Any], text: str, output: Path, name: str) -> None:

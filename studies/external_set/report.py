@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from braintumor_ext import Predictor
-from braintumor_ext.data.classes import display_name
+from braintumor_ext.classes import display_name
 from braintumor_ext.files import replacing
 from braintumor_ext.jsonable import jsonable
 from braintumor_ext.metrics import SliceRecord, write_records

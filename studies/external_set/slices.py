@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from braintumor_ext.data.classes import class_of_folder
+from braintumor_ext.classes import class_of_folder
 from braintumor_ext.data.folder_scan import read_groups, scan_folder
 from braintumor_ext.errors import InputError
 from braintumor_ext.transforms import find_images

@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from braintumor_ext.data.classes import display_name
+from braintumor_ext.classes import display_name
 from braintumor_ext.files import replacing
 from braintumor_ext.jsonable import jsonable
 from braintumor_ext.metrics.records import write_records

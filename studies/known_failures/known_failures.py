@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from braintumor_ext.data.classes import display_name
+from braintumor_ext.classes import display_name
 from braintumor_ext.data.group_sources import PATIENT, SIMILARITY
 from braintumor_ext.data.modality import looks_like_ct
 from braintumor_ext.files import replacing

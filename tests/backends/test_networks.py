@@ -19,7 +19,7 @@ from PIL import Image
 
 from braintumor_ext import Predictor, __version__
 from braintumor_ext.backends import BACKENDS, METADATA_KEY, ExportedNetwork, HeadsAndFeatures
-from braintumor_ext.data.classes import CLASS_NAMES
+from braintumor_ext.classes import CLASS_NAMES
 from braintumor_ext.explain import ExplainingInferer
 from braintumor_ext.files import sha256_of
 from braintumor_ext.networks import BrainTumorNet

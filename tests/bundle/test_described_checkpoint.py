@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from braintumor_ext import Predictor
-from braintumor_ext.data.classes import CLASS_NAMES
+from braintumor_ext.classes import CLASS_NAMES
 from braintumor_ext.errors import InputError
 from braintumor_ext.networks import BrainTumorNet, describe_network, write_settings
 from monai_bundle.pack import NAME, pack

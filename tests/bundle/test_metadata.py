@@ -12,7 +12,7 @@ import monai.bundle
 import pytest
 
 import braintumor_ext
-from braintumor_ext.data.classes import CLASS_NAMES
+from braintumor_ext.classes import CLASS_NAMES
 from tests.bundle.workflows import ROOT, make_workflow
 
 META = json.loads((ROOT / "configs" / "metadata.json").read_text(encoding="utf-8"))

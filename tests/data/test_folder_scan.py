@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from braintumor_ext.data.classes import FOLDER_NAMES
+from braintumor_ext.classes import FOLDER_NAMES
 from braintumor_ext.data.folder_scan import read_groups, scan_folder
 from braintumor_ext.errors import InputError
 from tests.data.folders import class_folders, write_mask_file, write_slice

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from scipy.ndimage import binary_dilation, binary_erosion, binary_fill_holes, distance_transform_edt, label
 
-from braintumor_ext.data.classes import CLASS_NAMES, class_of_folder
+from braintumor_ext.classes import CLASS_NAMES, class_of_folder
 from braintumor_ext.data.phantom_head import cavity_distance, draw_head, head_distance
 from braintumor_ext.data.phantom_shapes import Noise
 from braintumor_ext.data.phantoms import FIELD_OF_VIEW, PLANES, make_phantoms, phantom_slice, scan, slice_points

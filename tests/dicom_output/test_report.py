@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from braintumor_ext.data.classes import CLASS_NAMES
+from braintumor_ext.classes import CLASS_NAMES
 from braintumor_ext.dicom_output import prediction_report, tumour_segmentation, write_dicom
 from braintumor_ext.prediction import Prediction
 from tests.dicom_output.test_segmentation import ALGORITHM, masks, multi_frame, series

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from braintumor_ext import transforms
-from braintumor_ext.data.classes import CLASS_NAMES
+from braintumor_ext.classes import CLASS_NAMES
 from braintumor_ext.data.prepare import PROTOCOLS
 from braintumor_ext.networks import BrainTumorNet
 

@@ -12,7 +12,7 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from braintumor_ext import Predictor
-from braintumor_ext.data.classes import CLASS_NAMES
+from braintumor_ext.classes import CLASS_NAMES
 from braintumor_ext.errors import InputError
 from braintumor_ext.metrics import SliceRecord
 from studies.external_set.__main__ import main

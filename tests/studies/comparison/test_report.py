@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
+from braintumor_ext.colours import OKABE_ITO
 from braintumor_ext.metrics import SliceRecord, summarise_evaluation
-from braintumor_ext.visualize.colours import OKABE_ITO
 from studies.comparison.model_runs import ModelRuns, Run
 from studies.comparison.report import FILES, write_comparison
 from studies.comparison.report_tables import difference_text, duration, p_text, render_comparison, without

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from braintumor_ext.data.classes import display_name
+from braintumor_ext.classes import display_name
 from braintumor_ext.files import replacing
 from braintumor_ext.jsonable import jsonable
 from braintumor_ext.keys import UNKNOWN
@@ -18,7 +18,8 @@ from braintumor_ext.metrics.calibration import reliability_bins
 from braintumor_ext.metrics.evaluation_summary import summarise_evaluation
 from braintumor_ext.metrics.records import SliceRecord, write_records
 from braintumor_ext.plots import plot_confusion_matrix, plot_reliability, plot_roc_curves
-from braintumor_ext.reporting import NONE, number, render, with_interval, with_median
+from braintumor_ext.reporting.markdown import NONE, number, with_interval, with_median
+from braintumor_ext.reporting.template import render
 
 TRIVIAL_BASELINE_NAMES = {
     "nearest_neighbour": "trivial baseline: 1-nearest neighbour by correlation of thumbnails",

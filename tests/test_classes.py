@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from braintumor_ext.classes import class_of_folder, empty_class_of
 from braintumor_ext.data import load_datalist
-from braintumor_ext.data.classes import class_of_folder, empty_class_of
 from tests.data.folders import write_slice
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from braintumor_ext.metrics import SliceRecord, read_records, write_evaluation
+from braintumor_ext.metrics import SliceRecord, read_records
+from braintumor_ext.reporting import write_evaluation
 
 CLASS_NAMES = ("glioma", "meningioma", "pituitary", "no_tumor")
 FILES = {"metrics.json", "per_image.csv", "report.md", "confusion_matrix.png", "roc_curves.png", "reliability.png"}
