@@ -63,8 +63,7 @@ def write_comparison(result: Mapping[str, Any], output_dir: str | PathLike[str])
     with replacing(folder / "comparison.csv") as path:
         _write_csv(path, result)
     with replacing(folder / "comparison.md") as path:
-        text = render_comparison(result) + "\n![Scores of all models with their intervals](comparison.png)\n"
-        path.write_text(text, encoding="utf-8")
+        path.write_text(render_comparison(result), encoding="utf-8")
     with replacing(folder / "comparison.json") as path:
         path.write_text(json.dumps(result, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
 
