@@ -16,7 +16,7 @@ from braintumor_ext.files import replacing
 from braintumor_ext.metrics.bootstrap import group_bootstrap
 from braintumor_ext.metrics.calibration import reliability_bins
 from braintumor_ext.plots import plot_reliability, plot_scores
-from braintumor_ext.reporting import NONE, number, render
+from braintumor_ext.reporting import number, render, share_of
 
 REPORT = "calibration.md"
 BEFORE, AFTER, SCORES = "reliability_before.png", "reliability_after.png", "detector_scores.png"
@@ -98,7 +98,7 @@ def _confidence_rows(validation: LabelledOutputs, own: Judged, crossed: Judged |
         chosen = Judged(judged.probabilities[known], judged.low_confidence[known], None)
         values = confidence_measures(validation.classes[known], chosen)
         accuracies = [number(values[key]) for key in ("accuracy", "accuracy_others", "accuracy_flagged")]
-        rows.append([name, _share(values["flagged"], values["n"]), *accuracies])
+        rows.append([name, share_of(values["flagged"], values["n"]), *accuracies])
     return rows
 
 
@@ -114,7 +114,7 @@ def _alarm_rows(
     for name, inside in {"all": np.ones(len(validation), dtype=bool), **members}.items():
         if not inside.any():
             continue
-        cells = [_share(int(told[inside].sum()), int(inside.sum())) for told in alarms]
+        cells = [share_of(int(told[inside].sum()), int(inside.sum())) for told in alarms]
         if name == "all" and crossed is not None:
             low, high = group_bootstrap(validation.groups, alarms[-1].astype(float))
             cells[-1] += f" (95% over groups: {number(low)} to {number(high)})"
@@ -127,8 +127,4 @@ def _told_rows(calibration: Calibration, probes: LabelledOutputs, kinds: Sequenc
         return []
     told, shown = calibration.detector.is_unusual(probes.features), np.array(kinds)
     members = {kind: shown == kind for kind in dict.fromkeys(kinds)} | {"all": np.ones(len(told), dtype=bool)}
-    return [[kind, _share(int(told[inside].sum()), int(inside.sum()))] for kind, inside in members.items()]
-
-
-def _share(count: int, n: int) -> str:
-    return f"{count} of {n} ({count / n:.1%})" if n else NONE
+    return [[kind, share_of(int(told[inside].sum()), int(inside.sum()))] for kind, inside in members.items()]

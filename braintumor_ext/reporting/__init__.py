@@ -2,7 +2,7 @@
 
 from braintumor_ext.reporting.evaluation_report import write_evaluation
 from braintumor_ext.reporting.html_report import write_html_report
-from braintumor_ext.reporting.markdown import NONE, number, table, with_interval, with_median
+from braintumor_ext.reporting.markdown import NONE, number, share_of, table, with_count, with_interval, with_median
 from braintumor_ext.reporting.template import render, render_from
 
 __all__ = [
@@ -10,7 +10,9 @@ __all__ = [
     "number",
     "render",
     "render_from",
+    "share_of",
     "table",
+    "with_count",
     "with_interval",
     "with_median",
     "write_evaluation",

@@ -18,7 +18,7 @@ from braintumor_ext.metrics.calibration import reliability_bins
 from braintumor_ext.metrics.evaluation_summary import summarise_evaluation
 from braintumor_ext.metrics.records import SliceRecord, write_records
 from braintumor_ext.plots import plot_confusion_matrix, plot_reliability, plot_roc_curves
-from braintumor_ext.reporting.markdown import NONE, number, with_interval, with_median
+from braintumor_ext.reporting.markdown import NONE, number, with_count, with_interval, with_median
 from braintumor_ext.reporting.template import render
 
 TRIVIAL_BASELINE_NAMES = {
@@ -135,7 +135,7 @@ def render_report(summary: Mapping[str, Any]) -> str:
             _outline_row("all", tumour),
             *(_outline_row(display_name(name), found) for name, found in tumour["per_class"].items()),
         ],
-        empty_rows=[[label, _share(empty[name], empty["n"])] for name, label in GATE_NAMES.items() if empty],
+        empty_rows=[[label, with_count(empty[name], empty["n"])] for name, label in GATE_NAMES.items() if empty],
         calibration_rows=[
             [label, with_interval(summary["calibration"][name])] for name, label in CALIBRATION_NAMES.items()
         ],
@@ -159,7 +159,3 @@ def _outline_row(name: str, values: Mapping[str, Any]) -> list[str]:
     ]
     counts = [str(values["n"]), str(values["missed"]), str(values["missed_gated"])]
     return [name, *counts, with_median(values["dice"]), with_median(values["iou"]), *distances]
-
-
-def _share(values: Mapping[str, Any], n: int) -> str:
-    return f"{with_interval(values)}: {values['count']} of {n}"

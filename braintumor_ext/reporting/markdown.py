@@ -17,7 +17,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         rows: as many cells each.
     """
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(map(cell, line)) + " |" for line in lines)
+
+
+def cell(text: str) -> str:
+    """Return a text as a table's cell may hold it."""
+    return text.replace("|", "\\|")
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -38,3 +43,18 @@ def with_median(estimate: Mapping[str, Any], digits: int = 3) -> str:
     if estimate["value"] is None:
         return NONE
     return f"{with_interval(estimate, digits)}, median {number(estimate['median'], digits)}"
+
+
+def with_count(estimate: Mapping[str, Any], n: int | None = None) -> str:
+    """Return an estimated share with its interval and its ``count``, as ``0.250 (0.125 to 0.500): 2 of 8``.
+
+    Args:
+        estimate: ``value``, ``ci95`` and ``count``.
+        n: of how many; by itself the estimate's own ``n``.
+    """
+    return f"{with_interval(estimate)}: {estimate['count']} of {estimate['n'] if n is None else n}"
+
+
+def share_of(count: int, n: int) -> str:
+    """Return a count and its share, as ``2 of 8 (25.0%)``; ``NONE`` of nothing."""
+    return f"{count} of {n} ({count / n:.1%})" if n else NONE

@@ -11,7 +11,16 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from braintumor_ext.classes import display_name
-from braintumor_ext.reporting.markdown import NONE, number, table, with_interval, with_median
+from braintumor_ext.reporting.markdown import (
+    NONE,
+    cell,
+    number,
+    share_of,
+    table,
+    with_count,
+    with_interval,
+    with_median,
+)
 
 
 def render(template: str, /, **values: Any) -> str:
@@ -58,11 +67,14 @@ def _environment(package: str) -> Environment:
     )
     environment.filters |= {
         "base64": _base64,
+        "cell": cell,
         "display_name": display_name,
         "number": number,
         "percent": "{:.1%}".format,
         "sha256": lambda text: _base64(hashlib.sha256(text.encode()).digest()),
+        "share_of": share_of,
         "thousands": "{:,}".format,
+        "with_count": with_count,
         "with_interval": with_interval,
         "with_median": with_median,
     }

@@ -11,7 +11,7 @@ from braintumor_ext.colours import OKABE_ITO
 from braintumor_ext.files import replacing
 from braintumor_ext.jsonable import jsonable
 from braintumor_ext.plots import add_grid, new_figure, save_png
-from braintumor_ext.reporting import number, table, with_interval
+from braintumor_ext.reporting import render_from
 
 
 def write_json_and_text(content: Mapping[str, Any], text: str, output: Path, name: str) -> None:
@@ -28,39 +28,7 @@ def render_recall(content: Mapping[str, Any]) -> str:
     Args:
         content: what ``copies_recall.json`` holds: ``context``, ``kinds`` and ``false_alarms``.
     """
-    rows = [
-        [
-            name,
-            f"{found['found']} of {found['n']}",
-            with_interval({"value": found["recall"], "ci95": found["ci95"]}),
-            number(found["likeness"]),
-            str(found["wrong"]),
-        ]
-        for name, found in content["kinds"].items()
-    ]
-    alarms = content["false_alarms"]
-    counted = [
-        [title, f"{alarms[name]['reported']:,}", f"{alarms[name]['pairs']:,}"]
-        for title, name in (
-            ("slices of two known patients: false alarms", "different_patients"),
-            ("other pairs of two groups: some are copies that the table of groups lacks", "other_groups"),
-        )
-    ]
-    return (
-        "\n\n".join(
-            [
-                "# Recall of the search for copies",
-                "\n".join(f"- {name.replace('_', ' ')}: {value}" for name, value in content["context"].items()),
-                "Copies of real slices, one of a group, searched for among their originals. Wrong: pairs of a copy "
-                "with another's original. In brackets: 95% interval (Wilson).",
-                table(["kind of copy", "found", "recall", "median likeness", "wrong"], rows),
-                "![Recall](copies_recall.png)",
-                "All slices as they are, compared with one another; pairs within a group are not counted:",
-                table(["pairs", "reported as copies", "compared"], counted),
-            ]
-        )
-        + "\n"
-    )
+    return render_from("studies.copies_recall", "copies_recall.md", **content)
 
 
 def render_scale(content: Mapping[str, Any]) -> str:
@@ -69,20 +37,7 @@ def render_scale(content: Mapping[str, Any]) -> str:
     Args:
         content: what ``copies_scale.json`` holds: ``context`` and ``search``.
     """
-    found = content["search"]
-    first, second = found["pictures"]
-    rows = [
-        ["pictures", f"{first:,} with {second:,}"],
-        ["minutes", number(found["minutes"], 1)],
-        [f"minutes of processor time, {found['threads']} thread(s)", number(found["cpu_minutes"], 1)],
-        [
-            "peak memory of the process, GiB",
-            f"{number(found['peak_gib'], 2)} ({number(found['before_gib'], 2)} before)",
-        ],
-        ["pairs reported (there are none)", f"{found['reported']:,}"],
-    ]
-    facts = "\n".join(f"- {name.replace('_', ' ')}: {value}" for name, value in content["context"].items())
-    return "\n\n".join(["# Time of a search for copies", facts, table(["", "value"], rows)]) + "\n"
+    return render_from("studies.copies_recall", "copies_scale.md", **content)
 
 
 def draw_recall(kinds: Mapping[str, Mapping[str, Any]], path: Path) -> None:

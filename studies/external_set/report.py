@@ -16,17 +16,12 @@ from braintumor_ext.files import replacing
 from braintumor_ext.jsonable import jsonable
 from braintumor_ext.metrics import SliceRecord, write_records
 from braintumor_ext.plots import plot_roc_curves
-from braintumor_ext.reporting import NONE, number, table, with_interval, with_median
+from braintumor_ext.reporting import NONE, number, render_from, with_count, with_interval, with_median
 from braintumor_ext.visualize import draw_overlay, tile_pictures
 from studies.external_set.predictions import SequencePredictions, true_mask
 from studies.external_set.slices import ExternalSlice
 from studies.external_set.summary import tumour_scores
 
-STANDING = (
-    "A development set: never trained on, but it may choose between things that grouped validation cannot tell apart, "
-    "so that these figures are those of no test set."
-)
-ROC_PNG = "roc.png"
 COLUMNS, WIDTH = 3, 520
 """Pictures in a row of a sheet, and the width of each in pixels."""
 
@@ -58,7 +53,7 @@ def write_report(
         if found.records
         for name, score in tumour_scores(found.records, names, empty).items()
     }
-    plot_roc_curves(curves, output / ROC_PNG, "Slices with a tumour against slices without")
+    plot_roc_curves(curves, output / "roc.png", "Slices with a tumour against slices without")
     for name, found in predictions.items():
         _draw_slices(_worth_seeing(found.records, names.index(empty)), slices[name], predictor, output / f"{name}.png")
     with replacing(output / "per_slice.csv") as partial:
@@ -77,28 +72,14 @@ def render_report(content: Mapping[str, Any]) -> str:
     Args:
         content: what ``external_set.json`` holds.
     """
-    lines = ["# External set", "", " ".join(filter(None, [STANDING, content["note"]])), ""]
-    lines += [f"- {name.replace('_', ' ')}: {value}" for name, value in content["context"].items()]
-    lines.append("- AUC: tumour against no tumour; in brackets: 95% interval by bootstrap over patients")
-    lines.append("- raw: the mask head alone; gated: its mask counts only where the predicted class has a tumour")
-    lines += [f"- {remark}" for remark in content["remarks"]]
-    sequences = content["sequences"]
-    columns = [_cells(summary) for summary in sequences.values()]
+    columns = [_cells(summary) for summary in content["sequences"].values()]
     labels = dict.fromkeys(label for cells in columns for label in cells)  # not every sequence has all classes
-    body = [[label, *(cells.get(label, NONE) for cells in columns)] for label in labels]
-    parts = ["\n".join(lines), table(["", *sequences], body), f"![ROC curves]({ROC_PNG})"]
-    for name, summary in sequences.items():
-        parts += [f"## {name}", _called(summary)]
-        if summary["flags"]:
-            parts.append(_flags(summary))
-        if summary["failed"]:
-            listed = [f"- {slice_}: {problem}" for slice_, problem in summary["failed"].items()]
-            parts.append(f"{len(listed)} slice(s) could not be judged:\n\n" + "\n".join(listed[:20]))
-        parts.append(
-            "The best and the worst outlines of tumours, and the slices without tumour that look most like one to the "
-            f"model:\n\n![Slices]({name}.png)"
-        )
-    return "\n\n".join(parts) + "\n"
+    return render_from(
+        "studies.external_set",
+        "external_set.md",
+        **content,
+        rows=[[label, *(cells.get(label, NONE) for cells in columns)] for label in labels],
+    )
 
 
 def _cells(summary: Mapping[str, Any]) -> dict[str, str]:
@@ -109,34 +90,20 @@ def _cells(summary: Mapping[str, Any]) -> dict[str, str]:
         "tumour slices; slices without": f"{summary['tumour_slices']}; {summary['no_tumour_slices']}",
         "left out: blank; not judged": f"{len(summary['blank'])}; {len(summary['failed'])}",
         **{f"AUC by P({display_name(name)})": with_interval(found) for name, found in summary["auc"].items()},
-        "sensitivity: tumour slices called a tumour class": _share(summary["sensitivity"]),
-        "specificity: slices without tumour called so": _share(summary["specificity"]),
+        "sensitivity: tumour slices called a tumour class": with_count(summary["sensitivity"]),
+        "specificity: slices without tumour called so": with_count(summary["specificity"]),
         **{f"Dice of tumour slices, {gate}": with_median(summary["dice"][gate]) for gate in gates},
-        **{f"tumour slices whose mask overlaps the tumour, {gate}": _share(summary["overlap"][gate]) for gate in gates},
-        **{f"tumour slices with any predicted pixel, {gate}": _share(summary["any_pixel"][gate]) for gate in gates},
         **{
-            f"slices without tumour and without a predicted pixel, {gate}": _share(
-                summary["no_tumour_without_pixel"][gate]
+            f"{label}, {gate}": with_count(summary[name][gate])
+            for name, label in (
+                ("overlap", "tumour slices whose mask overlaps the tumour"),
+                ("any_pixel", "tumour slices with any predicted pixel"),
+                ("no_tumour_without_pixel", "slices without tumour and without a predicted pixel"),
             )
             for gate in gates
         },
         "tumour slices of unknown mask": str(summary["mask_unknown"]),
     }
-
-
-def _called(summary: Mapping[str, Any]) -> str:
-    classes = list(next(iter(summary["called"].values())))
-    rows = [[display_name(true), *map(str, counts.values())] for true, counts in summary["called"].items()]
-    return table(["true class, called:", *map(display_name, classes)], rows)
-
-
-def _flags(summary: Mapping[str, Any]) -> str:
-    rows = [[flag, _share(found["tumour"]), _share(found["no_tumour"])] for flag, found in summary["flags"].items()]
-    return table(["flag", "tumour slices", "slices without tumour"], rows)
-
-
-def _share(estimate: Mapping[str, Any]) -> str:
-    return f"{with_interval(estimate)}: {estimate['count']} of {estimate['n']}"
 
 
 def _worth_seeing(records: Sequence[SliceRecord], empty: int) -> dict[str, str]:

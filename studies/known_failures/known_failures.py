@@ -18,7 +18,7 @@ from braintumor_ext.files import replacing
 from braintumor_ext.inference import Predictor
 from braintumor_ext.keys import UNKNOWN
 from braintumor_ext.metrics.bootstrap import GroupBootstrap
-from braintumor_ext.reporting import table, with_interval
+from braintumor_ext.reporting import render_from
 from braintumor_ext.transforms import read_grey, read_mask
 from braintumor_ext.visualize import render_overlay
 from studies.evaluated_slices import EvaluatedSlice
@@ -200,83 +200,13 @@ def render_known_failures(
     context: Mapping[str, Any],
 ) -> str:
     """Return the Markdown report; the arguments are those of :func:`write_known_failures`."""
-    lines = ["# Known failures", ""]
-    lines += [f"- {name.replace('_', ' ')}: {value}" for name, value in context.items()]
-    lines.append(
-        f"- {content['slices']} slices of known class in {content['groups']} groups; in brackets: 95% interval by "
-        f"bootstrap over groups ({content['bootstrap']['n_draws']} draws, seed {content['bootstrap']['seed']})"
+    return render_from(
+        "studies.known_failures",
+        "known_failures.md",
+        **content,
+        worst=worst,
+        class_names=class_names,
+        context=context,
+        side=USUAL_SIDE,
+        patient_known=SOURCE_TITLES[PATIENT],
     )
-    names = list(next(iter(content["parts"].values())))
-    header = ["accuracy (slices in groups)", *("all classes" if n == "all" else display_name(n) for n in names)]
-    rows = [[part, *(_cell(row) for row in by_class.values())] for part, by_class in content["parts"].items()]
-    sections = ["\n".join(lines), "## By class and source", table(header, rows)]
-    if content["patient_known_is_usual_size"] and SOURCE_TITLES[PATIENT] in content["parts"]:
-        sections.append(
-            f"Patients are known of just the {USUAL_SIDE}x{USUAL_SIDE} slices here: both divisions are one."
-        )
-    sections.append("## Confusions")
-    pairs = [[display_name(c["true"]), display_name(c["predicted"]), str(c["n"])] for c in content["confusions"]]
-    sections.append(table(["true class", "predicted", "slices"], pairs) if pairs else "There is no error.")
-    sections += _size_section(content["size_rule"]) + _ct_section(content["ct_like"])
-    sections += [
-        "## By plane and contrast",
-        "Not known: the data tell neither a slice's plane nor whether a contrast agent was given. The contact sheet of "
-        "the surest errors lets a person see the planes.",
-    ]
-    if worst:
-        sections += [
-            "## The surest errors",
-            table(["slice", "true class", "predicted", "confidence"], _worst(worst, class_names)),
-        ]
-    return "\n\n".join(sections) + "\n"
-
-
-def _cell(row: Mapping[str, Any]) -> str:
-    return f"{with_interval(row)}, n = {row['n']} in {row['groups']}" if row["n"] else "no slice"
-
-
-def _size_section(rule: Mapping[str, Any] | None) -> list[str]:
-    if rule is None:
-        return []
-    told = [
-        ["recall of the rule", _per_cent(rule["recall"])],
-        ["precision of the rule", _per_cent(rule["precision"])],
-        ["the model's accuracy where the rule is right", _cell(rule["where_it_is_right"])],
-        ["the model's accuracy where the rule is wrong", _cell(rule["where_it_is_wrong"])],
-    ]
-    text = (
-        f"The rule: a slice that is not {USUAL_SIDE}x{USUAL_SIDE} shows no tumour. The network sees resized slices, "
-        "but their sources differ in more than size. A model that went by that would fail where the rule is wrong."
-    )
-    return ["## Image size betrays the source", text, table(["", "value"], told)]
-
-
-def _ct_section(ct: Mapping[str, Any] | None) -> list[str]:
-    if ct is None:
-        return []
-    if not ct["looked_at"]:
-        return ["## CT among the slices without tumour", "Not told: the images were not at hand."]
-    share = ct["ct_like"]["n"] / ct["looked_at"]
-    text = (
-        f"{ct['ct_like']['n']} of {ct['looked_at']} ({share:.1%}) look like CT: a thick, saturated skull round a "
-        "darker inside. The rule finds 29 of 30 CTs of the public set's slices without tumour, and no MRI among "
-        "them; of other classes it was not checked."
-    )
-    rows = [["look like CT", _cell(ct["ct_like"])], ["others", _cell(ct["others"])]]
-    return ["## CT among the slices without tumour", text, table(["slices without tumour", "accuracy"], rows)]
-
-
-def _worst(slices: Sequence[EvaluatedSlice], class_names: Sequence[str]) -> list[list[str]]:
-    return [
-        [
-            s.source,
-            display_name(class_names[s.record.true_class]),
-            display_name(class_names[s.record.predicted_class]),
-            f"{s.record.confidence:.1%}",
-        ]
-        for s in slices
-    ]
-
-
-def _per_cent(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.1%}"
