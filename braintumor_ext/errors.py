@@ -90,6 +90,12 @@ def plain_message(error: BaseException) -> str | None:
     return f"{path}: {full.strerror}. Make room, or write elsewhere, and run it again."
 
 
+def unreadable(path: str | PathLike[str], error: BaseException) -> InputError:
+    """Return what to say of a file that could not be read for a reason that nobody foresaw."""
+    reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+    return InputError(path, f"could not be read ({reason})", "Open it in a viewer, or leave it out")
+
+
 def disk_full(error: BaseException | None) -> OSError | None:
     """Return what the system says of a full disk behind an error; None if it is another error."""
     found = (cause for cause in causes_of(error) if isinstance(cause, OSError) and cause.errno in DISK_FULL)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -43,10 +43,6 @@ class Agreement:
         if self.same_class < 1:
             return f"gives the same class as eager PyTorch for only {self.same_class:.1%} of {self.slices} slices"
         return None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return asdict(self)
 
 
 def compare(network: nn.Module, exported: nn.Module, images: Tensor, source: str, batch_size: int = 8) -> Agreement:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from monai.transforms import NormalizeIntensityd
@@ -47,18 +47,6 @@ class Description:
     agreement: Mapping[str, Any] | None = None
     quantisation: Mapping[str, Any] | None = None
     content_sha256: str | None = None
-
-    def with_agreement(self, agreement: Mapping[str, Any]) -> Description:
-        """Return the same description with a measured agreement."""
-        return replace(self, agreement=agreement)
-
-    def with_quantisation(self, quantisation: Mapping[str, Any]) -> Description:
-        """Return the same description with a measured quantisation."""
-        return replace(self, quantisation=quantisation)
-
-    def with_seal(self, content_sha256: str) -> Description:
-        """Return the same description with the SHA-256 of the file's content."""
-        return replace(self, content_sha256=content_sha256)
 
     def to_json(self) -> str:
         """Return the document, ASCII only."""

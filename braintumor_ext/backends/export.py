@@ -6,6 +6,7 @@ import copy
 import logging
 import os
 import tempfile
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -62,7 +63,7 @@ def export_network(
         agreement = compare(network.eval(), backend.load(tried, torch.device("cpu")), images, source)
         if agreement.problem is not None:
             raise InputError(path, agreement.problem, "It is not kept. Report this with the versions of the packages")
-        backend.save(model, final, description.with_agreement(agreement.to_dict()))
+        backend.save(model, final, replace(description, agreement=asdict(agreement)))
         put_in_place(final.parent, path)
     return agreement
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import copy
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -70,10 +69,6 @@ class Quantisation:
             sum(same) / len(same),
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return asdict(self)
-
 
 def export_int8(
     network: BrainTumorNet,
@@ -119,7 +114,7 @@ def export_int8(
         found = Quantisation.of(len(slices), *(score(backend.load(target, cpu)) for target in (exact, tried)))
         if found.problem is not None:
             raise InputError(path, found.problem, "It is not kept. Export it in float32, or give other data")
-        backend.save(quantised, final, description.with_quantisation(found.to_dict()))
+        backend.save(quantised, final, replace(description, quantisation=asdict(found)))
         put_in_place(final.parent, path)
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ class Onnx(Backend):
 
     def save(self, model: Any, path: Path, description: Description) -> None:
         """Write the program with its description as a metadata property."""
-        model.model.metadata_props[METADATA_KEY] = description.with_seal(BLANK).to_json()
+        model.model.metadata_props[METADATA_KEY] = replace(description, content_sha256=BLANK).to_json()
         model.save(str(path), external_data=False)
         seal(path)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ class OpenVino(Backend):
 
     def save(self, model: Any, path: Path, description: Description) -> None:
         """Write graph and weights as they are, none rounded to float16, with the description in ``rt_info``."""
-        model.set_rt_info(description.with_seal(BLANK).to_json(), [METADATA_KEY])
+        model.set_rt_info(replace(description, content_sha256=BLANK).to_json(), [METADATA_KEY])
         self.runtime().save_model(model, str(path), compress_to_fp16=False)
         seal(path, [path.with_suffix(".bin")])
 

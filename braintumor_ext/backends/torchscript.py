@@ -6,6 +6,7 @@ import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ class TorchScript(Backend):
         """Write the module with its description as an extra file."""
         with _no_deprecation():
             for sealed in (BLANK, None):
-                text = description.with_seal(sealed or archive_sha256(path, _EXTRA_FILE)).to_json()
+                text = replace(description, content_sha256=sealed or archive_sha256(path, _EXTRA_FILE)).to_json()
                 torch.jit.save(model, str(path), _extra_files={_EXTRA_FILE: text.encode()})
 
     def check(self, path: Path) -> None:

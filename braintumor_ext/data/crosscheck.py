@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from braintumor_ext.data.copies import COPY_LIKENESS, Copy, find_copies
 from braintumor_ext.data.file_properties import file_properties
+from braintumor_ext.data.in_threads import map_in_threads
 from braintumor_ext.data.picture_frame import framed_picture
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import replacing
@@ -108,8 +106,7 @@ def _read(folder: Path) -> tuple[list[Path], np.ndarray, list[InputError]]:
     paths = find_images(folder)
     if not paths:
         raise InputError(folder, "holds no images", "Give a folder of PNG, JPEG, DICOM or other image files")
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        read = list(tqdm(pool.map(_framed, paths), f"reading {folder.name}", len(paths), unit="file"))
+    read = map_in_threads(_framed, paths, f"reading {folder.name}")
     unreadable = [found for found in read if isinstance(found, InputError)]
     if len(unreadable) == len(paths):
         problem = f"none of its {len(paths)} image(s) can be read. The first one: {unreadable[0].problem}"

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from braintumor_ext.data.file_properties import FileProperties, file_properties
 from braintumor_ext.data.folder_scan import FoundSlice
+from braintumor_ext.data.in_threads import map_in_threads
 from braintumor_ext.data.mask_signs import mask_signs
 from braintumor_ext.data.modality import suspicions
 from braintumor_ext.data.picture_frame import framed_picture
 from braintumor_ext.data.thumbnails import thumbnail
-from braintumor_ext.errors import InputError
+from braintumor_ext.errors import InputError, unreadable
 from braintumor_ext.files import sha256_of
 from braintumor_ext.transforms import ToBinaryMask, ToUnitGrey, read_slice
 
@@ -78,16 +76,9 @@ def inspect_slices(
     Returns:
         The usable slices, and what had to be left out: unusable images, and masks that do not fit theirs.
     """
-    usable: list[InspectedSlice] = []
-    left_out: list[InputError] = []
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        looked_at = pool.map(lambda found: _inspect(found, empty_class), slices)
-        for inspected, problem in tqdm(looked_at, "reading slices", len(slices), unit="slice"):
-            if inspected is not None:
-                usable.append(inspected)
-            if problem is not None:
-                left_out.append(problem)
-    return usable, left_out
+    looked_at = map_in_threads(lambda found: _inspect(found, empty_class), slices, "reading slices")
+    usable = [inspected for inspected, _ in looked_at if inspected is not None]
+    return usable, [problem for _, problem in looked_at if problem is not None]
 
 
 def _inspect(found: FoundSlice, empty_class: str | None) -> tuple[InspectedSlice | None, InputError | None]:
@@ -128,10 +119,7 @@ def _inspect(found: FoundSlice, empty_class: str | None) -> tuple[InspectedSlice
 
 def _unexpected(path: Path, problem: Exception) -> InputError:
     logger.debug("%s could not be read.", path, exc_info=problem)
-    reason = (str(problem).splitlines() or [""])[0]
-    return InputError(
-        path, f"could not be read ({type(problem).__name__}: {reason})", "Open it in a viewer, or leave it out"
-    )
+    return unreadable(path, problem)
 
 
 def _mask_facts(found: FoundSlice, shape: tuple[int, ...], empty_class: str | None) -> tuple[int, list[str]]:

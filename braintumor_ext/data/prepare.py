@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from braintumor_ext.classes import CLASS_NAMES, EMPTY_CLASS, FOLDER_NAMES
 from braintumor_ext.data.compact import JPEG_QUALITY, write_bit_mask, write_compact_image
@@ -22,6 +19,7 @@ from braintumor_ext.data.duplicates import Grouping, group_slices, near_duplicat
 from braintumor_ext.data.extra import choose_extra, read_extra
 from braintumor_ext.data.file_properties import write_items_csv
 from braintumor_ext.data.folder_scan import FolderScan, read_groups, scan_folder
+from braintumor_ext.data.in_threads import map_in_threads
 from braintumor_ext.data.inspection import InspectedSlice, inspect_slices
 from braintumor_ext.data.split import (
     EXTRA,
@@ -33,6 +31,7 @@ from braintumor_ext.data.split import (
     random_split,
 )
 from braintumor_ext.errors import InputError
+from braintumor_ext.files import backup_existing
 from braintumor_ext.keys import CLASS, GROUP, IMAGE, LABEL
 from braintumor_ext.transforms import read_grey, read_mask
 from braintumor_ext.transforms.formats import without_suffix
@@ -289,11 +288,7 @@ def _make_way(path: Path, content: Mapping[str, Any], overwrite: bool) -> Path |
     if not overwrite:
         remedy = "Give another --output, or --overwrite to keep the old one under a name with its date and write anew"
         raise InputError(path, "a datalist of other content is there already", remedy)
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    names = (path.with_name(f"datalist.{stamp}{suffix}.json") for suffix in ("", *(f"-{n}" for n in range(1, 1000))))
-    renamed = next(name for name in names if not name.exists())
-    path.rename(renamed)
-    return renamed
+    return backup_existing(path)
 
 
 def _write_files(
@@ -315,8 +310,7 @@ def _write_files(
         return write_compact_image(read_grey(slice_.found.path), output / item[IMAGE], size) if size else None
 
     pairs = list(zip(slices, items, strict=True))
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        kept = list(tqdm(pool.map(write, pairs), "writing", len(pairs), unit="slice"))
+    kept = map_in_threads(write, pairs, "writing")
     if size is None:
         return None
     ratios = np.array([min(ratio, 99.0) for ratio in kept if ratio is not None])

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from braintumor_ext.data.indexed_dataset import IndexedDataset
 from braintumor_ext.errors import InputError, unwrapped
-from braintumor_ext.files import sha256_of
+from braintumor_ext.files import replacing, sha256_of
 from braintumor_ext.keys import CLASS, IMAGE, LABEL, SLICE, UNKNOWN
 
 logger = logging.getLogger(__name__)
@@ -134,8 +134,6 @@ class CachedSlices(Dataset):
         return pixels
 
     def _write(self, path: Path) -> None:
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-
         def make_array(shape: tuple[int, ...]) -> np.ndarray:
             size, free = int(np.prod(shape)), shutil.disk_usage(path.parent).free
             if size > free:
@@ -143,15 +141,10 @@ class CachedSlices(Dataset):
                 raise InputError(path.parent, problem, "Give a --cache_dir on another disk, or --cache_dir none")
             return np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
 
-        try:
+        with replacing(path) as partial:
             array = self._fill(make_array)
             array.flush()  # type: ignore[attr-defined]
             del array
-            with open(partial, "rb") as file:
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
         logger.info("%d slices are kept in %s.", len(self.data), path)
 
     def key(self) -> str:

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.tree import DecisionTreeClassifier
-from tqdm import tqdm
 
 from braintumor_ext.data.file_properties import FileProperties, file_properties, read_items_csv
+from braintumor_ext.data.in_threads import map_in_threads
 from braintumor_ext.data.thumbnails import thumbnail, unit_vectors
 from braintumor_ext.errors import InputError
 from braintumor_ext.keys import CLASS, IMAGE, SLICE, UNKNOWN
@@ -123,19 +122,13 @@ def measure_items(
 ) -> list[tuple[np.ndarray, FileProperties] | None]:
     """Return each item's thumbnail (48, 48) and source file's properties; None for one that cannot be read."""
     listed = read_items_csv(dataset_dir)
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        read = pool.map(_measure, [(item, listed) for item in items])
-        return list(tqdm(read, "trivial baselines", len(items), unit="slice", leave=False))
 
+    def measure(item: Mapping[str, Any]) -> tuple[np.ndarray, FileProperties] | None:
+        try:
+            grey = read_grey(item[IMAGE], item.get(SLICE))
+        except InputError:
+            return None
+        path = Path(os.path.normpath(item[IMAGE]))
+        return thumbnail(grey), listed.get(path) or file_properties(path)
 
-def _measure(
-    task: tuple[Mapping[str, Any], Mapping[Path, FileProperties]],
-) -> tuple[np.ndarray, FileProperties] | None:
-    """Read one item's thumbnail and file properties; None if it cannot be read."""
-    item, listed = task
-    try:
-        grey = read_grey(item[IMAGE], item.get(SLICE))
-    except InputError:
-        return None
-    path = Path(os.path.normpath(item[IMAGE]))
-    return thumbnail(grey), listed.get(path) or file_properties(path)
+    return map_in_threads(measure, items, "trivial baselines", leave=False)

@@ -12,7 +12,7 @@ import torch
 from monai.data import Dataset, MetaTensor, list_data_collate
 from monai.transforms import Compose
 
-from braintumor_ext.errors import InputError
+from braintumor_ext.errors import InputError, causes_of, unreadable
 from braintumor_ext.keys import ERROR, GREY, IMAGE, INDEX, META, SLICE
 from braintumor_ext.prediction import Prediction
 from braintumor_ext.transforms import LoadImageSlice, ToUnitGrey, ToUnitGreyd
@@ -111,11 +111,8 @@ def describe(error: BaseException, name: str) -> str:
 
     MONAI wraps a transform's error; the error that says what is wrong is the innermost :class:`InputError`.
     """
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, InputError):
-            return f"{cause.problem}. {cause.remedy}."
-        cause = cause.__cause__
-    logger.debug("%s could not be read.", name, exc_info=error)
-    first = (str(error).splitlines() or [""])[0]
-    return f"could not be read ({type(error).__name__}: {first}). Open it in a viewer, or leave it out."
+    found = next((cause for cause in causes_of(error) if isinstance(cause, InputError)), None)
+    if found is None:
+        logger.debug("%s could not be read.", name, exc_info=error)
+        found = unreadable(name, error)
+    return f"{found.problem}. {found.remedy}."

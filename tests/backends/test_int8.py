@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +81,7 @@ def test_an_export_computes_in_int8_and_tells_what_it_costs(tmp_path, slices):
     pytest.importorskip("nncf")
     path = tmp_path / "model_int8.xml"
     found = export(path, slices, [SAME, SectionScores(200, 0.896, 0.81, (0,) * 198 + (1, 1))])
-    assert found.to_dict() == {
+    assert asdict(found) == {
         "slices": 12,
         "n": 200,
         "accuracy": (0.9, 0.896),
@@ -88,7 +89,7 @@ def test_an_export_computes_in_int8_and_tells_what_it_costs(tmp_path, slices):
         "same_class": 0.99,
     }
     network = load_exported(BACKENDS["openvino"], "no.pt", path)
-    assert network.description.quantisation == {**found.to_dict(), "accuracy": [0.9, 0.896], "dice": [0.8, 0.81]}
+    assert network.description.quantisation == {**asdict(found), "accuracy": [0.9, 0.896], "dice": [0.8, 0.81]}
     assert network.checkpoint_sha256 == "0" * 64
     assert 'type="FakeQuantize"' in path.read_text()
     images = torch.stack(slices)
@@ -130,7 +131,7 @@ def test_half_a_point_may_be_lost(accuracy, dice, good):
 
 def test_the_calibration_of_float32_is_not_used(caplog):
     def exported(quantisation):
-        known = DESCRIPTION if quantisation is None else DESCRIPTION.with_quantisation(quantisation)
+        known = DESCRIPTION if quantisation is None else replace(DESCRIPTION, quantisation=quantisation)
         return ExportedNetwork(lambda x: {}, known, Path("model.xml"), "openvino")
 
     assert usable_calibration("calibration.json", exported(None)) == "calibration.json"
