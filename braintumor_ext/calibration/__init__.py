@@ -12,13 +12,12 @@ from braintumor_ext.calibration.calibration import (
     write_calibration,
 )
 from braintumor_ext.calibration.calibrator import Calibrator
-from braintumor_ext.calibration.confidence import confidence_threshold
+from braintumor_ext.calibration.constants import confidence_threshold, fit_temperature, scaled_probabilities
 from braintumor_ext.calibration.items import calibration_items
 from braintumor_ext.calibration.labelled_outputs import LabelledOutputs
 from braintumor_ext.calibration.ood_detector import FeatureDetector
 from braintumor_ext.calibration.precision_agreement import PrecisionAgreement
 from braintumor_ext.calibration.probes import PROBE_KINDS, draw_probe, probe_items
-from braintumor_ext.calibration.temperature import fit_temperature, scaled_probabilities
 
 __all__ = [
     "CALIBRATION",

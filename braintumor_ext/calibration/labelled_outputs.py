@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from braintumor_ext.calibration.temperature import scaled_probabilities
+from braintumor_ext.calibration.constants import scaled_probabilities
 from braintumor_ext.keys import UNKNOWN
 
 

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import GroupKFold
 
-from braintumor_ext.calibration.confidence import confidence_threshold
+from braintumor_ext.calibration.constants import confidence_threshold, fit_temperature
 from braintumor_ext.calibration.labelled_outputs import LabelledOutputs
 from braintumor_ext.calibration.ood_detector import FeatureDetector
-from braintumor_ext.calibration.temperature import fit_temperature
 from braintumor_ext.metrics.calibration import brier_scores, expected_calibration_error, negative_log_likelihoods
 
 FOLDS = 5

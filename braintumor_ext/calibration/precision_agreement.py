@@ -12,7 +12,7 @@ import torch
 from monai.metrics import compute_dice
 from torch import Tensor
 
-from braintumor_ext.calibration.temperature import scaled_probabilities
+from braintumor_ext.calibration.constants import scaled_probabilities
 
 LEAST_SAME_CLASS, LARGEST_DIFFERENCE, LEAST_DICE = 0.995, 0.01, 0.99
 """What another precision may change: the share of slices of the same class, any class probability, the masks' mean

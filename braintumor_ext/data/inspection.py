@@ -12,9 +12,8 @@ import numpy as np
 from braintumor_ext.data.file_properties import FileProperties, file_properties
 from braintumor_ext.data.folder_scan import FoundSlice
 from braintumor_ext.data.in_threads import map_in_threads
-from braintumor_ext.data.mask_signs import mask_signs
-from braintumor_ext.data.modality import suspicions
 from braintumor_ext.data.picture_frame import framed_picture
+from braintumor_ext.data.suspicions import mask_signs, suspicions
 from braintumor_ext.data.thumbnails import thumbnail
 from braintumor_ext.errors import InputError, unreadable
 from braintumor_ext.files import sha256_of

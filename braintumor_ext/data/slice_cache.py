@@ -21,10 +21,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from braintumor_ext.data.indexed_dataset import IndexedDataset
 from braintumor_ext.errors import InputError, unwrapped
 from braintumor_ext.files import replacing, sha256_of
-from braintumor_ext.keys import CLASS, IMAGE, LABEL, SLICE, UNKNOWN
+from braintumor_ext.keys import CLASS, IMAGE, INDEX, LABEL, SLICE, UNKNOWN
 
 logger = logging.getLogger(__name__)
 
@@ -191,6 +190,21 @@ def describe(component: Any) -> Any:
     attributes = sorted(getattr(component, "__dict__", {}).items())
     settings = {key: describe(value) for key, value in attributes if not isinstance(value, threading.local)}
     return [describe(type(component)), settings]
+
+
+class IndexedDataset(Dataset):
+    """The items of another dataset, each with its ``index``, by which handlers find it."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        """Return the number of items."""
+        return len(self.dataset)  # type: ignore[arg-type]
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Return the item at ``index``."""
+        return {**self.dataset[index], INDEX: index}
 
 
 def slice_dataset(

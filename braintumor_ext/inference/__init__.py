@@ -7,8 +7,8 @@ from braintumor_ext.inference.precision import inference_precision
 from braintumor_ext.inference.prediction_writer import PredictionWriter
 from braintumor_ext.inference.predictor import Predictor
 from braintumor_ext.inference.processes import Processes, torchrun_processes
-from braintumor_ext.inference.read_ahead import ReadAheadLoader
 from braintumor_ext.inference.section_scores import score_section
+from braintumor_ext.inference.threads import ReadAheadLoader
 from braintumor_ext.inference.tolerant_dataset import TolerantDataset, collate_slices
 
 __all__ = [

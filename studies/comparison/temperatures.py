@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from braintumor_ext.calibration.temperature import fit_temperature, scaled_probabilities
+from braintumor_ext.calibration.constants import fit_temperature, scaled_probabilities
 from braintumor_ext.metrics.records import SliceRecord
 
 SMALLEST = float(np.finfo(np.float32).tiny)

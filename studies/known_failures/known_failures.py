@@ -13,7 +13,7 @@ from PIL import Image
 
 from braintumor_ext.classes import display_name
 from braintumor_ext.data.group_sources import PATIENT, SIMILARITY
-from braintumor_ext.data.modality import looks_like_ct
+from braintumor_ext.data.suspicions import looks_like_ct
 from braintumor_ext.files import replacing
 from braintumor_ext.inference import Predictor
 from braintumor_ext.keys import UNKNOWN

@@ -20,7 +20,7 @@ from scipy.spatial.distance import cdist
 from torch import nn
 
 from braintumor_ext.calibration import LOW_CONFIDENCE, UNUSUAL_INPUT, Calibration, FeatureDetector
-from braintumor_ext.data.indexed_dataset import IndexedDataset
+from braintumor_ext.data.slice_cache import IndexedDataset
 from braintumor_ext.engines import EvaluationReport, prepare_slices
 from braintumor_ext.inference import Postprocessor, collate_slices
 from braintumor_ext.transforms import FillUnknownd, LoadImageSliced, ToBinaryMaskd, ToUnitGreyd

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from braintumor_ext.data.modality import CT_LIKE, is_coloured, looks_like_ct, suspicions
+from braintumor_ext.data.suspicions import CT_LIKE, is_coloured, looks_like_ct, suspicions
 from braintumor_ext.transforms import read_grey
 
 

@@ -1,4 +1,4 @@
-"""Signs that a slice is no MRI: simple measures, to be looked at by a person."""
+"""What speaks against a slice being a grey MRI, and against a mask being its tumour's."""
 
 from __future__ import annotations
 
@@ -59,3 +59,26 @@ def is_coloured(raw: np.ndarray) -> bool:
         return False
     spread = raw[:3].max(axis=0) - raw[:3].min(axis=0)
     return float(np.mean(spread > 255 * _COLOUR_STEP)) > 0.01
+
+
+LARGE = 0.5
+"""A mask of more than this share of its slice is worth a look: the largest of 2,473 hand-drawn ones has 0.15."""
+
+_BORDER = 0.9  # share of the slice's border that an inverted mask marks
+_ALPHA_CHANNELS = (2, 4)
+
+
+def mask_signs(stored: np.ndarray, mask: np.ndarray) -> list[str]:
+    """Say what is remarkable about a mask, (H, W) of 0 and 1, made of (C, H, W) stored values; nothing of most."""
+    signs = []
+    if stored.shape[0] in _ALPHA_CHANNELS and np.ptp(stored[:-1]) == 0 and np.ptp(stored[-1]) > 0:
+        signs.append("its outline is in the alpha channel alone, which is not read: save it in grey")
+    tumour = mask > 0
+    share = float(tumour.mean())
+    if share > LARGE:
+        border = np.concatenate([tumour[0], tumour[-1], tumour[:, 0], tumour[:, -1]])
+        if border.mean() > _BORDER and not tumour.all():
+            signs.append(f"tumour is everywhere but in {int((~tumour).sum()):,} pixels inside: it looks inverted")
+        else:
+            signs.append(f"it covers {share:.0%} of the slice")
+    return signs
