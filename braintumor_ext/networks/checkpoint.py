@@ -92,21 +92,25 @@ def load_weights(
         if any(own[key].shape != state.get(key, own[key]).shape for key in CLASS_LAYER if key in own):
             state |= {key: own[key] for key in CLASS_LAYER}
             logger.info("%s has other classes: the last layer for the class starts from random weights.", path)
+    if wrong := misfit(own, state):
+        remedy = (
+            "Give the class_names and in_channels of its training, last of all the configs an overlay with its "
+            "network_def, or another checkpoint"
+        )
+        raise InputError(path, f"a checkpoint of another architecture: {wrong}", remedy)
+    network.load_state_dict(state)
+
+
+def misfit(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str | None:
+    """Return what keeps a state dict from being loaded in the place of a network's own; None if it fits."""
     missing, unexpected = sorted(set(own) - set(state)), sorted(set(state) - set(own))
     shapes = [
         f"{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
         for key in sorted(set(own) & set(state))
         if own[key].shape != state[key].shape
     ]
-    if missing or unexpected or shapes:
-        raise InputError(
-            path,
-            "a checkpoint of another architecture: "
-            f"missing {first_of(missing)}, unexpected {first_of(unexpected)}, of another shape {first_of(shapes)}",
-            "Give the class_names and in_channels of its training, last of all the configs an overlay with its "
-            "network_def, or another checkpoint",
-        )
-    network.load_state_dict(state)
+    told = f"missing {_first_of(missing)}, unexpected {_first_of(unexpected)}, of another shape {_first_of(shapes)}"
+    return told if missing or unexpected or shapes else None
 
 
 def read_state_dict(path: str | PathLike[str]) -> dict[str, Tensor]:
@@ -131,13 +135,11 @@ def read_state_dict(path: str | PathLike[str]) -> dict[str, Tensor]:
         raise InputError(path, problem, "Give a file written by torch.save(network.state_dict(), path)") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         nested = sorted(map(str, state)) if isinstance(state, dict) else type(state).__name__
-        problem = f"not a flat state dict (it holds {first_of(nested) if isinstance(nested, list) else nested})"
+        problem = f"not a flat state dict (it holds {_first_of(nested) if isinstance(nested, list) else nested})"
         raise InputError(path, problem, "Give model.pt, the best weights; last.pt only resumes a training")
     return state
 
 
-def first_of(names: list[str], shown: int = 3) -> str:
-    """Return a few of many names as text."""
-    if not names:
-        return "nothing"
-    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
+def _first_of(names: list[str]) -> str:
+    """A few of many names as text."""
+    return (", ".join(names[:3]) or "nothing") + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -13,7 +13,7 @@ from torchvision.models import WeightsEnum, get_model_weights
 
 from braintumor_ext.errors import InputError
 from braintumor_ext.networks.baselines import IMAGENET, ClassifierBaseline
-from braintumor_ext.networks.checkpoint import first_of, load_weights, read_state_dict
+from braintumor_ext.networks.checkpoint import load_weights, misfit, read_state_dict
 from braintumor_ext.networks.encoder import AttentionResNet
 
 logger = logging.getLogger(__name__)
@@ -44,16 +44,9 @@ def load_encoder(encoder: AttentionResNet, state: Mapping[str, Tensor]) -> None:
     backbone = {key: value for key, value in state.items() if not key.startswith("fc.")}
     if "conv1.weight" in backbone:
         backbone["conv1.weight"] = adapt_first_convolution(backbone["conv1.weight"], encoder.conv1.in_channels)
-    own = encoder.state_dict()
-    expected = {key for key in own if not key.startswith("attention")}
-    shapes = [key for key in expected & set(backbone) if own[key].shape != backbone[key].shape]
-    missing, unexpected = sorted(expected - set(backbone)), sorted(set(backbone) - expected)
-    if missing or unexpected or shapes:
-        raise ValueError(
-            f"not a {encoder.name} state dict with torchvision's keys: "
-            f"missing {first_of(missing)}, unexpected {first_of(unexpected)}, "
-            f"of another shape {first_of(sorted(shapes))}"
-        )
+    own = {key: value for key, value in encoder.state_dict().items() if not key.startswith("attention")}
+    if wrong := misfit(own, backbone):
+        raise ValueError(f"not a {encoder.name} state dict with torchvision's keys: {wrong}")
     encoder.load_state_dict(backbone, strict=False)
 
 

@@ -127,29 +127,6 @@ class BatchAugment(Randomizable):
         erase_aspect: Sequence[float] = (0.3, 3.3),
     ) -> None:
         super().__init__()
-        for name, value in {
-            "flip": flip,
-            "crop": crop,
-            "invert": invert,
-            "blur": blur,
-            "low_resolution": low_resolution,
-            "noise": noise,
-            "erase": erase,
-        }.items():
-            if not 0 <= value <= 1:
-                raise ValueError(f"{name} is a probability and must lie in [0, 1], got {value}.")
-        for name, value in {
-            "rotation": rotation,
-            "aspect": aspect,
-            "shear": shear,
-            "shift": shift,
-            "brightness": brightness,
-            "contrast": contrast,
-            "gamma": gamma,
-            "bias_field": bias_field,
-        }.items():
-            if value < 0:
-                raise ValueError(f"{name} must not be negative, got {value}.")
         self.flip, self.rotation = flip, rotation
         self.scale = _range("scale", scale, least=0.01)
         self.aspect, self.shear, self.shift = aspect, shear, shift
@@ -162,6 +139,12 @@ class BatchAugment(Randomizable):
         self.noise, self.noise_size = noise, _range("noise_size", noise_size)
         self.erase, self.erase_area = erase, _range("erase_area", erase_area, most=1.0)
         self.erase_aspect = _range("erase_aspect", erase_aspect, least=1e-6)
+        for name in ("flip", "crop", "invert", "blur", "low_resolution", "noise", "erase"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is a probability and must lie in [0, 1], got {getattr(self, name)}.")
+        for name in ("rotation", "aspect", "shear", "shift", "brightness", "contrast", "gamma", "bias_field"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}.")
 
     def randomize(self, data: tuple[int, int, int]) -> AugmentationDraw:  # type: ignore[override]
         """Return a new draw for (slices, height, width)."""
