@@ -1,11 +1,10 @@
 """Pictures of slices for people: overlays, thumbnails, sheets."""
 
 from braintumor_ext.visualize.mosaic import tile_pictures
-from braintumor_ext.visualize.overlay import draw_overlay, render_overlay, render_thumbnail
+from braintumor_ext.visualize.overlay import render_overlay, render_thumbnail
 from braintumor_ext.visualize.predicted_slice import predicted_thumbnail, save_overlay
 
 __all__ = [
-    "draw_overlay",
     "predicted_thumbnail",
     "render_overlay",
     "render_thumbnail",

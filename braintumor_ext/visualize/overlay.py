@@ -11,7 +11,6 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from functools import lru_cache
 from math import ceil
-from os import PathLike
 from pathlib import Path
 
 import matplotlib
@@ -21,7 +20,6 @@ from PIL import Image, ImageDraw, ImageFont
 from braintumor_ext.classes import display_name
 from braintumor_ext.colours import OKABE_ITO
 from braintumor_ext.plain_text import printable
-from braintumor_ext.png_file import write_png
 from braintumor_ext.visualize.panels import DASH, PREDICTED, TRUE, draw_panels, heat_over
 
 LEAST_SIDE = 256
@@ -36,36 +34,6 @@ BACKGROUND, INK, MUTED, FAINT = "#FFFFFF", "#1A1A1A", "#595959", "#D9D9D9"
 BEST, OTHER = OKABE_ITO[1], "#8C8C8C"
 
 
-def draw_overlay(
-    image: np.ndarray,
-    mask: np.ndarray,
-    path: str | PathLike[str],
-    title: str = "",
-    probabilities: Mapping[str, float] | None = None,
-    true_mask: np.ndarray | None = None,
-    note: str | None = None,
-    heat_map: np.ndarray | None = None,
-    probabilities_title: str = "",
-) -> None:
-    """Write what :func:`render_overlay` draws as a PNG.
-
-    Args:
-        image: as in :func:`render_overlay`, like all but the path.
-        mask: (H, W) predicted mask, bool.
-        path: the PNG file.
-        title: a line above.
-        probabilities: class name to probability in [0, 1]; None for no bars.
-        true_mask: (H, W) true mask, bool; None for none.
-        note: a line below.
-        heat_map: (H, W) values in [0, 1]; None for no such panel.
-        probabilities_title: a few words over the bars.
-
-    Raises:
-        ValueError: the shape of a mask or of the heat map is not the image's.
-    """
-    write_png(path, _drawn(image, mask, title, probabilities, true_mask, note, heat_map, probabilities_title))
-
-
 def render_overlay(
     image: np.ndarray,
     mask: np.ndarray,
@@ -75,7 +43,7 @@ def render_overlay(
     note: str | None = None,
     heat_map: np.ndarray | None = None,
     probabilities_title: str = "",
-) -> Image.Image:
+) -> np.ndarray:
     """Draw the slice, the slice with the tumour's outline, the slice under its heat map, and a bar for each class.
 
     Row 0 stays on top and column 0 at the left. A pixel of the slice is a pixel of its panels; small slices are
@@ -92,52 +60,11 @@ def render_overlay(
         probabilities_title: a few words over the bars, such as ``not calibrated``.
 
     Returns:
-        An RGB picture.
+        (height, width, 3) uint8.
 
     Raises:
         ValueError: the shape of a mask or of the heat map is not the image's.
     """
-    return Image.fromarray(_drawn(image, mask, title, probabilities, true_mask, note, heat_map, probabilities_title))
-
-
-def render_thumbnail(image: np.ndarray, mask: np.ndarray, heat_map: np.ndarray | None = None, side: int = 256) -> bytes:
-    """Draw the panels of :func:`render_overlay` side by side, small and without words.
-
-    Args:
-        image: (H, W) grey values in [0, 1]; what lies outside is clipped.
-        mask: (H, W) predicted mask, bool.
-        heat_map: (H, W) values in [0, 1] on the image's grid; None for no such panel.
-        side: the longest side of each panel in pixels.
-
-    Returns:
-        The bytes of a JPEG file.
-
-    Raises:
-        ValueError: the shape of the mask or of the heat map is not the image's.
-    """
-    scale = side / max(image.shape)
-    width, height = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
-    panels = draw_panels(image, mask, None, heat_map, (width, height))
-    gap = 2
-    sheet = np.full((height, len(panels) * (width + gap) - gap, 3), 128, dtype=np.uint8)
-    for position, panel in enumerate(panels):
-        sheet[:, position * (width + gap) :][:, :width] = panel
-    file = io.BytesIO()
-    Image.fromarray(sheet).save(file, format="JPEG", quality=80)
-    return file.getvalue()
-
-
-def _drawn(
-    image: np.ndarray,
-    mask: np.ndarray,
-    title: str,
-    probabilities: Mapping[str, float] | None,
-    true_mask: np.ndarray | None,
-    note: str | None,
-    heat_map: np.ndarray | None,
-    probabilities_title: str,
-) -> np.ndarray:
-    """Draw the picture of :func:`render_overlay`, (height, width, 3) uint8."""
     factor = -(-LEAST_SIDE // max(image.shape))
     full = image.shape[1] * factor, image.shape[0] * factor
     panels = draw_panels(image, mask, true_mask, heat_map, full)
@@ -169,6 +96,33 @@ def _drawn(
         _draw_bars(bars, right, HEADER, content, probabilities)
         bars.paste(pixels)
     return pixels
+
+
+def render_thumbnail(image: np.ndarray, mask: np.ndarray, heat_map: np.ndarray | None = None, side: int = 256) -> bytes:
+    """Draw the panels of :func:`render_overlay` side by side, small and without words.
+
+    Args:
+        image: (H, W) grey values in [0, 1]; what lies outside is clipped.
+        mask: (H, W) predicted mask, bool.
+        heat_map: (H, W) values in [0, 1] on the image's grid; None for no such panel.
+        side: the longest side of each panel in pixels.
+
+    Returns:
+        The bytes of a JPEG file.
+
+    Raises:
+        ValueError: the shape of the mask or of the heat map is not the image's.
+    """
+    scale = side / max(image.shape)
+    width, height = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+    panels = draw_panels(image, mask, None, heat_map, (width, height))
+    gap = 2
+    sheet = np.full((height, len(panels) * (width + gap) - gap, 3), 128, dtype=np.uint8)
+    for position, panel in enumerate(panels):
+        sheet[:, position * (width + gap) :][:, :width] = panel
+    file = io.BytesIO()
+    Image.fromarray(sheet).save(file, format="JPEG", quality=80)
+    return file.getvalue()
 
 
 def _paste(pixels: np.ndarray, part: np.ndarray, left: int, top: int) -> None:

@@ -9,9 +9,10 @@ import numpy as np
 
 from braintumor_ext.classes import display_name
 from braintumor_ext.errors import InputError
+from braintumor_ext.png_file import write_png
 from braintumor_ext.prediction import NOT_CALIBRATED, Prediction
 from braintumor_ext.transforms.shrink import nearest, shrunk_size
-from braintumor_ext.visualize.overlay import draw_overlay, render_thumbnail
+from braintumor_ext.visualize.overlay import render_overlay, render_thumbnail
 
 
 def save_overlay(prediction: Prediction, path: str | PathLike[str]) -> None:
@@ -27,24 +28,20 @@ def save_overlay(prediction: Prediction, path: str | PathLike[str]) -> None:
     """
     image, mask, heat_map = _layers(prediction)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    draw_overlay(
+    picture = render_overlay(
         image,
         mask,
-        path,
         title=f"{prediction.source}: {display_name(str(prediction.label))}",
         probabilities=prediction.probabilities,
         note="; ".join(prediction.flags) or None,
         heat_map=heat_map,
         probabilities_title="" if prediction.calibrated else NOT_CALIBRATED,
     )
+    write_png(path, picture)
 
 
 def predicted_thumbnail(prediction: Prediction) -> bytes:
-    """Return the small picture of :func:`~braintumor_ext.visualize.render_thumbnail`, the bytes of a JPEG file.
-
-    Args:
-        prediction: as for :func:`save_overlay`, like the errors.
-    """
+    """Return the small picture of :func:`~braintumor_ext.visualize.render_thumbnail`, the bytes of a JPEG file."""
     return render_thumbnail(*_layers(prediction))
 
 

@@ -16,8 +16,9 @@ from braintumor_ext.files import replacing
 from braintumor_ext.jsonable import jsonable
 from braintumor_ext.metrics import SliceRecord, write_records
 from braintumor_ext.plots import plot_roc_curves
+from braintumor_ext.png_file import write_png
 from braintumor_ext.reporting import NONE, number, render_from, with_count, with_interval, with_median
-from braintumor_ext.visualize import draw_overlay, tile_pictures
+from braintumor_ext.visualize import render_overlay, tile_pictures
 from studies.external_set.predictions import SequencePredictions, true_mask
 from studies.external_set.slices import ExternalSlice
 from studies.external_set.summary import tumour_scores
@@ -135,15 +136,9 @@ def _draw_slices(chosen: Mapping[str, str], slices: Sequence[ExternalSlice], pre
             files.append(Path(scratch) / f"{number_:03d}.png")
             true = true_mask(item, predictor.postprocessor.empty_class, prediction.mask.shape)
             note = "; ".join(prediction.flags) or None
-            draw_overlay(
-                prediction.image,
-                prediction.mask,
-                files[-1],
-                f"{title}: {item.path.stem}",
-                prediction.probabilities,
-                true,
-                note,
-            )
+            words = f"{title}: {item.path.stem}"
+            shown = render_overlay(prediction.image, prediction.mask, words, prediction.probabilities, true, note)
+            write_png(files[-1], shown)
         with replacing(path) as partial:
             sheet = Path(scratch) / "sheet.png"
             tile_pictures(files, sheet, COLUMNS, WIDTH)

@@ -229,7 +229,7 @@ def _keep(
         shown = render_overlay(
             prediction.image, prediction.mask, title, prediction.probabilities, true_mask=true, note=note
         )
-        probe.pictures.append(shown)
+        probe.pictures.append(Image.fromarray(shown))
 
 
 def _true_mask(

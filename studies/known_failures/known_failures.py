@@ -169,7 +169,7 @@ def draw_errors(predictor: Predictor, slices: Sequence[EvaluatedSlice]) -> list[
         shown = render_overlay(
             prediction.image, prediction.mask, slice_.source, prediction.probabilities, true_mask=true, note=note
         )
-        pictures.append(shown)
+        pictures.append(Image.fromarray(shown))
     return pictures
 
 
