@@ -1,4 +1,4 @@
-"""What answers cost beside the network: reading, heat maps, drawing and writing, end to end and in memory."""
+"""What predictions cost beside the network: reading, heat maps, drawing and writing, end to end and in memory."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def workflow(inputs: Path, output: Path, **settings: Any) -> ConfigWorkflow:
 
     Args:
         inputs: a slice, or a folder of slices.
-        output: where the answers go; an earlier one is removed.
+        output: where the predictions go; an earlier one is removed.
         settings: other values of the config.
     """
     shutil.rmtree(output, ignore_errors=True)
@@ -140,7 +140,7 @@ def end_to_end(quick: bool, scratch: Path, budget: float = 60) -> Table:
 
     Args:
         quick: whether to make it small.
-        scratch: a folder for inputs and answers.
+        scratch: a folder for inputs and predictions.
         budget: no further part is begun after so many seconds.
     """
     parts, size = (1, 4) if quick else (5, 50)
@@ -172,7 +172,7 @@ def end_to_end(quick: bool, scratch: Path, budget: float = 60) -> Table:
         f"without the start of Python and the loading of the weights. JPEG files: {kind}, in {parts} folders of {size} "
         "that take turns. At 2.00 all around the network costs as much as the network."
     )
-    return Table("end_to_end", "Answers, end to end", method, ["inputs", "run"], rows)
+    return Table("end_to_end", "Predictions, end to end", method, ["inputs", "run"], rows)
 
 
 def parts_of_a_slice(quick: bool, scratch: Path) -> Table:
@@ -180,7 +180,7 @@ def parts_of_a_slice(quick: bool, scratch: Path) -> Table:
 
     Args:
         quick: whether to make it small.
-        scratch: a folder for inputs and answers.
+        scratch: a folder for inputs and predictions.
     """
     count = 2 if quick else 32
     kind = write_slices(scratch / "slices", count)
@@ -215,7 +215,7 @@ def parts_of_a_slice(quick: bool, scratch: Path) -> Table:
         "network": partial(infer, "none"),
         "network and Grad-CAM": partial(infer, "gradcam"),
         "reading and preprocessing": each(lambda n: dataset[n]),
-        "answer on the slice's grid": each(lambda n: postprocessor.predict(output, n, metas[n])),
+        "prediction on the slice's grid": each(lambda n: postprocessor.predict(output, n, metas[n])),
         "mask file": each(lambda n: write_mask(predictions[n].mask, metas[n], scratch / "mask")),
         "overlay": each(lambda n: save_overlay(predictions[n], scratch / "overlay.png")),
         "the report's picture": each(lambda n: predicted_thumbnail(predictions[n])),
@@ -237,7 +237,7 @@ def parts_of_a_slice(quick: bool, scratch: Path) -> Table:
     sums = {"over network": over(around, alone), "ms a slice": [1000 * s / count for s in around]}
     rows.append(Row(["all but network and Grad-CAM"], sums, "at most 1.00"))
     method = f"{count} JPEG files, {kind}; one thread, nothing at the same time; the released checkpoint."
-    return Table("parts", "Where the time of an answer goes", method, ["of a slice"], rows)
+    return Table("parts", "Where the time of a prediction goes", method, ["of a slice"], rows)
 
 
 def peak_memory(quick: bool, scratch: Path) -> Table:
@@ -245,7 +245,7 @@ def peak_memory(quick: bool, scratch: Path) -> Table:
 
     Args:
         quick: whether to make it small.
-        scratch: a folder for inputs and answers.
+        scratch: a folder for inputs and predictions.
     """
     counts = (4, 8) if quick else (100, 500)
     write_slices(scratch / "base", min(counts[0], 50))
@@ -280,7 +280,7 @@ def print_peak(folder: Path) -> None:
 
 
 def run(quick: bool) -> list[Table]:
-    """Time answers end to end and by their parts, and measure their memory."""
+    """Time predictions end to end and by their parts, and measure their memory."""
     logging.disable(logging.WARNING)
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as scratch:

@@ -89,7 +89,7 @@ def inference_run(folder: Path, output: Path) -> None:
 
     Args:
         folder: the slices.
-        output: where the answers go; an earlier one is removed.
+        output: where the predictions go; an earlier one is removed.
     """
     shutil.rmtree(output, ignore_errors=True)
     workflow = ConfigWorkflow(
@@ -117,7 +117,7 @@ def cost_of_a_folder(quick: bool) -> Table:
             folder.mkdir()
             for number in range(count):
                 shutil.copyfile(drawn[number % len(drawn)], folder / f"{number:04}.png")
-        calls = {str(count): partial(inference_run, root / f"{count}", root / "answers") for count in counts}
+        calls = {str(count): partial(inference_run, root / f"{count}", root / "predictions") for count in counts}
         timed = in_turns(calls, 3, budget=0)
     rows = [
         Row(["whole run", count], {"s": timed[str(count)], "ms a slice": [1000 * s / count for s in timed[str(count)]]})

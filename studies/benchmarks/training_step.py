@@ -75,8 +75,8 @@ class TrainingStep:
         images, truth = batch
         self.optimizer.zero_grad()
         with torch.autocast(self.device.type, dtype=self.kind, enabled=self.amp):
-            answer = self.network(images)
-        value = self.loss({name: logits.float() for name, logits in answer.items()}, truth)
+            output = self.network(images)
+        value = self.loss({name: logits.float() for name, logits in output.items()}, truth)
         self.scaler.scale(value).backward()
         self.scaler.unscale_(self.optimizer)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)

@@ -212,7 +212,7 @@ def _parser() -> argparse.ArgumentParser:
         "--evidence",
         type=Path,
         metavar="DIR",
-        help="copy the tables and each run's answers, without weights, to DIR: --output DIR goes on from there",
+        help="copy the tables and each run's predictions, without weights, to DIR: --output DIR goes on from there",
     )
     parser.add_argument("--resume", action="store_true", help="go on with the runs in --output")
     parser.add_argument("--table_only", action="store_true", help="train nothing, write the table of what there is")

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _read(paths: Sequence[Path], class_names: Sequence[str]) -> Mapping[str, Sequence[SliceRecord]]:
-    """Read each run's answers, by the run's name: as much of its path as tells it from the others."""
+    """Read each run's predictions, by the run's name: as much of its path as tells it from the others."""
     files = [path / "per_image.csv" if path.is_dir() else path for path in paths]
     names = [path.parent.parent.name for path in files]
     if len(set(names)) < len(names):

@@ -14,13 +14,13 @@ from braintumor_ext.keys import IMAGE
 from studies.comparison.report import FILES
 from studies.comparison.run_plan import RUN_JSON
 
-ANSWERS = ("validation/per_image.csv", "test/per_image.csv")
+PREDICTIONS = ("validation/per_image.csv", "test/per_image.csv")
 
 
 def copy_evidence(
     output_dir: str | PathLike[str], target_dir: str | PathLike[str], names: Mapping[str, str]
 ) -> list[Path]:
-    """Copy a comparison's tables and, of each finished run, settings, cost and answers.
+    """Copy a comparison's tables and, of each finished run, settings, cost and predictions.
 
     ``compare --resume`` and ``--table_only`` go on from the copy as from the comparison: its runs count as finished.
     Runs that are in the copy already and not in the comparison stay.
@@ -45,14 +45,14 @@ def copy_evidence(
         if (source / name).is_file():
             with replacing(target / name) as path:
                 shutil.copyfile(source / name, path)
-    for name in (str((run / answers).relative_to(source)) for run in runs for answers in ANSWERS):
+    for name in (str((run / predictions).relative_to(source)) for run in runs for predictions in PREDICTIONS):
         if (source / name).is_file():
             with replacing(target / name) as path:
-                _copy_answers(source / name, path, names)
+                _copy_predictions(source / name, path, names)
     return [target / run.relative_to(source) for run in runs]
 
 
-def _copy_answers(source: Path, target: Path, names: Mapping[str, str]) -> None:
+def _copy_predictions(source: Path, target: Path, names: Mapping[str, str]) -> None:
     """Copy an evaluation's table, every image under its other name."""
     with source.open(newline="", encoding="utf-8") as read, target.open("w", newline="", encoding="utf-8") as written:
         reader = csv.DictReader(read)

@@ -25,12 +25,12 @@ RULE = (
 def judge(
     before: Mapping[str, Sequence[SliceRecord]], after: Mapping[str, Sequence[SliceRecord]], num_classes: int
 ) -> dict[str, Any]:
-    """Pair the runs that answered the same slices, and compare their scores.
+    """Pair the runs that predicted the same slices, and compare their scores.
 
     Runs on the same slices (several seeds of one split) are paired in their order.
 
     Args:
-        before: each run's name and its answers without the change.
+        before: each run's name and its predictions without the change.
         after: the same with it.
         num_classes: K.
 
@@ -84,16 +84,18 @@ def _paired(
     for name, records in before.items():
         partners = free.get(frozenset(record.image for record in records))
         if not partners:
-            raise InputError(name, "no run with the change answered the same slices", "Give both sides the same splits")
+            raise InputError(
+                name, "no run with the change predicted the same slices", "Give both sides the same splits"
+            )
         pairs.append((name, partners.pop(0)))
         truth = {record.image: record.true_class for record in records}
         for record in after[pairs[-1][1]]:
             if record.true_class != truth[record.image]:
-                remedy = f"Compare with answers to the same data: {name} says {truth[record.image]}"
+                remedy = f"Compare with predictions for the same data: {name} says {truth[record.image]}"
                 raise InputError(pairs[-1][1], f"the class of {record.image} is {record.true_class}", remedy)
     left = [name for names in free.values() for name in names]
     if left:
-        problem = "no run without the change answered the same slices"
+        problem = "no run without the change predicted the same slices"
         raise InputError(left[0], problem, "Give both sides the same splits")
     return pairs
 

@@ -1,4 +1,4 @@
-"""A model's answers on every split that it was trained on."""
+"""A model's predictions on every split that it was trained on."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ NOT_RUN, PARTIAL, DONE = "not run", "partial", "done"
 
 @dataclass(frozen=True)
 class Run:
-    """One trained model's answers on one split.
+    """One trained model's predictions on one split.
 
     Args:
         split: the split's name.
         seed: the seed of the split and of the training.
         fold: the fold of a cross-validation, from 0; None for a random split.
-        records: the answers on the evaluated section.
+        records: the predictions on the evaluated section.
         validation_records: those on the validation slices, what a temperature is fitted on; None if there are none.
         cost: the name of a cost, such as ``training_seconds``, to its number; None for a baseline.
         hardware: what it was trained on; None for a baseline.
@@ -63,13 +63,13 @@ class ModelRuns:
 
     @property
     def pooled(self) -> list[SliceRecord]:
-        """All runs' answers in the order of the images' names; an image that several seeds test is there as often."""
+        """All predictions in the order of the images' names; an image that several seeds test is there as often."""
         records = [_with_group(record) for run in self.runs for record in run.records]
         return sorted(records, key=lambda record: record.image)
 
 
 def paired_records(a: ModelRuns, b: ModelRuns) -> list[tuple[SliceRecord, SliceRecord]]:
-    """Return both models' answers to the same slice of the same split, for all slices that both answered.
+    """Return both models' predictions for the same slice of the same split, for all slices that both predicted.
 
     Args:
         a: one model.
@@ -81,8 +81,8 @@ def paired_records(a: ModelRuns, b: ModelRuns) -> list[tuple[SliceRecord, SliceR
     Raises:
         InputError: the two do not agree on what is true of a slice.
     """
-    answers_a, answers_b = _by_split_and_image(a), _by_split_and_image(b)
-    pairs = [(answers_a[key], answers_b[key]) for key in sorted(answers_a.keys() & answers_b.keys())]
+    predictions_a, predictions_b = _by_split_and_image(a), _by_split_and_image(b)
+    pairs = [(predictions_a[key], predictions_b[key]) for key in sorted(predictions_a.keys() & predictions_b.keys())]
     for one, other in pairs:
         if (one.true_class, one.group) != (other.true_class, other.group):
             raise InputError(
@@ -95,7 +95,7 @@ def paired_records(a: ModelRuns, b: ModelRuns) -> list[tuple[SliceRecord, SliceR
 
 
 def _by_split_and_image(model: ModelRuns) -> dict[tuple[str, str], SliceRecord]:
-    """Return the answers by (image, split)."""
+    """Return the predictions by (image, split)."""
     return {(record.image, run.split): _with_group(record) for run in model.runs for record in run.records}
 
 

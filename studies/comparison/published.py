@@ -96,7 +96,7 @@ def possible_sizes(percent: float, sizes: Iterable[int], decimals: int = 2) -> l
 def overall_from_one_versus_rest(accuracies: Sequence[float]) -> float:
     """Return the overall accuracy that follows from every class's one-versus-rest accuracy, all in [0, 1].
 
-    A wrong answer is wrong for two classes, the true one and the named one, and right for the others. So the classes'
+    A wrong prediction is wrong for two classes, the true and the named one, and right for the others. So the classes'
     errors add up to twice the overall error: overall = 1 - sum(1 - accuracy of class c) / 2.
 
     Args:

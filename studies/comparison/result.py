@@ -114,5 +114,5 @@ class ComparisonResult:
         return replace(baseline, runs=[replace(run, records=self._portable(run.records)) for run in baseline.runs])
 
     def _portable(self, records: Sequence[SliceRecord]) -> list[SliceRecord]:
-        """Answers from another machine meet ours under the same names."""
+        """Predictions from another machine meet ours under the same names."""
         return [replace(record, image=self.names.get(record.image, record.image)) for record in records]

@@ -53,7 +53,7 @@ class RunPlan:
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
     def records_of(self, section: str) -> Path:
-        """Return the path of a section's answers, slice by slice."""
+        """Return the path of a section's predictions, slice by slice."""
         return self.folder / section / "per_image.csv"
 
     def write(self, datalist: Path, dataset_dir: Path, bundle_root: Path, sections: tuple[str, ...]) -> Path:

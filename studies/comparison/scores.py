@@ -1,4 +1,4 @@
-"""What a run's answers are worth, by itself: accuracy, macro F1 and Dice, and the arrays that they are made from."""
+"""What a run's predictions are worth: accuracy, macro F1 and Dice, and the arrays that they are made from."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from braintumor_ext.metrics.records import SliceRecord
 
 
 def run_scores(records: Sequence[SliceRecord], num_classes: int) -> dict[str, float]:
-    """Return ``accuracy``, ``macro_f1`` and ``dice`` (mean over tumour slices) of answers; NaN where undefined.
+    """Return ``accuracy``, ``macro_f1`` and ``dice`` (mean over tumour slices) of predictions; NaN where undefined.
 
     Args:
-        records: a run's answers.
+        records: a run's predictions.
         num_classes: K.
     """
     true, predicted, dice = true_classes(records), predicted_classes(records), tumour_dice(records)

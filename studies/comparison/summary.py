@@ -1,4 +1,4 @@
-"""A protocol's rows and differences from its models' answers."""
+"""A protocol's rows and differences from its models' predictions."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def summarise_protocol(
 ) -> dict[str, Any]:
     """Return what a comparison's report says of one protocol; None is an undefined number.
 
-    The answers of all runs of a model are pooled; groups, not slices, are drawn for intervals, so that an image which
+    A model's predictions in all runs are pooled; groups, not slices, are drawn for intervals, so that an image which
     several seeds test is not taken for several independent ones.
 
     Args:
@@ -55,7 +55,7 @@ def summarise_protocol(
 
     Returns:
         ``slices`` and ``groups`` that were evaluated, each counted once; ``rows``, one for each model;
-        ``differences`` of the first model to every other network on the slices that both answered.
+        ``differences`` of the first model to every other network on the slices that both predicted.
 
     Raises:
         InputError: a record's probabilities are not K finite numbers, or two models do not agree on what is true.
@@ -115,7 +115,7 @@ def _without_probabilities(summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def _after_temperature(model: ModelRuns, summarise: Summarise) -> dict[str, Any] | None:
-    """Calibration of the pooled answers, each run's scaled by what its own validation slices say."""
+    """Calibration of the pooled predictions, each run's scaled by what its own validation slices say."""
     validations = [run.validation_records or () for run in model.runs]
     if not all(any(record.true_class != UNKNOWN for record in records) for records in validations):
         return None

@@ -1,4 +1,4 @@
-"""Temperatures of runs, whose answers are stored as probabilities."""
+"""Temperatures of runs, whose predictions are stored as probabilities."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from braintumor_ext.calibration.constants import fit_temperature, scaled_probabi
 from braintumor_ext.metrics.records import SliceRecord
 
 SMALLEST = float(np.finfo(np.float32).tiny)
-"""What a probability of 0 counts as where its logarithm is needed: networks answer in single precision."""
+"""What a probability of 0 counts as where its logarithm is needed: networks predict in single precision."""
 
 
 def temperature_of(validation_records: Sequence[SliceRecord]) -> float:
     """Return the temperature that makes a model's probabilities on its validation slices likeliest (Guo et al. 2017).
 
     Args:
-        validation_records: answers on slices that the model was not trained on and is not judged by.
+        validation_records: predictions on slices that the model was not trained on and is not judged by.
 
     Raises:
         ValueError: no slice's class is known.
@@ -27,10 +27,10 @@ def temperature_of(validation_records: Sequence[SliceRecord]) -> float:
 
 
 def with_temperature(records: Sequence[SliceRecord], temperature: float) -> list[SliceRecord]:
-    """Return the answers with the probabilities softmax(log(p) / T); the predicted class stays.
+    """Return the predictions with the probabilities softmax(log(p) / T); the predicted class stays.
 
     Args:
-        records: a model's answers.
+        records: a model's predictions.
         temperature: T > 0.
     """
     if not records:

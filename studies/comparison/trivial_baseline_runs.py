@@ -71,7 +71,7 @@ def trivial_baseline_runs(
 def _records(
     items: Sequence[Mapping[str, Any]], baseline: TrivialBaseline, dataset_dir: str | os.PathLike[str], num_classes: int
 ) -> list[SliceRecord]:
-    """Return a baseline's answers; it gives a class without a probability, so all of it on that class, and no mask."""
+    """Return a baseline's predictions: a class without a probability, so all of it on that class, and no mask."""
     return [
         SliceRecord(
             image=shown_name(item, dataset_dir),

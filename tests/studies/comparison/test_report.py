@@ -37,7 +37,7 @@ def records(seed: int, skill: float, n: int = 48, masks: bool = True) -> list[Sl
         area = 0 if true == 3 else 60
         found = 50 * int(index % 8 == 7 if true == 3 else rng.random() < 0.9)
         dice = float("nan") if not area else (0.4 + 0.5 * rng.random()) * (found > 0)
-        answer = {
+        scores = {
             "pred_area_px": found,
             "dice": dice,
             "iou": dice / (2 - dice),
@@ -52,7 +52,7 @@ def records(seed: int, skill: float, n: int = 48, masks: bool = True) -> list[Sl
                 mask_known=True,
                 true_area_px=area,
                 mask_predicted=masks,
-                **(answer if masks else {}),
+                **(scores if masks else {}),
             )
         )
     return made

@@ -98,7 +98,7 @@ def test_the_findings_tell_what_each_network_reached_in_the_folds(model: str, ro
 
 
 @pytest.mark.parametrize("folder", [RESULTS, LONGER])
-def test_every_trained_row_is_what_the_stored_answers_give(folder: Path) -> None:
+def test_every_trained_row_is_what_the_stored_predictions_give(folder: Path) -> None:
     result = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
     names, checked = result["class_names"], set()
     for protocol, found in result["protocols"].items():

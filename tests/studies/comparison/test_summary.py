@@ -19,8 +19,8 @@ DRAWS = 40
 UNDEFINED = {"value": None, "ci95": None}
 
 
-def answers(images: range, skill: float, seed: int, masks: bool = True) -> list[SliceRecord]:
-    """A model's answers: what is true of an image depends on its number alone, the answer on skill and seed too."""
+def predictions(images: range, skill: float, seed: int, masks: bool = True) -> list[SliceRecord]:
+    """A model's predictions: what is true of an image hangs on its number, what is predicted also on skill and seed."""
     records = []
     for number in images:
         truth, rng = np.random.default_rng(number), np.random.default_rng([number, seed])
@@ -44,8 +44,8 @@ def network(model: str, skill: float, seed: int, folds: int = 3, of: int = 3, ma
             f"grouped-seed0-fold{fold}",
             0,
             fold,
-            answers(range(30 * fold, 30 * (fold + 1)), skill, seed, masks),
-            answers(range(200, 260), skill, seed + fold, masks),
+            predictions(range(30 * fold, 30 * (fold + 1)), skill, seed, masks),
+            predictions(range(200, 260), skill, seed + fold, masks),
             {"parameters": 1000, "epochs": 10 + fold, "seconds_per_epoch": 2.0},
             "CPU" if fold else "GPU",
         )
@@ -56,7 +56,8 @@ def network(model: str, skill: float, seed: int, folds: int = 3, of: int = 3, ma
 
 def baseline(images: range = range(90)) -> ModelRuns:
     records = [
-        replace(r, probabilities=tuple(np.eye(3)[r.predicted_class].tolist())) for r in answers(images, 1.0, 9, False)
+        replace(r, probabilities=tuple(np.eye(3)[r.predicted_class].tolist()))
+        for r in predictions(images, 1.0, 9, False)
     ]
     return ModelRuns(
         "nearest_neighbour", "trivial baseline", "trivial baseline", 1, [Run("grouped-seed0-fold0", 0, 0, records)]
@@ -100,7 +101,7 @@ def test_json_holds_the_summary(grouped: dict) -> None:
 
 
 def test_pooled_folds_are_one_evaluation_of_all_slices(grouped: dict) -> None:
-    whole = answers(range(90), 3.0, 1)
+    whole = predictions(range(90), 3.0, 1)
     found = grouped["rows"][0]["summary"]
     assert found["slices"]["total"] == 90
     expected = summarise_evaluation(whole, CLASS_NAMES, "no_tumor", DRAWS)
@@ -130,7 +131,7 @@ def test_spread_is_over_the_runs_each_scored_by_itself(grouped: dict) -> None:
 
 def test_group_weighted_rates_are_means_of_the_groups_means(grouped: dict) -> None:
     right: dict[str, list[float]] = {}
-    for record in answers(range(90), 3.0, 1):
+    for record in predictions(range(90), 3.0, 1):
         right.setdefault(record.group or record.image, []).append(record.predicted_class == record.true_class)
     found = grouped["rows"][0]["group_weighted"]
     assert found["accuracy"]["value"] == pytest.approx(np.mean([np.mean(values) for values in right.values()]))
@@ -161,7 +162,7 @@ def test_each_run_is_scaled_by_the_temperature_of_its_own_validation(grouped: di
     assert found["nll"]["value"] < grouped["rows"][0]["summary"]["calibration"]["nll"]["value"]
 
 
-def test_without_validation_answers_in_every_run_there_is_no_temperature() -> None:
+def test_without_validation_predictions_in_every_run_there_is_no_temperature() -> None:
     runs = [OURS.runs[0], replace(OURS.runs[1], validation_records=None)]
     assert summarise([replace(OURS, runs=runs)])["rows"][0]["after_temperature"] is None
 
@@ -203,14 +204,14 @@ def test_holm_is_over_the_comparisons_of_one_metric(grouped: dict) -> None:
         assert max(adjusted) == pytest.approx(max(min(1, 2 * min(p)), max(p)))
 
 
-def test_differences_are_on_the_slices_that_both_answered_only() -> None:
+def test_differences_are_on_the_slices_that_both_predicted_only() -> None:
     two_folds = replace(OTHER, runs=[OTHER.runs[2], OTHER.runs[0]])
     fewer = [replace(two_folds.runs[0], records=two_folds.runs[0].records[5:]), two_folds.runs[1]]
     (found,) = differences(summarise([OURS, replace(OTHER, runs=fewer)]), metric="accuracy")
     assert (found["n"], found["splits"]) == (55, ["grouped-seed0-fold0", "grouped-seed0-fold2"])
-    answered = {record.image for run in fewer for record in run.records}
+    predicted = {record.image for run in fewer for record in run.records}
     right = [
-        np.mean([r.predicted_class == r.true_class for run in runs for r in run.records if r.image in answered])
+        np.mean([r.predicted_class == r.true_class for run in runs for r in run.records if r.image in predicted])
         for runs in (OURS.runs, fewer)
     ]
     assert found["difference"] == pytest.approx(right[0] - right[1])
@@ -247,13 +248,13 @@ def test_models_that_do_not_agree_on_what_is_true_are_not_compared() -> None:
 def seeds(model: str, skill: float, count: int = 2) -> ModelRuns:
     """Random splits whose test sets overlap: 0 to 59 and 30 to 89."""
     runs = [
-        Run(f"random-seed{s}", s, None, answers(range(30 * s, 30 * s + 60), skill, 10 * s + round(10 * skill)))
+        Run(f"random-seed{s}", s, None, predictions(range(30 * s, 30 * s + 60), skill, 10 * s + round(10 * skill)))
         for s in range(count)
     ]
     return ModelRuns(model, model, "network", count, runs)
 
 
-def test_images_of_several_test_sets_are_pooled_as_often_as_they_were_answered() -> None:
+def test_images_of_several_test_sets_are_pooled_as_often_as_they_were_predicted() -> None:
     models = [seeds("ours", 3.0), seeds("other", 1.0)]
     result = summarise(models, "random")
     assert result["slices"] == 90

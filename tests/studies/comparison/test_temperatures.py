@@ -9,8 +9,8 @@ from braintumor_ext.metrics import SliceRecord
 from studies.comparison.temperatures import temperature_of, with_temperature
 
 
-def answered(temperature: float, n: int = 4000, seed: int = 0) -> list[SliceRecord]:
-    """Answers that are right as often as softmax(logits) says, but are given as softmax(logits / temperature)."""
+def predicted(temperature: float, n: int = 4000, seed: int = 0) -> list[SliceRecord]:
+    """Predictions that are right as often as softmax(logits) says, but are given as softmax(logits / temperature)."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(size=(n, 3)) * 2
     honest = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
@@ -21,12 +21,12 @@ def answered(temperature: float, n: int = 4000, seed: int = 0) -> list[SliceReco
 
 
 @pytest.mark.parametrize("boldness", [0.5, 2.0])
-def test_temperature_undoes_what_made_the_answers_too_bold_or_too_cautious(boldness: float) -> None:
-    assert temperature_of(answered(boldness)) == pytest.approx(1 / boldness, rel=0.06)
+def test_temperature_undoes_what_made_the_predictions_too_bold_or_too_cautious(boldness: float) -> None:
+    assert temperature_of(predicted(boldness)) == pytest.approx(1 / boldness, rel=0.06)
 
 
-def test_scaled_answers_are_the_honest_ones_and_keep_all_else() -> None:
-    bold, honest = answered(0.5, n=50), answered(1.0, n=50)
+def test_scaled_predictions_are_the_honest_ones_and_keep_all_else() -> None:
+    bold, honest = predicted(0.5, n=50), predicted(1.0, n=50)
     scaled = with_temperature(bold, 2.0)
     for before, after, expected in zip(bold, scaled, honest, strict=True):
         assert after.probabilities == pytest.approx(expected.probabilities)
@@ -36,7 +36,7 @@ def test_scaled_answers_are_the_honest_ones_and_keep_all_else() -> None:
 
 def test_probabilities_of_0_and_1_can_be_scaled() -> None:
     certain = SliceRecord("a.png", None, 1, (1.0, 0.0, 0.0))
-    validation = [certain, *answered(1.0, n=200)]
+    validation = [certain, *predicted(1.0, n=200)]
     temperature = temperature_of(validation)
     assert np.isfinite(temperature)
     (scaled,) = with_temperature([certain], temperature)
