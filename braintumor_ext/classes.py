@@ -1,4 +1,8 @@
-"""The classes that the network tells apart, and the folder names that stand for them."""
+"""The classes that the network tells apart, and the folder names that stand for them.
+
+Wherever something takes ``class_names``, they are in the order of their indices; ``empty_class`` is the class whose
+masks are empty, None if there is none.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +61,6 @@ def empty_class_of(value: str | None, class_names: Sequence[str] = CLASS_NAMES) 
 
     Args:
         value: a class name; None or the text ``none`` (unless a class is called so) where there is no such class.
-        class_names: the classes in use.
     """
     if isinstance(value, str) and value.strip().lower() == "none" and value not in class_names:
         return None

@@ -99,7 +99,6 @@ def choose_network(
         checkpoint: the checkpoint in use; an exported network must be of it if it exists.
         exported: the exported file; None for the one beside the checkpoint.
         device: where it is to run; ONNX and OpenVINO run on the CPU.
-        class_names: the class names in use.
         in_channels: the input's channels in use.
         image_size: the input's side in use.
 

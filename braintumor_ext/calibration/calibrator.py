@@ -41,7 +41,6 @@ class Calibrator:
         items: the evaluated items in their order, as :func:`~braintumor_ext.calibration.calibration_items` gives them.
         checkpoint: the checkpoint that the network holds; ``calibration.json`` is written beside it.
         output_dir: where the report is written.
-        class_names: the class names in the order of their indices.
         image_size: the network's input size.
         confidence_target: share of right predictions, in (0, 1], wanted above the confidence threshold.
     """

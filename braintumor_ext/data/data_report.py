@@ -43,7 +43,6 @@ def build_report(
         near_pairs: (M, 2) positions of near-duplicates.
         copies: pairs of copies, mirrored or cropped ones too.
         grouping: how the groups came about.
-        class_names: the classes in the order of their indices.
         facts: on the preparation itself: name, protocol, split_seed, masks_given, groups_given, empty_class,
             compact, extra, passed_over.
         left_out: what could not be taken over.

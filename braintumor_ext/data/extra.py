@@ -56,8 +56,6 @@ def read_extra(
         images: holds one folder for each class; a class may be missing.
         masks: holds masks in the same folders under the same stems.
         groups: CSV with the columns image and group; a group of the data set's own has its name there.
-        class_names: the classes in use.
-        empty_class: the class whose masks are empty by definition.
         folder_table: normalised folder name to class name.
 
     Raises:

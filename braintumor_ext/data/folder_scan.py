@@ -79,7 +79,6 @@ def scan_folder(
     Args:
         images: holds one folder for each class, or ``Training`` (and ``Testing``) that do.
         masks: holds masks in the same folders, or in folders of the same classes, under the images' stems.
-        class_names: the classes in use.
         folder_table: normalised folder name to class name (see ``class_of_folder``).
         whole: whether it is to hold every class: one that is missing is then noted.
 

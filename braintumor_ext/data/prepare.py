@@ -81,7 +81,6 @@ def prepare(
         protocol: one of ``PROTOCOLS``.
         split_seed: the split's seed.
         size: write compact copies with this short side in pixels; without it images stay where they are.
-        class_names: the classes in the order of their indices.
         empty_class: the class whose masks are empty by definition, if there is one.
         folder_table: normalised folder name to class name.
         overwrite: put another datalist in the place of one that is there; the old one is renamed.

@@ -55,7 +55,6 @@ def prediction_report(
         sources: as for :func:`~braintumor_ext.dicom_output.tumour_segmentation`.
         predictions: the first for the first source (or frame). One with an error has a comment in place of a finding.
         algorithm: what gave the predictions.
-        empty_class: the class whose masks are empty; None if there is none.
         segmentation: the predictions' masks, whose segment is referred to.
         frames: 0-based frames of a multi-frame image that the predictions are about; None for all.
 

@@ -32,8 +32,6 @@ class EvaluationReport:
         data: the evaluated items, as in the datalist.
         training_data: the training's items, for the baselines; None leaves the baselines out.
         dataset_dir: the prepared data set, for the baselines.
-        class_names: the class names in the order of their indices.
-        empty_class: the class whose masks are empty; None if there is none.
         title: the report's heading.
         context: what the report says of the run (checkpoint, split, seed).
         n_draws: draws of the bootstrap.

@@ -26,7 +26,6 @@ class ExplainingInferer(SimpleInferer):
         explain: ``none``, or a method of :class:`~braintumor_ext.explain.Explainer`.
         layer: the layer that is explained.
         head: ``class`` or ``mask``.
-        class_names: the class names in the order of their indices.
         features: whether to add the features.
         classes: the class to explain, an index or a name; None for the predicted one.
         bfloat16: whether a ``BrainTumorNet`` on a CPU computes in bfloat16 what

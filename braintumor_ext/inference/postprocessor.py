@@ -26,8 +26,6 @@ class Postprocessor:
     """Turn a batch's output into predictions: an evaluator's ``postprocessing``, and the one way from logits to them.
 
     Args:
-        class_names: the class names in the order of their indices.
-        empty_class: the class whose masks are empty; None if there is none.
         image_size: the network's input size; smaller slices are flagged ``upscaled``.
         calibration: temperature and thresholds; None leaves the probabilities as the network gives them.
     """

@@ -75,8 +75,6 @@ class PredictionWriter:
     Args:
         output_dir: where to write; tables and the report of an earlier run there are renamed.
         data: the items of the dataset, as :func:`~braintumor_ext.inference.list_inputs` gives them.
-        class_names: the class names in the order of their indices.
-        empty_class: the class whose masks are empty; None if there is none.
         image_size: the network's input size.
         overlays: whether to draw overlays.
         calibration: what the predictions are calibrated by; None for nothing.

@@ -24,7 +24,6 @@ class GroupBootstrap:
     Args:
         groups: each slice's group; a slice whose group is None is a group by itself.
         n_draws: D, the number of draws.
-        seed: the draws' seed.
     """
 
     def __init__(self, groups: Sequence[str | None], n_draws: int = 2000, seed: int = 0) -> None:

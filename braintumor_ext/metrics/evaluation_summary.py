@@ -38,10 +38,6 @@ def summarise_evaluation(
 
     Args:
         records: at least one.
-        class_names: K class names in the order of their indices.
-        empty_class: the name of the class whose masks are empty; None if there is none.
-        n_draws: draws of the bootstrap over groups.
-        seed: the draws' seed.
 
     Raises:
         ValueError: there is no record, or the empty class is none of the classes.

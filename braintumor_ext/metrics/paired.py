@@ -83,7 +83,6 @@ def paired_differences(
         groups: each slice's group; a slice whose group is None is a group by itself.
         num_classes: K.
         n_draws: draws of the bootstrap.
-        seed: the draws' seed.
 
     Returns:
         ``accuracy``, ``macro_f1`` and ``dice``.
@@ -138,7 +137,6 @@ def group_weighted_mean(
         values: (N,) one for each slice; NaN where undefined. A group without a defined value does not count.
         groups: each slice's group; a slice whose group is None is a group by itself.
         n_draws: draws of the bootstrap.
-        seed: the draws' seed.
     """
     members: dict[Hashable, list[float]] = {}
     for index, (value, group) in enumerate(zip(values, groups, strict=True)):

@@ -19,7 +19,6 @@ def plot_confusion_matrix(
 
     Args:
         confusion: (K, K) counts, true class (rows) by predicted class (columns).
-        class_names: the K class names in the order of their indices.
         path: the PNG file.
         title: a line above the matrix.
     """

@@ -59,14 +59,10 @@ def write_evaluation(
     Args:
         records: one for each slice, at least one, in any order.
         output_dir: the folder, made if it does not exist.
-        class_names: K class names in the order of their indices.
-        empty_class: the name of the class whose masks are empty; None if there is none.
         trivial_baselines: the name of each (``nearest_neighbour``, ``file_properties``) to its ``accuracy`` and the
             number ``n`` of slices it was measured on; None if none was measured.
         title: the report's heading.
         context: what the numbers belong to (split, data set, checkpoint, date, hardware ...), shown in the report.
-        n_draws: draws of the bootstrap over groups.
-        seed: the draws' seed.
 
     Raises:
         ValueError: there is no record, or the empty class is none of the classes.

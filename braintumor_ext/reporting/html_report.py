@@ -41,7 +41,6 @@ def write_html_report(
             ``error`` (empty if there is none), ``mask`` and ``overlay`` (relative paths or None).
         pictures: position of a row to the bytes of a JPEG file, such as
             :func:`~braintumor_ext.visualize.overlay.render_thumbnail` makes; absent where there is none.
-        class_names: the K class names in the order of their indices.
         title: the report's heading.
         facts: what the summary on top says beside the counts, name to text: model, calibration, warnings.
 

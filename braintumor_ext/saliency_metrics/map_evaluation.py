@@ -87,7 +87,6 @@ class MapEvaluation:
         output_dir: where the report is written.
         methods: names of methods.
         layer: the layer for Grad-CAM, Grad-CAM++ and attention; its grid is also the random baseline's.
-        class_names: the class names in the order of their indices.
         empty_class: the class without tumour; None if there is none.
         dataset_dir: the prepared data set; images are shown relative to it.
         device: where the network is.
@@ -99,7 +98,6 @@ class MapEvaluation:
         steps: of deletion and insertion.
         title: the report's heading.
         context: what the report says of the run (split, checkpoint, size).
-        n_draws: draws of the bootstrap over groups.
         seed: of the choice of slices, the random baseline, the randomisation and the bootstrap.
 
     Raises:

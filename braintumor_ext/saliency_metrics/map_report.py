@@ -51,12 +51,9 @@ def write_map_evaluation(
         sanity: the stages from the head down; none leaves the sanity checks out.
         thresholds: each map's IoU threshold.
         output_dir: the folder, made if it does not exist.
-        class_names: the class names in the order of their indices.
         settings: how the maps were made: ``tolerance_px``, ``steps``, ``layer``, ``validation_slices`` and so on.
         title: the report's heading.
         context: what the numbers belong to (split, checkpoint, date, hardware ...).
-        n_draws: draws of the bootstrap over groups.
-        seed: the draws' seed.
 
     Raises:
         ValueError: there is no slice.

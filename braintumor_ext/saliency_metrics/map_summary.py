@@ -69,9 +69,6 @@ def summarise_maps(
         slices: at least one, all with the same maps.
         sanity: the stages from the head down; none if the sanity checks were left out.
         thresholds: each map's IoU threshold.
-        class_names: the class names in the order of their indices.
-        n_draws: draws of the bootstrap over groups.
-        seed: the draws' seed.
 
     Raises:
         ValueError: there is no slice.
