@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from braintumor_ext.keys import UNKNOWN
+
 Estimate = dict[str, Any]
 """``value`` and ``ci95``, [lower, upper]; None where undefined. Of a mean also ``n``, the number of values."""
 
@@ -41,6 +43,12 @@ class GroupBootstrap:
         of_groups = np.zeros((self.n_groups, *values.shape[1:]))
         np.add.at(of_groups, self.group_index, values)
         return np.tensordot(self.times_drawn.astype(float), of_groups, axes=1)
+
+    def confusions(self, true: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
+        """Return each draw's confusion matrix, (D, K, K), of (N,) class indices; -1 in ``true`` counts for nothing."""
+        known = true != UNKNOWN
+        cells = np.where(known, true, 0) * num_classes + predicted
+        return self.sums(np.eye(num_classes**2)[cells] * known[:, None]).reshape(-1, num_classes, num_classes)
 
     def means(self, values: np.ndarray) -> np.ndarray:
         """Return each draw's mean, (D,), of the values, (N,), that are not NaN; NaN for a draw that has none."""

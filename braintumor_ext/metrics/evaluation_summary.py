@@ -109,7 +109,8 @@ class _Classes:
         """Return the sections ``classification``, ``per_class``, ``confusion_matrix`` and ``calibration``."""
         true, probabilities = self.true[self.known], self.probabilities[self.known]
         counts = confusion_matrix(true, probabilities.argmax(1), self.num_classes)
-        points, draws = rates(counts), rates(self._confusion_draws())
+        drawn = self.bootstrap.confusions(self.true, self.probabilities.argmax(1), self.num_classes)
+        points, draws = rates(counts), rates(drawn)
         points["roc_auc"], draws["roc_auc"] = roc_auc(true, probabilities), self._auc_draws()
         for values in (points, draws):
             values["macro_roc_auc"] = mean_of_defined(values["roc_auc"])
@@ -132,12 +133,6 @@ class _Classes:
             "confusion_matrix": counts.tolist(),
             "calibration": self._calibration(true, probabilities),
         }
-
-    def _confusion_draws(self) -> np.ndarray:
-        one_hot = np.eye(self.num_classes**2)
-        cells = np.where(self.known, self.true, 0) * self.num_classes + self.probabilities.argmax(1)
-        drawn = self.bootstrap.sums(one_hot[cells] * self.known[:, None])
-        return drawn.reshape(-1, self.num_classes, self.num_classes)
 
     def _auc_draws(self) -> np.ndarray:
         true, probabilities = self.true[self.known], self.probabilities[self.known]

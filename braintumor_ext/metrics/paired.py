@@ -93,9 +93,7 @@ def paired_differences(
     known = true != UNKNOWN
     points, draws = [], []
     for answers in predicted:
-        cells = np.where(known, true, 0) * num_classes + answers
-        drawn = bootstrap.sums(np.eye(num_classes**2)[cells] * known[:, None])
-        draws.append(rates(drawn.reshape(-1, num_classes, num_classes)))
+        draws.append(rates(bootstrap.confusions(true, answers, num_classes)))
         points.append(rates(confusion_matrix(true[known], answers[known], num_classes)))
     found = {
         name: _tested(float(points[0][name] - points[1][name]), draws[0][name] - draws[1][name], known, bootstrap)
