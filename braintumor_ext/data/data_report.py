@@ -18,7 +18,7 @@ from braintumor_ext.data.inspection import InspectedSlice
 from braintumor_ext.data.split import SECTIONS
 from braintumor_ext.data.trivial_baselines import baseline_table, file_property_baseline, nearest_neighbour_baseline
 from braintumor_ext.errors import InputError
-from braintumor_ext.files import replacing
+from braintumor_ext.files import write_text
 from braintumor_ext.reporting import render
 
 SMALL_SIDE = 224
@@ -175,8 +175,7 @@ def write_report(report: Mapping[str, Any], slices: Sequence[InspectedSlice], ou
     text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
     # Names may hold bytes that are no text: an escape of JSON's stands for each.
     for name, content in (("data_report.json", text + "\n"), ("data_report.md", report_markdown(report))):
-        with replacing(output / name) as partial:
-            partial.write_text(content, encoding="utf-8", errors="backslashreplace")
+        write_text(output / name, content)
     classes = [name for name in report["counts"] if name != "all"]
     draw_contact_sheet(slices, classes, output / "contact_sheet.png")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from braintumor_ext.config_text import check_class_name, check_class_names, check_count
 from braintumor_ext.errors import InputError
-from braintumor_ext.files import replacing, sha256_of
+from braintumor_ext.files import sha256_of, write_text
 from braintumor_ext.networks.description import check_description
 
 logger = logging.getLogger(__name__)
@@ -29,8 +29,7 @@ def write_settings(checkpoint: str | os.PathLike[str], settings: Mapping[str, An
         settings: plain values: ``class_names``, ``in_channels``, ``image_size`` and whatever else is worth knowing.
     """
     path = Path(checkpoint)
-    with replacing(path.with_name(SETTINGS)) as partial:
-        partial.write_text(settings_text(settings, path.name, sha256_of(path)), encoding="utf-8")
+    write_text(path.with_name(SETTINGS), settings_text(settings, path.name, sha256_of(path)))
 
 
 def settings_text(settings: Mapping[str, Any], checkpoint: str, sha256: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from braintumor_ext.classes import display_name
-from braintumor_ext.files import replacing
+from braintumor_ext.files import replacing, write_json, write_text
 from braintumor_ext.jsonable import jsonable
 from braintumor_ext.keys import UNKNOWN
 from braintumor_ext.metrics.calibration import reliability_bins
@@ -82,11 +81,8 @@ def write_evaluation(
     _draw_pictures(ordered, class_names, summary, folder)
     with replacing(folder / "per_image.csv") as path:
         write_records(ordered, path, class_names, empty_index)
-    with replacing(folder / "report.md") as path:
-        path.write_text(render_report(summary), encoding="utf-8", errors="backslashreplace")
-    with replacing(folder / "metrics.json") as path:
-        text = json.dumps(summary, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    write_text(folder / "report.md", render_report(summary))
+    write_json(folder / "metrics.json", summary)
     return summary
 
 

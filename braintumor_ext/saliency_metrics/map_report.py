@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from braintumor_ext.classes import display_name
-from braintumor_ext.files import replacing
+from braintumor_ext.files import replacing, write_json, write_text
 from braintumor_ext.jsonable import jsonable
 from braintumor_ext.plots import plot_perturbation_curves, plot_sanity
 from braintumor_ext.reporting import render, with_interval
@@ -77,10 +76,8 @@ def write_map_evaluation(
         (folder / SANITY_PNG).unlink(missing_ok=True)
     with replacing(folder / "per_slice.csv") as path:
         write_slices(sorted(slices, key=lambda one: one.image), path, class_names)
-    with replacing(folder / "explanations.md") as path:
-        path.write_text(render_map_report(summary), encoding="utf-8")
-    with replacing(folder / "explanations.json") as path:
-        path.write_text(json.dumps(summary, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(folder / "explanations.md", render_map_report(summary))
+    write_json(folder / "explanations.json", summary)
     return summary
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from braintumor_ext.errors import InputError
-from braintumor_ext.files import replacing
+from braintumor_ext.files import write_json
 from braintumor_ext.jsonable import jsonable
 
 
@@ -89,8 +89,7 @@ class Result:
 def write_result(result: Result, folder: Path) -> Path:
     """Write ``folder/BENCHMARK.json`` and return its path."""
     path = folder / f"{result.benchmark}.json"
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(jsonable(asdict(result)), indent=1) + "\n", encoding="utf-8")
+    write_json(path, jsonable(asdict(result)), indent=1)
     return path
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from braintumor_ext.classes import CLASS_NAMES
 from braintumor_ext.errors import InputError
-from braintumor_ext.files import replacing
+from braintumor_ext.files import write_json, write_text
 from braintumor_ext.jsonable import jsonable
 from braintumor_ext.metrics import SliceRecord, read_records
 from studies.comparison import judge, render_judgement
@@ -36,10 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(text)
     if options.output is not None:
         options.output.mkdir(parents=True, exist_ok=True)
-        with replacing(options.output / "judgement.md") as path:
-            path.write_text(text, encoding="utf-8")
-        with replacing(options.output / "judgement.json") as path:
-            path.write_text(json.dumps(jsonable(judgement), indent=2) + "\n", encoding="utf-8")
+        write_text(options.output / "judgement.md", text)
+        write_json(options.output / "judgement.json", jsonable(judgement))
     return 0
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from braintumor_ext.files import replacing
+from braintumor_ext.files import replacing, write_json, write_text
 from braintumor_ext.jsonable import jsonable
 from studies.comparison.bars import BarPanel, BarRow, plot_comparison_bars
 from studies.comparison.published import PUBLISHED
@@ -62,10 +61,8 @@ def write_comparison(result: Mapping[str, Any], output_dir: str | PathLike[str])
     plot_comparison_bars(panels, metrics, folder / "comparison.png", result["title"])
     with replacing(folder / "comparison.csv") as path:
         _write_csv(path, result)
-    with replacing(folder / "comparison.md") as path:
-        path.write_text(render_comparison(result), encoding="utf-8")
-    with replacing(folder / "comparison.json") as path:
-        path.write_text(json.dumps(result, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(folder / "comparison.md", render_comparison(result))
+    write_json(folder / "comparison.json", result)
 
 
 def _panel(name: str, protocol: Mapping[str, Any], as_published: bool) -> BarPanel:

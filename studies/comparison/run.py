@@ -19,7 +19,7 @@ import torch
 
 from braintumor_ext.engines.checkpointing import BEST, LAST
 from braintumor_ext.engines.provenance import provenance
-from braintumor_ext.files import replacing, sha256_of
+from braintumor_ext.files import sha256_of, write_json
 from studies.comparison.run_plan import RUN_JSON
 
 NOT_LEARNT = ("running_mean", "running_var", "num_batches_tracked")
@@ -64,8 +64,7 @@ def carry_out(plan_path: Path) -> dict[str, Any]:
         "cost": {**_history(folder / "training" / "history.csv"), **_sizes(checkpoint), "peak_memory_bytes": peak},
         **provenance({}),
     }
-    with replacing(folder / RUN_JSON) as path:
-        path.write_text(json.dumps(done, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / RUN_JSON, done)
     (folder / "models" / LAST).unlink(missing_ok=True)
     return done
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from braintumor_ext.files import replacing
+from braintumor_ext.files import write_json
 from studies.comparison.models import ModelConfig
 from studies.comparison.splits import Split
 
@@ -72,6 +72,5 @@ class RunPlan:
             "settings": dict(self.settings),
             "machine": dict(self.machine),
         }
-        with replacing(self.folder / PLAN_JSON) as path:
-            path.write_text(json.dumps(plan, indent=2) + "\n", encoding="utf-8")
+        write_json(self.folder / PLAN_JSON, plan)
         return self.folder / PLAN_JSON

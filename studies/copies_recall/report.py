@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from braintumor_ext.colours import OKABE_ITO
-from braintumor_ext.files import replacing
+from braintumor_ext.files import write_json, write_text
 from braintumor_ext.jsonable import jsonable
 from braintumor_ext.plots import add_grid, new_figure, save_png
 from braintumor_ext.reporting import render_from
@@ -16,10 +15,8 @@ from braintumor_ext.reporting import render_from
 
 def write_json_and_text(content: Mapping[str, Any], text: str, output: Path, name: str) -> None:
     """Write ``<name>.json`` and ``<name>.md``; each takes the place of an earlier one."""
-    with replacing(output / f"{name}.json") as partial:
-        partial.write_text(json.dumps(jsonable(dict(content)), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    with replacing(output / f"{name}.md") as partial:
-        partial.write_text(text, encoding="utf-8")
+    write_json(output / f"{name}.json", jsonable(dict(content)))
+    write_text(output / f"{name}.md", text)
 
 
 def render_recall(content: Mapping[str, Any]) -> str:

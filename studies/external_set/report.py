@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 
 from braintumor_ext import Predictor
 from braintumor_ext.classes import display_name
-from braintumor_ext.files import replacing
+from braintumor_ext.files import replacing, write_json, write_text
 from braintumor_ext.jsonable import jsonable
 from braintumor_ext.metrics import SliceRecord, write_records
 from braintumor_ext.plots import plot_roc_curves
@@ -60,11 +59,8 @@ def write_report(
     with replacing(output / "per_slice.csv") as partial:
         records = [record for found in predictions.values() for record in found.records]
         write_records(records, partial, names, names.index(empty))
-    with replacing(output / "external_set.md") as partial:
-        partial.write_text(render_report(content), encoding="utf-8")
-    with replacing(output / "external_set.json") as partial:
-        text = json.dumps(jsonable(dict(content)), indent=2, allow_nan=False, ensure_ascii=False)
-        partial.write_text(text + "\n", encoding="utf-8")
+    write_text(output / "external_set.md", render_report(content))
+    write_json(output / "external_set.json", jsonable(dict(content)))
 
 
 def render_report(content: Mapping[str, Any]) -> str:

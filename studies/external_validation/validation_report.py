@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from os import PathLike
@@ -11,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from braintumor_ext.files import replacing
+from braintumor_ext.files import replacing, write_json, write_text
 from braintumor_ext.jsonable import jsonable
 from braintumor_ext.metrics.records import write_records
 from braintumor_ext.reporting import render_from
@@ -52,10 +51,8 @@ def write_validations(
             write_records(probe.records, partial, probe.class_names, empty)
         if probe.pictures:
             write_sheet(probe.pictures, folder / f"{probe.name}.png")
-    with replacing(folder / "probes.md") as partial:
-        partial.write_text(render_probes(content), encoding="utf-8")
-    with replacing(folder / "probes.json") as partial:
-        partial.write_text(json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(folder / "probes.md", render_probes(content))
+    write_json(folder / "probes.json", content)
     return dict(content)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from braintumor_ext import Predictor
 from braintumor_ext.errors import InputError
-from braintumor_ext.files import replacing, sha256_of
+from braintumor_ext.files import sha256_of, write_json
 from braintumor_ext.jsonable import jsonable
 from studies.evaluated_slices import read_evaluated, read_metrics
 from studies.external_validation import write_sheet
@@ -40,8 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.output.mkdir(parents=True, exist_ok=True)
         report = options.output / "known_failures.md"
         write_known_failures(content, report, worst, metrics["class_names"], metrics["context"])
-        with replacing(report.with_suffix(".json")) as partial:
-            partial.write_text(json.dumps(jsonable(content), indent=2) + "\n", encoding="utf-8")
+        write_json(report.with_suffix(".json"), jsonable(content))
         print(report)
         if options.checkpoint_dir is not None and worst:
             _draw(options, metrics["context"]["checkpoint_sha256"], worst)

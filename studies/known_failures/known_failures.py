@@ -14,7 +14,7 @@ from PIL import Image
 from braintumor_ext.classes import display_name
 from braintumor_ext.data.group_sources import PATIENT, SIMILARITY
 from braintumor_ext.data.suspicions import looks_like_ct
-from braintumor_ext.files import replacing
+from braintumor_ext.files import write_text
 from braintumor_ext.inference import Predictor
 from braintumor_ext.keys import UNKNOWN
 from braintumor_ext.metrics.bootstrap import GroupBootstrap
@@ -189,8 +189,7 @@ def write_known_failures(
         class_names: the class names in the order of their indices.
         context: what the numbers belong to (checkpoint, split, date).
     """
-    with replacing(Path(path)) as partial:
-        partial.write_text(render_known_failures(content, worst, class_names, context or {}), encoding="utf-8")
+    write_text(Path(path), render_known_failures(content, worst, class_names, context or {}))
 
 
 def render_known_failures(
