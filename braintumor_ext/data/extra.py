@@ -27,12 +27,7 @@ near-duplicate of a slice there; its file is one of the data set's own."""
 class ExtraPool:
     """The extra slices of a folder, before any is chosen.
 
-    Args:
-        slices: the usable ones; their keys begin with ``extra/``.
-        given: the group by key where a table tells it.
-        found: how many image files there were.
-        left_out: files that cannot be used.
-        notes: what a person should know, though nothing was lost.
+    Keys begin with ``extra/``; ``given`` is the group by key where a table tells it, ``found`` how many files.
     """
 
     slices: list[InspectedSlice]

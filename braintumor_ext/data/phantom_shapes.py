@@ -62,11 +62,9 @@ def paint(canvas: Array, distance: Array, value: float | NDArray[np.floating], e
 
 @dataclass(frozen=True)
 class Noise:
-    """A smooth random field of mean 0 and variance 1: a sum of plane waves of about one wavelength.
+    """A smooth random field of mean 0 and variance 1: a sum of T plane waves of about one wavelength.
 
-    Args:
-        waves: wave vectors, (T, 3), in radians per mm.
-        phases: (T,), in radians.
+    ``waves`` are wave vectors, (T, 3), in radians per mm; ``phases``, (T,), in radians.
     """
 
     waves: Array

@@ -48,12 +48,7 @@ _VIEW_CENTRES = {"axial": (0, 0, 0), "coronal": (0, 0, -14), "sagittal": (0, 6, 
 def slice_points(head: Head, plane: str, shift: float, roll: float, size: int) -> Array:
     """Return where a slice's pixels lie in the mean head, (3, size * size) in mm, row by row.
 
-    Args:
-        head: the head that is cut.
-        plane: one of ``PLANES``.
-        shift: distance of the cut from the head's target, in mm.
-        roll: rotation in the plane, in radians.
-        size: side of the slice in pixels.
+    ``shift`` is the distance of the cut from the head's target in mm, ``roll`` its rotation in the plane in radians.
     """
     turn = _rotation(head.tilt)
     across, down = (turn @ np.array(axis, dtype=float) for axis in _AXES[plane])

@@ -42,13 +42,7 @@ PROTOCOLS: tuple[str, ...] = ("grouped", "random", "external", "given")
 
 @dataclass(frozen=True)
 class Preparation:
-    """What a preparation did.
-
-    Args:
-        datalist: the datalist that was written.
-        report: the data report, as in ``data_report.json``.
-        left_out: what could not be taken over; empty if nothing was lost.
-    """
+    """What a preparation did: the datalist, the report as in ``data_report.json``, and what could not be taken over."""
 
     datalist: Path
     report: dict[str, Any]

@@ -26,13 +26,7 @@ SHARES: tuple[int, int, int] = (70, 15, 15)
 
 
 class SplitItem(NamedTuple):
-    """What a split needs to know of one image.
-
-    Args:
-        key: its unique name, with forward slashes.
-        class_name: its class.
-        group: its group (a patient, or a set of near-duplicates).
-    """
+    """What a split needs to know of an image: name with forward slashes, class, group (a patient, or look-alikes)."""
 
     key: str
     class_name: str

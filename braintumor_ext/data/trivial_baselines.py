@@ -27,13 +27,7 @@ _MIN_SAMPLES_LEAF = 5
 
 @dataclass(frozen=True)
 class TrivialBaseline:
-    """The outcome of a baseline on one split.
-
-    Args:
-        accuracy: share of right predictions in [0, 1].
-        predictions: the predicted class index of each test slice.
-        n: the number of test slices.
-    """
+    """The outcome of a baseline on one split: accuracy in [0, 1], and the predicted class index of n slices."""
 
     accuracy: float
     predictions: list[int]

@@ -11,16 +11,10 @@ from torch.utils.data import Dataset
 
 
 class SeedEachEpoch:
-    """Seed all random numbers at the start of each epoch, from the seed and the epoch.
+    """Seed all random numbers at the start of each epoch, from the seed, the epoch and the process's rank.
 
     An epoch's augmentation, order and dropout then depend on nothing that came before, so a resumed training goes on
-    exactly as if it had never stopped.
-
-    Args:
-        seed: the training's seed.
-        dataset: the training's dataset, whose random transforms are seeded too.
-        rank: the process's rank, so that processes draw different augmentation.
-        augment: what changes whole batches, seeded too.
+    exactly as if it had never stopped. The dataset's random transforms and what augments batches are seeded too.
     """
 
     def __init__(self, seed: int, dataset: Dataset, rank: int = 0, augment: Randomizable | None = None) -> None:

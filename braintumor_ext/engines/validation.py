@@ -7,14 +7,10 @@ from monai.handlers import ValidationHandler
 
 
 class ValidateEvery(ValidationHandler):
-    """MONAI's ``ValidationHandler``, which validates after the last epoch too, whatever the interval.
+    """MONAI's ``ValidationHandler``, which validates after the last epoch too, whatever the interval in epochs.
 
     Else a training shorter than the interval would end without a ``model.pt``, and a longer one without having looked
     at its last epochs.
-
-    Args:
-        validator: the validation's engine.
-        interval: number of epochs from one validation to the next.
     """
 
     def attach(self, engine: Engine) -> None:

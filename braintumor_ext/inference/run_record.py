@@ -17,12 +17,7 @@ from braintumor_ext.keys import IMAGE, SLICE
 
 @dataclass(frozen=True)
 class RunRecord:
-    """The settings that rows depend on, and the inputs.
-
-    Args:
-        settings: name to value, as JSON holds them.
-        inputs: each file's name to its size in bytes, its time of change in ns, and the slices asked for.
-    """
+    """The settings that rows depend on, and each file's size in bytes, time of change in ns, and wanted slices."""
 
     settings: dict[str, Any]
     inputs: dict[str, Any]

@@ -15,13 +15,7 @@ from braintumor_ext.plots.style import new_figure, save_png
 def plot_confusion_matrix(
     confusion: np.ndarray, class_names: Sequence[str], path: str | PathLike[str], title: str = ""
 ) -> None:
-    """Write a PNG with the counts and, as colour and percentage, the share of each true class.
-
-    Args:
-        confusion: (K, K) counts, true class (rows) by predicted class (columns).
-        path: the PNG file.
-        title: a line above the matrix.
-    """
+    """Write a PNG with the counts (K, K), true by predicted class, and, as colour and percentage, the shares."""
     confusion = np.asarray(confusion)
     support = confusion.sum(1, keepdims=True)
     share = np.divide(confusion, support, out=np.zeros(confusion.shape), where=support > 0)

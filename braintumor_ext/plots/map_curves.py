@@ -54,11 +54,7 @@ def plot_sanity(
 ) -> None:
     """Write a PNG of how alike maps remain while weights are randomised, with the limit and 95% intervals.
 
-    Args:
-        sanity: the section of that name in ``explanations.json``.
-        names: the method's name as it is shown.
-        path: the PNG file.
-        title: a line above the panels.
+    ``sanity`` is the section of that name in ``explanations.json``; ``names`` are the methods' as they are shown.
     """
     figure = new_figure(10.4, 4.6)
     if title:

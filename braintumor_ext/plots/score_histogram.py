@@ -23,11 +23,7 @@ def plot_scores(
 ) -> None:
     """Write a PNG with the scores of real slices by class above, and those of other pictures by kind below.
 
-    Args:
-        slices: class name to (n,) scores above 0.
-        probes: what the pictures show to (n,) scores above 0.
-        threshold: the score above which an input is flagged.
-        path: the PNG file.
+    All are (n,) above 0; beyond the threshold an input is flagged.
     """
     everything = np.concatenate([threshold * np.array([0.99, 1.01]), *slices.values(), *probes.values()])
     edges = np.geomspace(max(everything.min(), 1e-3) * 0.95, everything.max() * 1.05, BINS + 1)

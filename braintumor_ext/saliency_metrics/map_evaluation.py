@@ -58,14 +58,7 @@ def checked_methods(methods: Sequence[str] | str) -> list[str]:
 
 
 class MapResults(NamedTuple):
-    """What an evaluation of maps found.
-
-    Args:
-        slices: one for each evaluated slice.
-        sanity: the stages of the randomisation, from the head down.
-        thresholds: each map's IoU threshold.
-        settings: how the maps were made.
-    """
+    """What an evaluation of maps found: slices, sanity stages from the head down, IoU thresholds, settings."""
 
     slices: list[ExplainedSlice]
     sanity: list[SanityStage]

@@ -29,12 +29,7 @@ SCORE_NAMES: dict[str, str] = {"pointing": "pointing", "energy_share": "energy"}
 
 
 class Threshold(NamedTuple):
-    """Where a method's maps are cut for the IoU.
-
-    Args:
-        value: in [0, 1].
-        validation_iou: mean IoU on the validation slices there; None if there was none.
-    """
+    """Where a method's maps are cut for the IoU, and the mean IoU of validation slices there; None without any."""
 
     value: float
     validation_iou: float | None
@@ -42,13 +37,7 @@ class Threshold(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SanityStage:
-    """How alike maps are before and after the weights were drawn anew down to a stage.
-
-    Args:
-        stage: the last stage that was randomised.
-        groups: the slices' groups.
-        alike: the method's name to the similarity of each slice's two maps.
-    """
+    """How alike each slice's two maps are, by method, before and after the weights were drawn anew down to a stage."""
 
     stage: str
     groups: Sequence[str | None]
