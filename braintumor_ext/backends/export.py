@@ -6,8 +6,11 @@ import copy
 import logging
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,26 +52,36 @@ def export_network(
     Raises:
         InputError: the outputs differ by too much (no file is left), or a package is not installed.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A copy in the plain memory format: that of the inference is no property of the network.
-    plain = HeadsAndFeatures(copy.deepcopy(network).to(memory_format=torch.contiguous_format).eval())  # type: ignore[call-overload]
-    channels = images.shape[1]
-    model = backend.convert(plain, torch.randn(2, channels, 96, 128, generator=torch.Generator().manual_seed(0)))
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as scratch:
-        tried, final = Path(scratch, "tried", path.name), Path(scratch, "final", path.name)
-        for target in (tried, final):
-            target.parent.mkdir()
+    model = converted(network, backend, images.shape[1])
+    with files_beside(Path(path), "tried", "final") as (tried, final):
         backend.save(model, tried, description)
         agreement = compare(network.eval(), backend.load(tried, torch.device("cpu")), images, source)
         if agreement.problem is not None:
             raise InputError(path, agreement.problem, "It is not kept. Report this with the versions of the packages")
         backend.save(model, final, replace(description, agreement=asdict(agreement)))
-        put_in_place(final.parent, path)
     return agreement
 
 
-def put_in_place(folder: Path, path: Path) -> None:
+def converted(network: BrainTumorNet, backend: Backend, channels: int) -> Any:
+    """Return a network in a backend's format, in memory."""
+    # A copy in the plain memory format: that of the inference is no property of the network.
+    plain = HeadsAndFeatures(copy.deepcopy(network).to(memory_format=torch.contiguous_format).eval())  # type: ignore[call-overload]
+    return backend.convert(plain, torch.randn(2, channels, 96, 128, generator=torch.Generator().manual_seed(0)))
+
+
+@contextmanager
+def files_beside(path: Path, *names: str) -> Iterator[list[Path]]:
+    """Give a file called like ``path`` in a folder of each name; all files beside the last one take their place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as scratch:
+        files = [Path(scratch, name, path.name) for name in names]
+        for file in files:
+            file.parent.mkdir()
+        yield files
+        _put_in_place(files[-1].parent, path)
+
+
+def _put_in_place(folder: Path, path: Path) -> None:
     """Move all files of a folder beside ``path``, the one of that name last."""
     for old in path.parent.glob(f"{path.stem}.*"):
         if old.suffix == ".bin" and path.suffix == ".xml" and path.exists():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
@@ -14,8 +12,7 @@ from torch import Tensor, nn
 
 from braintumor_ext.backends.backend import needed
 from braintumor_ext.backends.description import Description
-from braintumor_ext.backends.export import put_in_place
-from braintumor_ext.backends.heads_and_features import HeadsAndFeatures
+from braintumor_ext.backends.export import converted, files_beside
 from braintumor_ext.backends.openvino import OpenVino
 from braintumor_ext.errors import InputError
 from braintumor_ext.metrics.section_scores import SectionScores
@@ -95,27 +92,20 @@ def export_int8(
     Raises:
         InputError: too much is lost (no file is left), or a package is not installed.
     """
-    path, backend = Path(path), OpenVino()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    backend = OpenVino()
     backend.runtime()  # before NNCF, which would load its telemetry
     nncf = needed("nncf", "int8", extra="int8")
-    plain = HeadsAndFeatures(copy.deepcopy(network).to(memory_format=torch.contiguous_format).eval())  # type: ignore[call-overload]
-    example = torch.randn(2, slices[0].shape[0], 96, 128, generator=torch.Generator().manual_seed(0))
-    model = backend.convert(plain, example)
+    model = converted(network, backend, slices[0].shape[0])
     inputs = nncf.Dataset([image[None].contiguous().numpy() for image in slices])
     quantised = nncf.quantize(model, inputs, subset_size=len(slices))
     cpu = torch.device("cpu")
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as scratch:
-        exact, tried, final = (Path(scratch, name, path.name) for name in ("float32", "tried", "final"))
-        for target in (exact, tried, final):
-            target.parent.mkdir()
+    with files_beside(Path(path), "float32", "tried", "final") as (exact, tried, final):
         backend.save(model, exact, description)
         backend.save(quantised, tried, description)
         found = Quantisation.of(len(slices), *(score(backend.load(target, cpu)) for target in (exact, tried)))
         if found.problem is not None:
             raise InputError(path, found.problem, "It is not kept. Export it in float32, or give other data")
         backend.save(quantised, final, replace(description, quantisation=asdict(found)))
-        put_in_place(final.parent, path)
     return found
 
 
