@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from braintumor_ext.config_text import verbatim
-from braintumor_ext.errors import InputError
+from braintumor_ext.errors import InputError, explain_plainly
 
 PATH_OPTIONS = (
     "bundle_root",
@@ -33,6 +33,16 @@ PATH_OPTIONS = (
 
 _NONE = ("none", "None", "null", "")
 _SWITCHES = ("true", "false", "True", "False")  # `pretrained` is one, too
+
+
+def guard_command_line() -> None:
+    """Let ``python -m monai.bundle`` tell its errors plainly, and check its paths: what the configs initialize first.
+
+    Raises:
+        InputError: a path would not reach the config as it was given; it says what to write instead.
+    """
+    explain_plainly("monai.bundle")
+    check_paths()
 
 
 def check_paths(arguments: Sequence[str] | None = None) -> None:

@@ -4,7 +4,7 @@ from braintumor_ext.engines.checkpointing import TrainingFiles
 from braintumor_ext.engines.cuda_options import set_cuda_options
 from braintumor_ext.engines.early_stopping import EarlyStopping
 from braintumor_ext.engines.epoch_line import EpochLine
-from braintumor_ext.engines.evaluation import EvaluationReport
+from braintumor_ext.engines.evaluation import EvaluationReport, evaluation_inferer
 from braintumor_ext.engines.gradient_clipping import GradientClipping
 from braintumor_ext.engines.history import TrainingHistory
 from braintumor_ext.engines.lr_schedule import WarmupCosineLR, warmup_length
@@ -32,6 +32,7 @@ __all__ = [
     "ValidateEvery",
     "WarmupCosineLR",
     "WeightAveraging",
+    "evaluation_inferer",
     "mixed_precision_supported",
     "parameter_groups",
     "prepare_slices",

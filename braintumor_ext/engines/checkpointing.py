@@ -7,7 +7,7 @@ import logging
 import os
 import pickle
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from braintumor_ext.calibration import set_stale_calibration_aside
 from braintumor_ext.engines.background_writer import BackgroundWriter
+from braintumor_ext.engines.history import TrainingHistory
 from braintumor_ext.engines.lone_slice import lone_slice_error
 from braintumor_ext.engines.snapshot import snapshot
 from braintumor_ext.engines.weight_averaging import WeightAveraging
@@ -119,10 +120,10 @@ class TrainingFiles:
         optimizer: its optimizer.
         lr_scheduler: its schedule, stepped before this handler runs.
         evaluator: the validation's engine, with ``best_metric`` and ``best_metric_epoch`` in its state.
-        averaging: the average of the weights; None for none.
+        averaging: the average of the weights, attached with these files; None for none.
+        history: the epochs' table and curves, attached with these files; None for none.
         resume: go on from ``last.pt``; ``auto``: where there is one. Otherwise a new training starts.
         pretrained: weights for the encoder of a new training; see :func:`~braintumor_ext.networks.load_pretrained`.
-        extra_state: further objects with ``state_dict`` and ``load_state_dict``, such as the history.
         settings: what a reader of ``model.pt`` must know to use it; written beside it as ``training.json``.
         rank: the process's rank; only rank 0 writes.
     """
@@ -135,9 +136,9 @@ class TrainingFiles:
         lr_scheduler: LRScheduler,
         evaluator: SupervisedEvaluator,
         averaging: WeightAveraging | None = None,
+        history: TrainingHistory | None = None,
         resume: bool | str = False,
         pretrained: bool | str = False,
-        extra_state: Mapping[str, Any] | None = None,
         settings: Mapping[str, Any] | None = None,
         rank: int = 0,
     ) -> None:
@@ -146,58 +147,52 @@ class TrainingFiles:
         self.averaging = averaging or WeightAveraging(network, evaluator)
         self.resume = (self.folder / LAST).is_file() if resume == "auto" else as_bool(resume)
         self.pretrained = pretrained
-        self.extra_state = dict(extra_state or {})
+        self.history = history
         self.settings = dict(settings or {})
         self.rank = rank
         self.best_sha256: str | None = None
         self.saved_epoch = 0
         """The epoch of the ``last.pt`` that is in place; 0 while there is none of this training."""
         self._replaced_sha256: str | None = None
-        self._scaler_state: dict | None = None
         self._writer = BackgroundWriter()
         self._snapshot: Any = None
         self._lock = FileLock(self.folder / LOCK, timeout=0)
 
     def attach(self, engine: SupervisedTrainer) -> None:
-        """Attach to the trainer, last of all its handlers."""
-        engine.add_event_handler(Events.STARTED, self._restore_scaler)
+        """Attach to the trainer, and with it the average and the history; before what looks at the state at the start.
+
+        Attach it after the handlers whose work an epoch's files hold: validation and the learning rate's schedule.
+        """
+        engine.add_event_handler(Events.STARTED, self.start)
+        for part in (self.averaging, self.history):
+            if part is not None:
+                part.attach(engine)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
         engine.add_event_handler(Events.COMPLETED, self.finish)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._finish_and_raise)
 
-    def begin(self, trainer: SupervisedTrainer, handlers: Sequence[Any] = ()) -> bool:
-        """Prepare the run: load the state to resume, or the pretrained weights of a new training.
+    def start(self, engine: SupervisedTrainer) -> None:
+        """Load the state to resume, or the pretrained weights of a new training.
 
-        Args:
-            trainer: what is about to run.
-            handlers: its handlers; with a ``CheckpointLoader`` among them, as MONAI Label adds one, the weights come
-                from its checkpoint and no pretrained ones are fetched.
-
-        Returns:
-            Whether there is an epoch to run. The engine itself would take a finished training for a new one.
+        Where the trainer has a ``CheckpointLoader``, as MONAI Label adds one, the weights come from its checkpoint and
+        no pretrained ones are fetched. A training that has all of its epochs ends without another one.
 
         Raises:
             InputError: when there is nothing to resume, the pretrained weights cannot be had, or another training
                 writes into the folder.
         """
-        if self.resume and not (self.folder / LAST).is_file():
-            remedy = "Start a new training (--resume false) or give its --ckpt_dir"
-            raise InputError(self.folder / LAST, "nothing to resume", remedy)
-        goes_on = False
-        try:
-            goes_on = self._resume(trainer) if self.resume else self._begin_anew(handlers)
-        finally:
-            if not goes_on:
-                self._release()
-        return goes_on
-
-    def _begin_anew(self, handlers: Sequence[Any]) -> bool:
-        if loaders := [handler for handler in handlers if isinstance(handler, CheckpointLoader)]:
-            self.settings["pretrained"] = str(loaders[0].load_path)  # what the weights really come from
+        if self.resume:
+            if not (self.folder / LAST).is_file():
+                remedy = "Start a new training (--resume false) or give its --ckpt_dir"
+                raise InputError(self.folder / LAST, "nothing to resume", remedy)
+            self._resume(engine)
+            return
+        handlers = (handler for handler, *_ in engine._event_handlers[Events.STARTED])  # ignite has no public way
+        if loader := next((handler for handler in handlers if isinstance(handler, CheckpointLoader)), None):
+            self.settings["pretrained"] = str(loader.load_path)  # what the weights really come from
         else:
             load_pretrained(self.network, self.pretrained)
         self._take_folder()
-        return True
 
     def _take_folder(self) -> None:
         if self.rank != 0:
@@ -216,7 +211,7 @@ class TrainingFiles:
             (self.folder / LOCK).unlink(missing_ok=True)  # nobody waits for it: others are refused at once
             self._lock.release()
 
-    def _resume(self, trainer: SupervisedTrainer) -> bool:
+    def _resume(self, trainer: SupervisedTrainer) -> None:
         self._take_folder()
         path = self.folder / LAST
         try:
@@ -244,18 +239,19 @@ class TrainingFiles:
         trainer.state.iteration = epoch * (trainer.state.epoch_length or int(state["epoch_length"]))
         self.evaluator.state.best_metric = best["metric"]
         self.evaluator.state.best_metric_epoch = best["epoch"]
-        self._scaler_state = state.get("scaler")
-        for name, part in self.extra_state.items():
-            if name in state:
-                part.load_state_dict(state[name])
+        scaler = getattr(trainer, "scaler", None)
+        if scaler is not None and state.get("scaler"):
+            scaler.load_state_dict(state["scaler"])
+        if self.history is not None and "history" in state:
+            self.history.load_state_dict(state["history"])
         self.best_sha256 = best["sha256"]
         if self.rank == 0:
             self._mend(state)
         if epoch >= trainer.state.max_epochs:
             logger.info("%s has all of its %d epochs: give a larger --epochs to prolong it.", path, epoch)
-            return False
-        logger.info("Resuming after epoch %d of %s; best %s at epoch %s.", epoch, path, best["metric"], best["epoch"])
-        return True
+        else:
+            text = "Resuming after epoch %d of %s; best %s at epoch %s."
+            logger.info(text, epoch, path, best["metric"], best["epoch"])
 
     def _mend(self, state: Mapping[str, Any]) -> None:
         """Put in place what a kill has kept from it: ``model.pt`` and its settings."""
@@ -273,11 +269,6 @@ class TrainingFiles:
                     self._keep_others_model(self._replaced_sha256)
             else:
                 logger.warning("%s is not the best of this training, that of epoch %d.", path, best["epoch"])
-
-    def _restore_scaler(self, engine: SupervisedTrainer) -> None:
-        scaler = getattr(engine, "scaler", None)
-        if scaler is not None and self._scaler_state:
-            scaler.load_state_dict(self._scaler_state)
 
     def save(self, engine: SupervisedTrainer) -> None:
         """Copy the state, and let ``last.pt`` be written of it, and ``model.pt`` if this epoch is the best."""
@@ -298,7 +289,7 @@ class TrainingFiles:
                 "metric": float(best_metric) if best_metric is not None else None,
                 "epoch": int(self.evaluator.state.best_metric_epoch),
             },
-            **{name: part.state_dict() for name, part in self.extra_state.items()},
+            "history": self.history.state_dict() if self.history is not None else {},
         }
         self._snapshot = snapshot(state, self._snapshot)
         self._writer.submit(partial(self._write, self._snapshot))

@@ -11,17 +11,29 @@ from typing import Any
 import torch
 from ignite.engine import Events
 from monai.engines.workflow import Workflow
+from monai.inferers import Inferer
 
 from braintumor_ext.calibration import Calibration, describe_calibration
 from braintumor_ext.classes import CLASS_NAMES, EMPTY_CLASS, empty_class_of
 from braintumor_ext.data.datalist import shown_name, true_mask
 from braintumor_ext.data.trivial_baselines import trivial_baselines_for
 from braintumor_ext.engines.provenance import provenance
+from braintumor_ext.explain import ExplainingInferer
 from braintumor_ext.keys import CLASS, GROUP, INDEX, PREDICTION, UNKNOWN
 from braintumor_ext.metrics import SliceRecord
 from braintumor_ext.reporting import write_evaluation
 
 logger = logging.getLogger(__name__)
+
+
+def evaluation_inferer(plain: Inferer, calibration: Calibration | None) -> Inferer:
+    """Return what runs the network in an evaluation: with a calibration it also gives the features for its detector.
+
+    Args:
+        plain: the inferer without a calibration.
+        calibration: what the predictions are calibrated by; None for nothing.
+    """
+    return plain if calibration is None else ExplainingInferer("none")
 
 
 class EvaluationReport:

@@ -92,3 +92,4 @@ class TrainingHistory:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on with the history of a resumed training."""
         self.values = {name: [(int(e), float(v)) for e, v in entries] for name, entries in state.items()}
+        self._drawn = max((entries[-1][0] for entries in self.values.values()), default=None)

@@ -24,16 +24,21 @@ def mixed_precision_supported(device: str | torch.device) -> bool:
 class MixedPrecisionInferer(SimpleInferer):
     """Run the network under bfloat16 autocast on a CPU; elsewhere, and when disabled, as it is.
 
-    MONAI's engines know mixed precision on CUDA alone (their ``amp``); bfloat16 has float32's range, so on a CPU no
-    loss scaling is needed and the forward pass can hold all of it. The outputs are float32.
+    MONAI's engines know mixed precision on CUDA alone, by their ``amp`` and ``amp_kwargs``, which they take from here;
+    bfloat16 has float32's range, so on a CPU no loss scaling is needed and the forward pass can hold all of it. The
+    outputs are float32.
 
     Args:
-        enabled: whether to use bfloat16 on a CPU.
+        enabled: whether to use mixed precision.
+        device: where the engine computes.
+        dtype: the type that CUDA computes in, ``float16`` or ``bfloat16``.
     """
 
-    def __init__(self, enabled: bool | str = True) -> None:
+    def __init__(self, enabled: bool | str = True, device: str | torch.device = "cpu", dtype: str = "float16") -> None:
         super().__init__()
         self.enabled = as_bool(enabled)
+        self.amp = self.enabled and torch.device(device).type == "cuda"
+        self.amp_kwargs = {"dtype": getattr(torch, dtype)}
 
     def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Return the network's output, a tensor or a dictionary of tensors, of ``inputs`` (B, C, H, W)."""

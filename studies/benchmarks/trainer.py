@@ -29,8 +29,8 @@ PUBLISHED_SLICES = 2009
 class Turns:
     """Times each epoch of a trainer, and one of a bare loop over the same slices after it.
 
-    The bare epoch is run before the epoch's checkpoint is written. Training goes on beside that writing; here it is
-    waited for, so that it slows neither loop and is timed by itself.
+    Training goes on beside the writing of an epoch's checkpoint; here it is waited for, before the bare epoch, so that
+    it slows neither loop and is timed by itself.
 
     Args:
         trainer: the bundle's trainer.
@@ -54,12 +54,9 @@ class Turns:
         evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._validation_ends)
 
     def _begin(self) -> None:
-        ready = time.perf_counter()
-        self.files.finish()
         self._begun = time.perf_counter()
         if self.loop:
-            self.overhead.append(self._pending + ready - self._resumed)
-            self.writing.append(self._begun - ready)
+            self.overhead.append(self._pending + self._begun - self._resumed)
 
     def _stepped(self) -> None:
         self._last = time.perf_counter()
@@ -72,8 +69,11 @@ class Turns:
 
     def _take_turn(self) -> None:
         self.steps.append(self._last - self._begun)
+        ended = time.perf_counter()
+        self._pending = ended - self._last - self._validated
+        self.files.finish()
         started = time.perf_counter()
-        self._pending = started - self._last - self._validated
+        self.writing.append(started - ended)
         for batch in self.loader:
             self.bare(self.bare.prepare(batch, self.bare.device))
         if self.bare.device.type == "cuda":
@@ -119,7 +119,9 @@ def turns(folder: Path, quick: bool) -> tuple[Turns, int]:
     items = parser.get_parsed_content("train::dataset::data")
     parser["train::dataset::data"] = [dict(item) for item in items] * repeats
     trainer = parser.get_parsed_content("train::trainer")
-    evaluator, files = (parser.get_parsed_content(name) for name in ("validate::evaluator", "training_files"))
+    evaluator = parser.get_parsed_content("validate::evaluator")
+    handlers = parser.get_parsed_content("train::handlers")
+    files = next(handler for handler in handlers if isinstance(handler, TrainingFiles))
     found = Turns(trainer, evaluator, files, TrainingStep(settings={"image_size": size}))
     workflow.run()
     return found, len(items) * repeats

@@ -27,7 +27,9 @@ def test_no_recipe_names_what_the_training_s_config_lacks(recipe):
     assert all(f"@{name}" in json.dumps(overlay) for name in new), new  # a name of its own is referred to
     for name in overlay:
         component, _, argument = name.rpartition("::")
-        if component:
+        if name.startswith("+"):
+            assert isinstance(workflow.parser.get(name[1:]), list), name
+        elif component:
             target = pydoc.locate(workflow.parser.get(component)["_target_"])
             assert argument in inspect.signature(target).parameters, name
 

@@ -65,7 +65,6 @@ def train(
         trainer.add_event_handler(Events.EPOCH_COMPLETED, epoch_handler)
     trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda _: schedule.step())
     files.attach(trainer)
-    files.begin(trainer)
     trainer.run()
     return files, trainer
 
@@ -79,10 +78,13 @@ def names(folder: Path) -> list[str]:
 
 
 class Part:
-    """A part of the state that does something when it is written, in the epochs that are told."""
+    """A history that does something when it is written, in the epochs that are told."""
 
     def __init__(self, action, epochs=(1, 2, 3)):
         self.action, self.epochs, self.epoch = action, epochs, 0
+
+    def attach(self, engine):
+        pass
 
     def state_dict(self):
         self.epoch += 1
@@ -123,16 +125,33 @@ def test_the_settings_belong_to_the_model_by_its_hash(tmp_path):
     assert settings["class_names"] == CLASSES
 
 
-def test_weights_that_a_checkpoint_loader_gives_are_not_fetched_anew(tmp_path):
-    loader = CheckpointLoader(load_path=str(tmp_path / "earlier.pt"), load_dict={"model": Weigh()})
-    trainer = make_trainer([], 1)
-    schedule = WarmupCosineLR(trainer.optimizer, 1)
-    parts = (tmp_path, trainer.network, trainer.optimizer, schedule, make_evaluator([0.5]))
+@pytest.mark.parametrize("loads", [False, True])
+def test_weights_that_a_checkpoint_loader_gives_are_not_fetched_anew(tmp_path, loads):
+    earlier = tmp_path / "earlier.pt"
+    torch.save({"weight": torch.full((2,), 7.0)}, earlier)
+    network = Weigh()
+    trainer = make_trainer([], 1, network=network, rate=0.0)
+    if loads:
+        CheckpointLoader(load_path=str(earlier), load_dict={"model": network}).attach(trainer)
+    parts = (tmp_path, network, trainer.optimizer, WarmupCosineLR(trainer.optimizer, 1), make_evaluator([0.5]))
     files = TrainingFiles(*parts, pretrained=str(tmp_path / "absent.pth"))
-    with pytest.raises(InputError, match="no ImageNet weights for a Weigh"):  # so they were asked for
-        files.begin(trainer)
-    assert files.begin(trainer, [loader])
-    assert files.settings["pretrained"] == str(tmp_path / "earlier.pt")
+    files.attach(trainer)
+    if not loads:
+        with pytest.raises(InputError, match="no ImageNet weights for a Weigh"):  # so they were asked for
+            trainer.run()
+        assert names(tmp_path) == ["earlier.pt"]
+        return
+    trainer.run()
+    assert files.settings["pretrained"] == str(earlier)
+    assert load(tmp_path / "last.pt")["network"]["weight"].tolist() == [7.0, 7.0]
+
+
+def test_a_training_that_has_all_its_epochs_is_left_as_it_is(tmp_path):
+    train(tmp_path, [0.2, 0.9], 2)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    _, trainer = train(tmp_path, [], 2, resume=True)
+    assert trainer.state.epoch == 2
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_other_class_names_are_refused_and_another_image_size_is_told(tmp_path, caplog):
@@ -310,9 +329,9 @@ def test_a_training_goes_on_while_its_files_are_written(tmp_path):
             opened.set()
             raise RuntimeError("enough")
 
-    part = {"part": Part(lambda: opened.wait(60))}
+    part = Part(lambda: opened.wait(60))
     with pytest.raises(RuntimeError, match="enough"):
-        train(tmp_path / "models", [0.5, 0.6], 2, network=network, handler=look, extra_state=part)
+        train(tmp_path / "models", [0.5, 0.6], 2, network=network, handler=look, history=part)
     assert "last.pt" not in seen[1]
     assert not torch.equal(network.weight, seen[0])
     last = load(tmp_path / "models" / "last.pt")
@@ -328,7 +347,7 @@ def test_an_error_while_writing_ends_the_training_and_tells_what_is_kept(tmp_pat
 
     told = r"last\.pt: No space left on device\. See to it, then go on by --resume true: epoch 1 is kept\."
     with pytest.raises(InputError, match=told):
-        train(tmp_path, [0.5, 0.9, 0.1], epochs, extra_state={"part": Part(full, [2])})
+        train(tmp_path, [0.5, 0.9, 0.1], epochs, history=Part(full, [2]))
     assert names(tmp_path) == ["last.pt", "model.pt", "training.json"]
     assert whole(tmp_path)
     assert load(tmp_path / "last.pt")["epoch"] == 1
@@ -337,7 +356,7 @@ def test_an_error_while_writing_ends_the_training_and_tells_what_is_kept(tmp_pat
 
 
 def test_a_file_that_the_system_does_not_take_is_told(tmp_path):
-    class Large:
+    class Large(Part):
         def state_dict(self):
             return {"values": torch.zeros(1_000_000)}
 
@@ -347,7 +366,7 @@ def test_a_file_that_the_system_does_not_take_is_told(tmp_path):
         with pytest.raises(
             InputError, match=r"last\.pt: File too large\. See to it, then begin anew: no epoch is saved"
         ):
-            train(tmp_path, [0.5], 1, extra_state={"part": Large()})
+            train(tmp_path, [0.5], 1, history=Large(None))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert names(tmp_path) == []

@@ -47,6 +47,15 @@ def test_enabled_on_a_cpu_it_computes_in_bfloat16_and_predictions_in_float32(sev
     assert not torch.equal(mask, network.conv(x))
 
 
+@pytest.mark.parametrize(
+    ("enabled", "device", "on_cuda"), [(True, "cuda:1", True), ("false", "cuda", False), (True, "cpu", False)]
+)
+def test_monai_s_engines_compute_in_it_on_cuda_alone(enabled, device, on_cuda):
+    inferer = MixedPrecisionInferer(enabled, device, "bfloat16")
+    assert inferer.amp is on_cuda
+    assert inferer.amp_kwargs == {"dtype": torch.bfloat16}
+
+
 def test_gradients_reach_the_float32_weights():
     network = Recorder(several=True)
     out = MixedPrecisionInferer(enabled=True)(torch.rand(1, 1, 8, 8), network)
