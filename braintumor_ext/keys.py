@@ -39,7 +39,10 @@ META = "meta"
 """Of each image of a batch the metadata that it was read with (see `braintumor_ext.transforms.SliceGrid.metadata`)."""
 
 INDEX = "index"
-"""Which item of the data an image is: what handlers find it by."""
+"""Which item of the data an image is: what their order is told by."""
+
+ITEM = "item"
+"""Of each image of a batch its entry in the datalist, with the paths of slice and mask, class and group."""
 
 ERROR = "error"
 """For each image of a batch why it could not be read, or an empty text."""

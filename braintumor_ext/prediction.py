@@ -29,8 +29,8 @@ class Prediction:
         flags: what to be careful about, such as ``low confidence``.
         calibrated: whether the probabilities are calibrated.
         error: why there is no prediction; None where there is one.
-        image: (H, W) float32 in [0, 1], the slice in grey, a very large one shrunk by whole factors; None where it was
-            not kept.
+        image: (H, W) in [0, 1], the slice in grey: float32, or float16 of a large one, and a very large one shrunk by
+            whole factors; None where it was not kept.
         logits: (K,) float64, the network's own, which no calibration has changed.
         features: (F,) what an unusual input is told by; None of a network without them.
         meta: the slice's place in its file (see `braintumor_ext.transforms.SliceGrid.metadata`).

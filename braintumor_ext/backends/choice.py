@@ -113,11 +113,18 @@ def choose_network(
     return found
 
 
-def usable_calibration(calibration: str | os.PathLike[str] | None, network: nn.Module) -> str | os.PathLike[str] | None:
-    """Return the calibration to use with a network: ``none``, with a word in the log, for an int8 export.
+def usable_calibration(
+    calibration: str | os.PathLike[str] | None, network: nn.Module, loaded: bool = True
+) -> str | os.PathLike[str] | None:
+    """Return the calibration to use with a network: ``none`` for random weights and, with a word in the log, for int8.
 
     The temperature and thresholds belong to the float32 network: int8 moves logits and features.
+
+    Args:
+        loaded: whether the network has the weights of the checkpoint.
     """
+    if not loaded:
+        return "none"
     if not isinstance(network, ExportedNetwork) or network.description.quantisation is None:
         return calibration
     logger.warning(

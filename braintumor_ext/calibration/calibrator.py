@@ -26,7 +26,7 @@ from braintumor_ext.calibration.probes import KIND
 from braintumor_ext.classes import CLASS_NAMES
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import sha256_of
-from braintumor_ext.keys import CLASS, GROUP, IMAGE, INDEX, MASK, PREDICTION, UNKNOWN
+from braintumor_ext.keys import CLASS, GROUP, IMAGE, INDEX, ITEM, MASK, PREDICTION, UNKNOWN
 from braintumor_ext.networks import bfloat16_stages, cpu_has_bfloat16, has_bfloat16_stages
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Calibrator:
         self.class_names, self.image_size = tuple(class_names), int(image_size)
         self.confidence_target = float(confidence_target)
         self.calibration: Calibration | None = None
-        self._outputs: dict[int, tuple[np.ndarray, np.ndarray | None]] = {}
+        self._outputs: dict[int, tuple[Mapping[str, Any], np.ndarray, np.ndarray | None]] = {}
         self._bfloat16: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
 
     def attach(self, engine: Workflow) -> None:
@@ -75,15 +75,16 @@ class Calibrator:
 
     def __call__(self, engine: Workflow) -> None:
         """Keep what the predictions of one batch are made from."""
-        indices = engine.state.batch[INDEX].tolist()
-        for index, prediction in zip(indices, engine.state.output[PREDICTION], strict=True):
-            self._outputs[index] = prediction.checked().logits, prediction.features
-        self._compare(engine, indices)
+        batch = engine.state.batch
+        slices = zip(batch[INDEX].tolist(), batch[ITEM], engine.state.output[PREDICTION], strict=True)
+        for index, item, prediction in slices:
+            self._outputs[index] = item, prediction.checked().logits, prediction.features
+        self._compare(engine, batch[ITEM])
 
-    def _compare(self, engine: Workflow, indices: Sequence[int]) -> None:
+    def _compare(self, engine: Workflow, items: Sequence[Mapping[str, Any]]) -> None:
         """Predict a batch's validation slices in bfloat16 too, where this machine is one that would do so."""
         images, output, network = engine.state.output[IMAGE], engine.state.output["pred"], engine.network  # type: ignore[attr-defined]
-        chosen = torch.tensor([self.items[index][ROLE] == VALIDATION for index in indices], dtype=torch.bool)
+        chosen = torch.tensor([item[ROLE] == VALIDATION for item in items], dtype=torch.bool)
         supported = images.is_cpu and cpu_has_bfloat16() and has_bfloat16_stages(network)
         if not supported or not chosen.any():
             return
@@ -134,10 +135,10 @@ class Calibrator:
     def _labelled(self) -> LabelledOutputs:
         if len(self._outputs) != len(self.items):
             raise RuntimeError(f"{len(self._outputs)} outputs about {len(self.items)} items: calibrate in one process.")
-        logits, means = zip(*(self._outputs[index] for index in range(len(self.items))), strict=True)
-        classes = np.array([int(item.get(CLASS, UNKNOWN)) for item in self.items])
+        items, logits, means = zip(*(self._outputs[index] for index in sorted(self._outputs)), strict=True)
+        classes = np.array([int(item.get(CLASS, UNKNOWN)) for item in items])
         features = None if any(one is None for one in means) else np.stack(means).astype(np.float64)
-        return LabelledOutputs(np.stack(logits), classes, [item.get(GROUP) for item in self.items], features)
+        return LabelledOutputs(np.stack(logits), classes, [item.get(GROUP) for item in items], features)
 
 
 def _array(values: torch.Tensor) -> np.ndarray:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from filelock import FileLock
+import monai
 from monai.data import CacheDataset
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -23,7 +24,7 @@ from tqdm import tqdm
 
 from braintumor_ext.errors import InputError, unwrapped
 from braintumor_ext.files import replacing, sha256_of
-from braintumor_ext.keys import CLASS, IMAGE, INDEX, LABEL, SLICE, UNKNOWN
+from braintumor_ext.keys import CLASS, IMAGE, INDEX, ITEM, LABEL, SLICE, UNKNOWN
 
 logger = logging.getLogger(__name__)
 
@@ -193,18 +194,18 @@ def describe(component: Any) -> Any:
 
 
 class IndexedDataset(Dataset):
-    """The items of another dataset, each with its ``index``, by which handlers find it."""
+    """The items of another dataset, each with its ``index`` and the ``item`` of that dataset's data that it is of."""
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: monai.data.Dataset) -> None:
         self.dataset = dataset
 
     def __len__(self) -> int:
         """Return the number of items."""
-        return len(self.dataset)  # type: ignore[arg-type]
+        return len(self.dataset)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Return the item at ``index``."""
-        return {**self.dataset[index], INDEX: index}
+        return {**self.dataset[index], INDEX: index, ITEM: self.dataset.data[index]}
 
 
 def slice_dataset(
@@ -227,7 +228,7 @@ def slice_dataset(
         cache_rate: share of the slices that the reference pipeline keeps in memory; the fast one keeps all.
         cache_dir: see :class:`CachedSlices`; none, or an empty text, for memory.
         num_workers: threads that fill the cache.
-        indexed: whether items of the reference pipeline also hold their ``index``.
+        indexed: whether items of the reference pipeline also hold their ``index`` and their ``item`` of the data.
 
     Raises:
         InputError: when there is no such pipeline, or a file cannot be read.

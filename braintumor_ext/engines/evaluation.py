@@ -19,7 +19,7 @@ from braintumor_ext.data.datalist import shown_name, true_mask
 from braintumor_ext.data.trivial_baselines import trivial_baselines_for
 from braintumor_ext.engines.provenance import provenance
 from braintumor_ext.explain import ExplainingInferer
-from braintumor_ext.keys import CLASS, GROUP, INDEX, PREDICTION, UNKNOWN
+from braintumor_ext.keys import CLASS, GROUP, INDEX, ITEM, PREDICTION, UNKNOWN
 from braintumor_ext.metrics import SliceRecord
 from braintumor_ext.reporting import write_evaluation
 
@@ -76,16 +76,19 @@ class EvaluationReport:
         self.metrics: dict[str, Any] | None = None
 
     def attach(self, engine: Workflow) -> None:
-        """Attach to an evaluator made with ``decollate=False``, of batches with ``index``, that makes predictions."""
+        """Attach to an evaluator made with ``decollate=False`` that makes predictions.
+
+        Its batches hold ``index`` and ``item``, as of an :class:`~braintumor_ext.data.slice_cache.IndexedDataset`.
+        """
         engine.add_event_handler(Events.STARTED, lambda _: self.records.clear())
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
         engine.add_event_handler(Events.COMPLETED, self.finish)
 
     def __call__(self, engine: Workflow) -> None:
         """Score the slices of one batch."""
-        indices = engine.state.batch[INDEX].tolist()
-        for index, prediction in zip(indices, engine.state.output[PREDICTION], strict=True):
-            item = self.data[index]
+        batch = engine.state.batch
+        slices = zip(batch[INDEX].tolist(), batch[ITEM], engine.state.output[PREDICTION], strict=True)
+        for index, item, prediction in slices:
             self.records[index] = SliceRecord.of(
                 prediction,
                 shown_name(item, self.dataset_dir),

@@ -33,7 +33,6 @@ from braintumor_ext.inference.row_errors import told_in
 from braintumor_ext.inference.run_record import RunRecord
 from braintumor_ext.inference.shares import digest_of, share_slices
 from braintumor_ext.inference.threads import side_threads
-from braintumor_ext.inference.tolerant_dataset import with_grey
 from braintumor_ext.keys import INDEX, PREDICTION, SLICE
 from braintumor_ext.plain_text import csv_cell, printable
 from braintumor_ext.prediction import Prediction
@@ -148,6 +147,11 @@ class PredictionWriter:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
         engine.add_event_handler(Events.COMPLETED, self.write_tables)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._interrupted)
+
+    def run(self, engine: Workflow) -> None:
+        """Run the evaluator that this is a handler of, unless nothing remains to be predicted."""
+        if self.remaining:
+            engine.run()
 
     def _share(self) -> list[int]:
         """Return the slices of this process; process 0 deals them out."""
@@ -346,7 +350,7 @@ class PredictionWriter:
         """Draw the slice's overlay, and its picture for the report."""
         item = self.data[index]
         title = item["name"] + (f", slice {item[SLICE]}" if SLICE in item else "")
-        shown = replace(with_grey(prediction, item), source=title)
+        shown = replace(prediction, source=title)
         if self.overlays:
             path = self.folder / "overlays" / f"{numbered_stem(item)}.png"
             save_overlay(shown, path)

@@ -20,7 +20,7 @@ from braintumor_ext.errors import InputError, unwrapped
 from braintumor_ext.explain import DEFAULT_LAYER, ExplainingInferer
 from braintumor_ext.inference.postprocessor import Postprocessor
 from braintumor_ext.inference.precision import BFLOAT16
-from braintumor_ext.inference.tolerant_dataset import TolerantDataset, collate_slices, with_grey
+from braintumor_ext.inference.tolerant_dataset import TolerantDataset, collate_slices
 from braintumor_ext.keys import ERROR, IMAGE, INDEX, PREDICTION, SLICE
 from braintumor_ext.networks import read_settings
 from braintumor_ext.prediction import Prediction
@@ -203,8 +203,7 @@ class Predictor:
             with torch.no_grad():
                 batch["pred"] = inferer(images, self.network)
             found.update(zip(batch[INDEX].tolist(), self.postprocessor(batch)[PREDICTION], strict=True))
-        named = [(replace(one, source=items[index]["name"]), items[index]) for index, one in found.items()]
-        return [one if one.error is not None else with_grey(one, item) for one, item in named]
+        return [replace(one, source=items[index]["name"]) for index, one in found.items()]
 
 
 def _name(source: Source, number: int) -> str:

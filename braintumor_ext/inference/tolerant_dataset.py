@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,14 +12,15 @@ from monai.data import Dataset, MetaTensor, list_data_collate
 from monai.transforms import Compose
 
 from braintumor_ext.errors import InputError, causes_of, unreadable
-from braintumor_ext.keys import ERROR, GREY, IMAGE, INDEX, META, SLICE
-from braintumor_ext.prediction import Prediction
+from braintumor_ext.keys import ERROR, GREY, IMAGE, INDEX, ITEM, META, SLICE
 from braintumor_ext.transforms import LoadImageSlice, ToUnitGrey, ToUnitGreyd
 
 logger = logging.getLogger(__name__)
 
-MOST_KEPT_PIXELS = 2**20
-"""Larger slices are not kept in grey, lest a batch of them fill the memory: whoever draws them reads them again."""
+_LISTS = (GREY, ITEM)  # what is no tensor in a batch
+
+FLOAT32_PIXELS = 2**20
+"""Larger slices are kept in grey as float16, finer than a picture's 256 levels: in 8 MiB at most, as readers shrink."""
 
 
 class TolerantDataset(Dataset):
@@ -34,8 +34,9 @@ class TolerantDataset(Dataset):
         transform: from such an item to one with an ``image`` tensor; it also takes an array in memory.
         keep_grey: whether items also hold ``grey``, (H, W) float32 in [0, 1], what
             :class:`~braintumor_ext.transforms.ToUnitGreyd` in the transform, a `Compose`, gave: pictures are drawn from
-            it without reading the file again. It is None of what could not be read, and of slices of more than
-            ``MOST_KEPT_PIXELS``. Batches are then made by :func:`collate_slices`, as slices have several sizes.
+            it without reading the file again. For another transform the slice is read once more, here. It is float16 of
+            slices of more than ``FLOAT32_PIXELS``, and None of what could not be read. Batches are then made by
+            :func:`collate_slices`, as slices have several sizes.
     """
 
     def __init__(
@@ -63,16 +64,15 @@ class TolerantDataset(Dataset):
     def _prepared(self, source: dict[str, Any]) -> tuple[Any, torch.Tensor | None]:
         """Return the image as the network takes it, and the grey slice that it was made from."""
         transform = self.preprocessing
-        if not self.keep_grey or not isinstance(transform, Compose):
+        if not self.keep_grey:
             return transform(source)[IMAGE], None
-        last = transform.get_index_of_first(lambda step: isinstance(step, ToUnitGreyd))
+        chain = transform if isinstance(transform, Compose) else Compose()
+        last = chain.get_index_of_first(lambda step: isinstance(step, ToUnitGreyd))
         if last is None:
-            return transform(source)[IMAGE], None
-        item = transform(source, end=last + 1)
-        grey = item[IMAGE]
-        # A copy: a later step may write into it.
-        kept = grey.as_tensor()[0].clone() if grey.shape[-2:].numel() <= MOST_KEPT_PIXELS else None
-        return transform(item, start=last + 1)[IMAGE], kept
+            return transform(source)[IMAGE], _kept(ToUnitGrey()(LoadImageSlice()(source[IMAGE], source.get(SLICE))))
+        item = chain(source, end=last + 1)
+        kept = _kept(item[IMAGE])
+        return chain(item, start=last + 1)[IMAGE], kept
 
     def _blank_image(self) -> Any:
         if self._blank is None:
@@ -82,28 +82,22 @@ class TolerantDataset(Dataset):
         return self._blank.clone()
 
 
+def _kept(grey: MetaTensor) -> torch.Tensor:
+    """Return the plane of a slice (1, H, W) to keep: a copy, as a later step may write into it."""
+    plane = grey.as_tensor()[0]
+    return plane.to(torch.float32 if plane.numel() <= FLOAT32_PIXELS else torch.float16, copy=True)
+
+
 def collate_slices(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return entries, each with an ``image``, as a batch: the images as one tensor; ``meta`` and ``grey`` are lists."""
+    """Return entries as a batch: the images as one tensor, their metadata as ``meta``; that, ``grey`` and ``item`` are lists."""
     images = [entry[IMAGE] for entry in entries]
     plain = [
         {key: value.as_tensor() if isinstance(value, MetaTensor) else value for key, value in entry.items()}
         for entry in entries
     ]
-    batch = list_data_collate([{key: value for key, value in entry.items() if key != GREY} for entry in plain])
+    batch = list_data_collate([{key: value for key, value in entry.items() if key not in _LISTS} for entry in plain])
     batch[META] = [getattr(image, "meta", {}) for image in images]
-    return {**batch, GREY: [entry.get(GREY) for entry in entries]}
-
-
-def with_grey(prediction: Prediction, item: Mapping[str, Any]) -> Prediction:
-    """Return a prediction with its slice in grey: what the dataset kept, or, where it did not, read again.
-
-    Args:
-        prediction: of one slice.
-        item: the slice's ``image``, a file or an array, and ``slice``.
-    """
-    if prediction.image is not None:
-        return prediction
-    return replace(prediction, image=ToUnitGrey()(LoadImageSlice()(item[IMAGE], item.get(SLICE))).numpy()[0])
+    return {**batch, **{key: [entry.get(key) for entry in entries] for key in _LISTS}}
 
 
 def describe(error: BaseException, name: str) -> str:

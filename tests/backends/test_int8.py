@@ -137,6 +137,7 @@ def test_the_calibration_of_float32_is_not_used(caplog):
     assert usable_calibration("calibration.json", exported(None)) == "calibration.json"
     assert usable_calibration("calibration.json", nn.Identity()) == "calibration.json"
     assert usable_calibration(None, exported(None)) is None
+    assert usable_calibration("calibration.json", nn.Identity(), loaded=False) == "none"
     with caplog.at_level(logging.WARNING, "braintumor_ext"):
         assert usable_calibration("calibration.json", exported({"n": 5})) == "none"
     assert len(caplog.records) == 1

@@ -104,11 +104,16 @@ def test_a_step_that_writes_into_the_slice_does_not_change_what_is_kept(items):
     assert entry["grey"].max() > 0
 
 
-def test_large_slices_and_those_of_another_preprocessing_are_not_kept(dataset, items, monkeypatch):
+def test_large_slices_are_kept_in_half_of_the_memory(dataset, items, monkeypatch):
     kept = TolerantDataset(items, dataset.preprocessing, keep_grey=True)
-    monkeypatch.setattr(tolerant_dataset, "MOST_KEPT_PIXELS", 30 * 40 - 1)
-    assert [kept[index]["grey"] is None for index in (0, 3)] == [True, False]
+    monkeypatch.setattr(tolerant_dataset, "FLOAT32_PIXELS", 30 * 40 - 1)
+    large, small = (kept[index]["grey"] for index in (0, 3))
+    assert (large.dtype, small.dtype) == (torch.float16, torch.float32)
+    assert np.abs(large.numpy().astype(float) - read_grey(items[0]["image"])).max() <= 2**-12  # 11 significant bits
+
+
+def test_slices_of_another_preprocessing_are_kept_too(dataset, items):
     for chain in (lambda item: dataset.preprocessing(item), Compose([dataset.preprocessing])):
         entry = TolerantDataset(items, chain, keep_grey=True)[3]
-        assert entry["grey"] is None
+        assert np.array_equal(entry["grey"].numpy(), read_grey(items[3]["image"]))
         assert torch.equal(entry["image"].as_tensor(), dataset[3]["image"].as_tensor())

@@ -47,7 +47,6 @@ def run(
     batch_size: int = 3,
     hook: Callable | None = None,
     network: Callable[[torch.Tensor], dict[str, Any]] = bright,
-    keep_grey: bool = True,
     **settings: Any,
 ) -> PredictionWriter:
     """Predict the slices of a file or folder with ``bright``."""
@@ -60,7 +59,7 @@ def run(
     writer.attach(engine)
     if hook is not None:
         engine.add_event_handler(Events.ITERATION_COMPLETED(once=2), hook)
-    dataset = TolerantDataset(data, Compose(chain), keep_grey)
+    dataset = TolerantDataset(data, Compose(chain), keep_grey=True)
     order = writer.remaining
     if order:
         engine.run(ReadAheadLoader(dataset, batch_size=batch_size, sampler=order, collate_fn=collate_slices))
