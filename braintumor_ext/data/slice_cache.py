@@ -13,10 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import monai
 import numpy as np
 import torch
 from filelock import FileLock
-import monai
 from monai.data import CacheDataset
 from torch import Tensor
 from torch.utils.data import Dataset

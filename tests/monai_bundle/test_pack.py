@@ -242,6 +242,17 @@ from pathlib import Path
 
 root = Path(sys.argv[1])
 import monai.bundle
+for config, entry in (  # what servers ask of a config by itself, without its initialize
+    ("train", "network_def"), ("inference", "network_def"), ("inference", "preprocessing"), ("inference", "inferer"),
+    ("inference", "postprocessing"),
+):
+    sys.path[:] = [path for path in sys.path if path != str(root)]
+    for name in [name for name in sys.modules if name.partition(".")[0] == "braintumor_ext"]:
+        del sys.modules[name]
+    parser = monai.bundle.ConfigParser()
+    parser.read_config(str(root / "configs" / f"{config}.json"))
+    parser["bundle_root"] = str(root)
+    assert parser.get_parsed_content(entry) is not None
 files = dict(meta_file=str(root / "configs/metadata.json"), bundle_root=str(root), device="cpu", n=2)
 classes = json.loads((root / "configs/metadata.json").read_text())["network_data_format"]["outputs"]["class"]
 for config in ("train", "inference"):
