@@ -89,7 +89,7 @@ def _kept(grey: MetaTensor) -> torch.Tensor:
 
 
 def collate_slices(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return entries as a batch: the images as one tensor, their metadata as ``meta``; that, ``grey`` and ``item`` are lists."""
+    """Return entries as a batch: the images as one tensor, and their ``meta``, ``grey`` and ``item`` as lists."""
     images = [entry[IMAGE] for entry in entries]
     plain = [
         {key: value.as_tensor() if isinstance(value, MetaTensor) else value for key, value in entry.items()}
