@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
-import pickle
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import torch
 from filelock import FileLock, Timeout
 from ignite.engine import Events
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
@@ -27,6 +24,7 @@ from braintumor_ext.engines.background_writer import BackgroundWriter
 from braintumor_ext.engines.history import TrainingHistory
 from braintumor_ext.engines.lone_slice import lone_slice_error
 from braintumor_ext.engines.snapshot import snapshot
+from braintumor_ext.engines.state_file import read_state, write_state
 from braintumor_ext.engines.weight_averaging import WeightAveraging
 from braintumor_ext.errors import InputError, causes_of, disk_full
 from braintumor_ext.files import backup_existing, remove_partials, replacing, sha256_of
@@ -36,58 +34,9 @@ from braintumor_ext.networks.settings import SETTINGS, settings_text
 
 logger = logging.getLogger(__name__)
 
-_PARTS = {"network", "optimizer", "lr_scheduler", "epoch", "best"}  # of last.pt
-
 BEST = "model.pt"
 LAST = "last.pt"
 LOCK = ".training.lock"
-
-
-class _HashedFile:
-    """A file to write to that knows the SHA-256 of what was written."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.file = file
-        self.hash = hashlib.sha256()
-
-    def write(self, data: Any) -> int:
-        self.hash.update(data)
-        return self.file.write(data)
-
-    def flush(self) -> None:
-        self.file.flush()
-
-
-def write_state(state: Any, path: Path) -> None:
-    """Write ``state`` by ``torch.save``; equal states give equal bytes, whatever the file's name."""
-    with path.open("wb") as file:
-        torch.save(state, file)
-
-
-def write_hashed(state: Any, path: Path) -> str:
-    """Write ``state`` like :func:`write_state`, and return the file's SHA-256."""
-    with path.open("wb") as file:
-        hashed = _HashedFile(file)
-        torch.save(state, hashed)  # type: ignore[arg-type]  # all that it asks of a file is to be written to
-    return hashed.hash.hexdigest()
-
-
-def read_state(path: Path) -> Any:
-    """Read what ``torch.save`` wrote, on the CPU.
-
-    Raises:
-        ValueError: when a byte of it was changed, or it holds anything but tensors and plain values, or no training's.
-    """
-    with zipfile.ZipFile(path) as archive:  # torch itself does not look at the checksums that it writes
-        if broken := archive.testzip():
-            raise ValueError(f"its part {broken} is damaged")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError):  # torch's own words would advise to load it unsafely
-        raise ValueError("it holds more than tensors and plain values") from None
-    if not isinstance(state, dict) or not state.keys() >= _PARTS:
-        raise ValueError("it lacks what a training is resumed from")
-    return state
 
 
 def _has_settings(path: Path) -> bool:
@@ -314,8 +263,9 @@ class TrainingFiles:
     def _write_best(self, state: Mapping[str, Any], files: ExitStack) -> str:
         """Write a state's weights and their settings, to be put in place by ``files``; return the weights' SHA-256."""
         settings = files.enter_context(replacing(self.folder / SETTINGS))
-        weights = state.get("averaging", {}).get("network", state["network"])
-        sha256 = write_hashed(weights, files.enter_context(replacing(self.folder / BEST)))
+        best = files.enter_context(replacing(self.folder / BEST))
+        write_state(state.get("averaging", {}).get("network", state["network"]), best)
+        sha256 = sha256_of(best)
         text = settings_text({**self.settings, "epoch": state["epoch"]}, BEST, sha256)
         settings.write_text(text, encoding="utf-8")
         return sha256

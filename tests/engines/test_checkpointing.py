@@ -19,7 +19,7 @@ from ignite.engine import Events
 from monai.handlers import CheckpointLoader
 
 from braintumor_ext.engines import TrainingFiles, WarmupCosineLR
-from braintumor_ext.engines.checkpointing import write_state
+from braintumor_ext.engines.state_file import write_state
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import replacing
 from braintumor_ext.networks import check_settings, load_weights
