@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import filelock
 import numpy as np
 from ignite.engine import Events
 from monai.engines.workflow import Workflow
@@ -25,11 +23,13 @@ from braintumor_ext.classes import CLASS_NAMES, EMPTY_CLASS, display_name
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import backup_existing, remove_partials, replacing, sha256_of
 from braintumor_ext.flags import as_bool
-from braintumor_ext.inference.mask_files import PNG_FORMAT, SEG_FORMAT, MaskFiles, numbered_stem
+from braintumor_ext.inference.earlier_rows import rows_to_keep
+from braintumor_ext.inference.mask_files import SEG_FORMAT, MaskFiles, numbered_stem
 from braintumor_ext.inference.prediction_table import PredictionTable
 from braintumor_ext.inference.processes import Processes
 from braintumor_ext.inference.report_pictures import ReportPictures
 from braintumor_ext.inference.row_errors import told_in
+from braintumor_ext.inference.run_folder import TABLE, RunFolder
 from braintumor_ext.inference.run_record import RunRecord
 from braintumor_ext.inference.shares import digest_of, share_slices
 from braintumor_ext.inference.threads import side_threads
@@ -41,16 +41,9 @@ from braintumor_ext.visualize import predicted_thumbnail, save_overlay
 
 logger = logging.getLogger(__name__)
 
-TABLE, JSON_TABLE, REPORT, RECORD = "predictions.csv", "predictions.json", "report.html", "run.json"
-LOCK = ".lock"
-PART_TABLE = "predictions.part{}.csv"
-"""The rows of each process but the first, until the table holds them: by its number."""
-
+JSON_TABLE, REPORT, RECORD = "predictions.json", "report.html", "run.json"
 REPORT_PICTURES = 2000
 """The report holds its pictures in the one file: of more slices than this, the later ones have a row without one."""
-
-LOCK_SECONDS = 6.0
-"""How long to wait for another run to end: workers of one that was killed hold its lock for up to five seconds."""
 
 MOST_AWAITED = 32
 """How many slices may be drawn or wait for it at a time; the next batch waits until there are no more."""
@@ -122,7 +115,8 @@ class PredictionWriter:
         self.processes = processes
         rank = 0 if processes is None else processes.rank
         self._leads = rank == 0
-        self.table = PredictionTable(self.folder / (PART_TABLE.format(rank) if rank else TABLE), class_names)
+        self._place = RunFolder(self.folder, rank)
+        self.table = PredictionTable(self._place.table, class_names)
         self.pictures = ReportPictures(self.folder / ".pictures")
         self.masks = MaskFiles(self.folder / "masks", output_format, metadata, self.context.get("checkpoint"))
         self.resume = as_bool(resume)
@@ -132,7 +126,6 @@ class PredictionWriter:
         self._awaited: deque[tuple[int, Future[_Written]]] = deque()
         self._held: deque[dict[str, Any]] = deque()
         self._pool: ThreadPoolExecutor | None = None
-        self._lock = filelock.FileLock(self.folder / (f"{LOCK}.{rank}" if rank else LOCK), timeout=LOCK_SECONDS)
         self._finished = False
         self._told: BaseException | None = None
 
@@ -170,14 +163,14 @@ class PredictionWriter:
     def _start(self, engine: Workflow | None = None) -> None:
         if self.processes is not None and not self._leads:
             self.processes.await_beginning()
-        self._take_folder()
+        self._place.take()
         try:
             self._prepare_folder()
         except OSError as error:
-            self._lock.release()
-            raise self._unwritable(error) from error
+            self._place.release()
+            raise self._place.unwritable(error) from error
         except BaseException:
-            self._lock.release()
+            self._place.release()
             raise
         if self.processes is not None and self._leads:
             self.processes.begin()
@@ -204,53 +197,15 @@ class PredictionWriter:
             logger.info("Going on: %d of %d slices are there already.", len(self.rows), len(self.data))
         else:
             self.pictures.clear()
-            for path in (*(self.folder / name for name in (TABLE, JSON_TABLE, REPORT)), *self._parts()):
+            for path in (*(self.folder / name for name in (TABLE, JSON_TABLE, REPORT)), *self._place.parts()):
                 backup_existing(path)
         # The table first: a record of changed inputs must never stand beside rows of what they were.
         self.table.begin(self._rows_in_order())
-        self._clear_parts()
+        self._place.clear_parts()
         self._record.write(self.folder / RECORD)
-
-    def _take_folder(self) -> None:
-        """Make the output folder this run's own."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire()
-            if self._leads:
-                self._await_others()
-        except filelock.Timeout:
-            self._lock.release()
-            remedy = "Wait until it has ended, or give another --output_dir"
-            raise InputError(self.folder, "is being written to by another run", remedy) from None
-        except NotImplementedError:
-            logger.warning("%s cannot be locked: see that no other run writes to it.", self.folder)
-        except OSError as error:
-            self._lock.release()
-            raise self._unwritable(error) from error
-
-    def _await_others(self) -> None:
-        """See that no process is left of a run whose process 0 was killed."""
-        for path in self.folder.glob(f"{LOCK}.*"):
-            with filelock.FileLock(path, timeout=LOCK_SECONDS):
-                pass
-            path.unlink(missing_ok=True)
-
-    def _parts(self) -> Iterator[Path]:
-        """Yield the tables that the other processes of a run have left."""
-        pattern = re.compile(re.escape(PART_TABLE).replace(r"\{\}", r"\d+"))
-        if self.folder.is_dir():
-            yield from sorted(path for path in self.folder.iterdir() if pattern.fullmatch(path.name))
-
-    def _clear_parts(self) -> None:
-        """Remove the other processes' tables and locks once the table holds their rows."""
-        for path in (*self._parts(), *self.folder.glob(f"{LOCK}.*")):
-            path.unlink(missing_ok=True)
 
     def _rows_in_order(self) -> list[dict[str, Any]]:
         return [self.rows[index] for index in sorted(self.rows)]
-
-    def _unwritable(self, error: OSError) -> InputError:
-        return InputError(self.folder, f"cannot be written to ({error})", "Free space, or give another --output_dir")
 
     @cached_property
     def _record(self) -> RunRecord:
@@ -277,33 +232,9 @@ class PredictionWriter:
             return {}
         earlier = RunRecord.read(self.folder / RECORD)
         self._record.check_settings(earlier, self.folder)
+        tables = [self.table, *(PredictionTable(path, self.class_names) for path in self._place.parts())]
         unchanged = self._record.unchanged(earlier)
-        tables = [self.table, *(PredictionTable(path, self.class_names) for path in self._parts())]
-        rows = [row for table in tables for row in table.read()]
-        there = {(row["file"], row["slice"]): row for row in rows if self._is_done(row)}
-        keys = [(csv_cell(item["name"]), item.get(SLICE)) for item in self.data]
-        uses = Counter(keys)  # two names may look the same in the table: neither is kept
-        kept = {
-            index: {**there[key], "file": self.data[index]["name"]}
-            for index, key in enumerate(keys)
-            if key in there and uses[key] == 1 and self.data[index]["name"] in unchanged
-        }
-        return self._without_parts(kept)
-
-    def _is_done(self, row: Mapping[str, Any]) -> bool:
-        wanted = [row["mask"], row["overlay"]] if self.overlays else [row["mask"]]
-        return not row["error"] and all(path and (self.folder / path).is_file() for path in wanted)
-
-    def _without_parts(self, kept: dict[int, dict[str, Any]]) -> dict[int, dict[str, Any]]:
-        """Leave out the rows of masks that other slices, which are to be predicted yet, will be part of."""
-        missing = [item for index, item in enumerate(self.data) if index not in kept]
-        whole = {item["name"] for item in missing if SLICE in item and self.masks.output_format != PNG_FORMAT}
-        return {
-            index: row
-            for index, row in kept.items()
-            # Which series a slice belongs to is not known before it is read.
-            if row["file"] not in whole and not (missing and str(row["mask"]).endswith(".dcm"))
-        }
+        return rows_to_keep(self.folder, tables, self.data, unchanged, self.masks.output_format, self.overlays)
 
     def _keep_pictures(self) -> None:
         """Take the kept rows' pictures out of the report of a run that had ended."""
@@ -415,7 +346,7 @@ class PredictionWriter:
             if self._pool is not None:
                 self._pool.shutdown()
             self._pool, self._finished = None, True
-            self._lock.release()
+            self._place.release()
         if not results:
             return
         rows = self.rows.values()
@@ -427,7 +358,7 @@ class PredictionWriter:
     def _meet(self, processes: Processes) -> None:
         """Hand this process's rows over, or as process 0 take those of all others."""
         if not self._leads:
-            self._lock.release()  # nothing more is written, and process 0 removes the lock
+            self._place.release()  # nothing more is written, and process 0 removes the lock
             processes.hand_over(self.rows)
             return
         for rank, share in enumerate(self._shares[1:], start=1):
@@ -437,7 +368,7 @@ class PredictionWriter:
                 raise InputError(f"process {rank}", problem, "Go on with --resume true")
             self.rows.update(rows)
         self.table.write(self._rows_in_order())
-        self._clear_parts()
+        self._place.clear_parts()
 
     def _write_results(self) -> None:
         indices, rows = sorted(self.rows), self._rows_in_order()

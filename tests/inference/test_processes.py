@@ -18,7 +18,7 @@ from ignite.engine import Engine
 from PIL import Image
 
 from braintumor_ext.errors import InputError
-from braintumor_ext.inference import Processes, prediction_writer, torchrun_processes
+from braintumor_ext.inference import Processes, run_folder, torchrun_processes
 from tests.conftest import REPOSITORY
 from tests.inference.test_resume import Counting, Stop, contents, predict, stop
 from tests.inference.writing import block, run, table, write_volume
@@ -126,7 +126,7 @@ def test_without_resuming_all_tables_are_kept_under_other_names(inputs, tmp_path
 
 
 def test_another_run_is_refused_as_long_as_one_process_lives(inputs, tmp_path, monkeypatch):
-    monkeypatch.setattr(prediction_writer, "LOCK_SECONDS", 0.05)
+    monkeypatch.setattr(run_folder, "LOCK_SECONDS", 0.05)
     predict_together(inputs, tmp_path / "out", 2, {1: stop})
     before = contents(tmp_path / "out")
     with (

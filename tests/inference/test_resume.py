@@ -19,7 +19,7 @@ from ignite.engine import Engine
 from PIL import Image
 
 from braintumor_ext.errors import InputError
-from braintumor_ext.inference import prediction_writer
+from braintumor_ext.inference import run_folder
 from tests.conftest import REPOSITORY
 from tests.inference.writing import block, run, table, volume_mask, with_heat, write_volume
 from tests.one_slice import shown_slice, write_series
@@ -274,7 +274,7 @@ def test_names_with_a_line_break_and_with_its_escape_are_not_mixed_up(tmp_path):
 
 
 def test_a_second_run_into_one_folder_is_refused_and_harms_nothing(inputs, tmp_path, monkeypatch):
-    monkeypatch.setattr(prediction_writer, "LOCK_SECONDS", 0.05)
+    monkeypatch.setattr(run_folder, "LOCK_SECONDS", 0.05)
     refused = []
 
     def start_another(engine: Engine) -> None:
