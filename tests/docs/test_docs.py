@@ -17,7 +17,9 @@ from braintumor_ext.networks import BrainTumorNet
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 STUDIES = ROOT / "studies"
-PAGES = sorted([*ROOT.glob("README.md"), *DOCS.rglob("*.md"), *STUDIES.rglob("*.md")])
+PAGES = sorted(
+    [*ROOT.glob("README.md"), *DOCS.rglob("*.md"), *(p for p in STUDIES.rglob("*.md") if p.parent.name != "templates")]
+)
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 CONFIGURATION = DOCS / "reference" / "configuration.md"
 FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
