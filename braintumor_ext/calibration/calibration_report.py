@@ -12,7 +12,7 @@ from braintumor_ext.calibration.calibration import LOW_CONFIDENCE, UNUSUAL_INPUT
 from braintumor_ext.calibration.labelled_outputs import LabelledOutputs
 from braintumor_ext.calibration.measures import Judged, confidence_measures, judge, probability_measures
 from braintumor_ext.classes import display_name
-from braintumor_ext.files import replacing
+from braintumor_ext.files import write_text
 from braintumor_ext.metrics.bootstrap import group_bootstrap
 from braintumor_ext.metrics.calibration import reliability_bins
 from braintumor_ext.plots import plot_reliability, plot_scores
@@ -64,23 +64,20 @@ def write_calibration_report(
         }
         of_kind = {kind: others[np.array(kinds) == kind] for kind in dict.fromkeys(kinds)}
         plot_scores(of_class, of_kind, calibration.detector.threshold, folder / SCORES)
-    with replacing(folder / REPORT) as partial:
-        partial.write_text(
-            render(
-                "calibration.md",
-                calibration=calibration,
-                crossed=crossed is not None,
-                training_slices=training_slices,
-                known=known.sum(),
-                low_confidence=LOW_CONFIDENCE,
-                ood_detector=UNUSUAL_INPUT,
-                probability_rows=_probability_rows(validation, own, crossed),
-                confidence_rows=_confidence_rows(validation, own, crossed),
-                alarm_rows=_alarm_rows(calibration, validation, own, crossed),
-                told_rows=_told_rows(calibration, probes, kinds),
-            ),
-            encoding="utf-8",
-        )
+    text = render(
+        "calibration.md",
+        calibration=calibration,
+        crossed=crossed is not None,
+        training_slices=training_slices,
+        known=known.sum(),
+        low_confidence=LOW_CONFIDENCE,
+        ood_detector=UNUSUAL_INPUT,
+        probability_rows=_probability_rows(validation, own, crossed),
+        confidence_rows=_confidence_rows(validation, own, crossed),
+        alarm_rows=_alarm_rows(calibration, validation, own, crossed),
+        told_rows=_told_rows(calibration, probes, kinds),
+    )
+    write_text(folder / REPORT, text)
 
 
 def _probability_rows(validation: LabelledOutputs, own: Judged, crossed: Judged | None) -> list[list[str]]:

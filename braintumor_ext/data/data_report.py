@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from braintumor_ext.data.inspection import InspectedSlice
 from braintumor_ext.data.split import SECTIONS
 from braintumor_ext.data.trivial_baselines import baseline_table, file_property_baseline, nearest_neighbour_baseline
 from braintumor_ext.errors import InputError
-from braintumor_ext.files import write_text
+from braintumor_ext.files import write_json, write_text
 from braintumor_ext.reporting import render
 
 SMALL_SIDE = 224
@@ -172,10 +171,8 @@ def _masks(
 
 def write_report(report: Mapping[str, Any], slices: Sequence[InspectedSlice], output: Path) -> None:
     """Write ``data_report.json``, ``data_report.md`` and ``contact_sheet.png``."""
-    text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
-    # Names may hold bytes that are no text: an escape of JSON's stands for each.
-    for name, content in (("data_report.json", text + "\n"), ("data_report.md", report_markdown(report))):
-        write_text(output / name, content)
+    write_json(output / "data_report.json", report)
+    write_text(output / "data_report.md", report_markdown(report))
     classes = [name for name in report["counts"] if name != "all"]
     draw_contact_sheet(slices, classes, output / "contact_sheet.png")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 
 import numpy as np
@@ -15,6 +16,7 @@ from braintumor_ext.inference.postprocessor import DISAGREE
 from braintumor_ext.networks import bfloat16_stages
 from tests.bundle.test_evaluation import evaluate
 from tests.bundle.workflows import FLAT, make_workflow, read_table, run_workflow, told, train
+from tests.report_files import read_tables
 
 pytestmark = pytest.mark.slow
 
@@ -84,8 +86,12 @@ def test_the_report_and_its_pictures_are_written(calibrated):
     names = {path.name for path in (calibrated / "out").iterdir()}
     assert {"calibration.md", "reliability_before.png", "reliability_after.png", "detector_scores.png"} <= names
     text = (calibrated / "out" / "calibration.md").read_text()
-    for words in ("cross-fitted", "negative log-likelihood", "low confidence", "uniform noise", "photograph"):
-        assert words in text
+    assert set(re.findall(r"!\[.*?\]\((.*?)\)", text)) <= names
+    probabilities, confidence, alarms, told = (table[1:] for table in read_tables(text))
+    assert [len(row) for row in probabilities] == [4] * 3  # as trained, calibrated, cross-fitted
+    assert len(confidence) == 2
+    assert alarms[0][0] == told[-1][0] == "all"
+    assert {"uniform noise", "photograph"} <= {row[0] for row in told}
 
 
 def test_an_evaluation_uses_it_and_flags_slices(calibrated, phantom_dataset, tmp_path):
