@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+from PIL import Image
+
 from braintumor_ext.visualize import tile_pictures
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -82,7 +84,8 @@ def main() -> int:
         *("--output_dir", "demo/predictions", "--ckpt_dir", "demo/models", "--image_size", "96"),
     )
     overlays = [sorted(folder.iterdir()) for folder in sorted((DEMO / "predictions" / "overlays").iterdir())]
-    tile_pictures([p for pictures in overlays for p in pictures[:2]], DEMO / "overview.png", columns=2, width=860)
+    shown = (Image.open(picture) for pictures in overlays for picture in pictures[:2])
+    tile_pictures(shown, columns=2, width=860).save(DEMO / "overview.png")
     print(f"\nDone in {time.monotonic() - started:.0f} s. Look at:")
     for name in RESULTS:
         print(f"  {(DEMO / name).relative_to(ROOT)}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from braintumor_ext import Predictor
 from braintumor_ext.classes import display_name
@@ -15,7 +15,6 @@ from braintumor_ext.files import replacing, write_json, write_text
 from braintumor_ext.jsonable import jsonable
 from braintumor_ext.metrics import SliceRecord, write_records
 from braintumor_ext.plots import plot_roc_curves
-from braintumor_ext.png_file import write_png
 from braintumor_ext.reporting import NONE, number, render_from, with_count, with_interval, with_median
 from braintumor_ext.visualize import render_overlay, tile_pictures
 from studies.external_set.predictions import SequencePredictions, true_mask
@@ -121,21 +120,16 @@ def _draw_slices(chosen: Mapping[str, str], slices: Sequence[ExternalSlice], pre
     if not chosen:
         path.unlink(missing_ok=True)  # that of an earlier run
         return
-    by_name = {item.name: item for item in slices}
-    with tempfile.TemporaryDirectory() as scratch:
-        files = []
-        for number_, (name, title) in enumerate(chosen.items()):
-            item = by_name[name]
-            prediction = predictor(item.path)
-            assert prediction.image is not None
-            assert prediction.mask is not None
-            files.append(Path(scratch) / f"{number_:03d}.png")
-            true = true_mask(item, predictor.postprocessor.empty_class, prediction.mask.shape)
-            note = "; ".join(prediction.flags) or None
-            words = f"{title}: {item.path.stem}"
-            shown = render_overlay(prediction.image, prediction.mask, words, prediction.probabilities, true, note)
-            write_png(files[-1], shown)
-        with replacing(path) as partial:
-            sheet = Path(scratch) / "sheet.png"
-            tile_pictures(files, sheet, COLUMNS, WIDTH)
-            partial.write_bytes(sheet.read_bytes())
+    by_name, pictures = {item.name: item for item in slices}, []
+    for name, title in chosen.items():
+        item = by_name[name]
+        prediction = predictor(item.path)
+        assert prediction.image is not None
+        assert prediction.mask is not None
+        true = true_mask(item, predictor.postprocessor.empty_class, prediction.mask.shape)
+        note = "; ".join(prediction.flags) or None
+        words = f"{title}: {item.path.stem}"
+        shown = render_overlay(prediction.image, prediction.mask, words, prediction.probabilities, true, note)
+        pictures.append(Image.fromarray(shown))
+    with replacing(path) as partial:
+        tile_pictures(pictures, COLUMNS, WIDTH).save(partial, format="PNG")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -63,16 +62,8 @@ def write_sheet(pictures: Sequence[Image.Image], path: str | PathLike[str]) -> N
         pictures: at least one, in reading order.
         path: the PNG file.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        files = []
-        for index, picture in enumerate(pictures):
-            files.append(Path(scratch) / f"{index:04d}.png")
-            picture.save(files[-1], compress_level=1)
-        target = Path(path)
-        sheet = Path(scratch) / "sheet.png"
-        tile_pictures(files, sheet, columns=min(SHEET_COLUMNS, len(files)), width=SHEET_WIDTH)
-        with replacing(target) as partial:
-            partial.write_bytes(sheet.read_bytes())
+    with replacing(path) as partial:
+        tile_pictures(pictures, min(SHEET_COLUMNS, len(pictures)), SHEET_WIDTH).save(partial, format="PNG")
 
 
 def render_probes(content: Mapping[str, Any]) -> str:
