@@ -34,6 +34,13 @@ def test_no_recipe_names_what_the_training_s_config_lacks(recipe):
             assert argument in inspect.signature(target).parameters, name
 
 
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_is_whole_in_several_processes(recipe):
+    alone, shared = (make_workflow("train", f"recipes/{recipe}", *more).parser for more in ((), ("multi_gpu_train",)))
+    assert shared["train::handlers"] == alone["train::handlers"]
+    assert shared["initialize"][: len(alone["initialize"])] == alone["initialize"]
+
+
 def test_the_strong_recipe_trains_its_own_network_from_all_its_sections(phantom_dataset, tmp_path):
     # phantoms have no extra slices; a share of the training's stands for them
     content = json.loads((phantom_dataset / "datalist.json").read_text())
