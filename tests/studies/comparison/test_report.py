@@ -6,7 +6,6 @@ import csv
 import json
 import re
 from copy import deepcopy
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +14,32 @@ import pytest
 from PIL import Image, ImageColor
 
 from braintumor_ext.colours import OKABE_ITO
-from braintumor_ext.metrics import SliceRecord, summarise_evaluation
+from braintumor_ext.jsonable import jsonable
+from braintumor_ext.metrics import SliceRecord
 from studies.comparison.model_runs import ModelRuns, Run
 from studies.comparison.report import FILES, write_comparison
-from studies.comparison.report_tables import difference_text, duration, p_text, render_comparison, without
+from studies.comparison.report_tables import METRIC_NAMES, difference_text, duration, p_text, render_comparison, without
 from studies.comparison.summary import summarise_protocol
 from tests.report_files import read_strict_json, read_tables
 
 CLASS_NAMES = ("glioma", "meningioma", "pituitary", "no_tumor")
+COST = {
+    "parameters": 29651665,
+    "file_bytes": 118_700_000,
+    "epochs": 20.0,
+    "seconds_per_epoch": 84.25,
+    "training_seconds": 5400.0,
+    "peak_memory_bytes": 2_340_000_000,
+    "milliseconds_per_image": 12.34,
+}
 NOT_TRAINED = {"summary": None, "after_temperature": None, "spread": None, "group_weighted": None, "cost": None}
 
 
-def records(seed: int, skill: float, n: int = 48, masks: bool = True) -> list[SliceRecord]:
+def records(seed: int, skill: float, start: int = 0, n: int = 16, masks: bool = True) -> list[SliceRecord]:
     """Slices of all classes in groups of two, right with a probability of ``skill``."""
     rng = np.random.default_rng(seed)
     made = []
-    for index in range(n):
+    for index in range(start, start + n):
         true = index % 4
         named = true if rng.random() < skill else int(rng.integers(4))
         probabilities = np.full(4, 0.1)
@@ -59,61 +68,27 @@ def records(seed: int, skill: float, n: int = 48, masks: bool = True) -> list[Sl
     return made
 
 
-def summary(made: list[SliceRecord]) -> dict[str, Any]:
-    return summarise_evaluation(made, CLASS_NAMES, "no_tumor", n_draws=60)
+def network(model: str, title: str, seed: int, skill: float, runs: int = 3, masks: bool = True) -> ModelRuns:
+    made = [
+        Run(f"fold{i}", 0, i, records(seed + 10 * i, skill, 16 * i, masks=masks), records(seed + 99, skill, 200), COST)
+        for i in range(runs)
+    ]
+    return ModelRuns(model, title, "network", 3, made)
 
 
-def network(
-    model: str, title: str, seed: int, skill: float, runs: int = 3, masks: bool = True, n: int = 48
-) -> dict[str, Any]:
-    found = summary(records(seed, skill, n, masks))
-    dice = found["segmentation"]["tumour_slices"]["dice"]["value"]
-    return {
-        "model": model,
-        "title": title,
-        "kind": "network",
-        "status": "done" if runs == 3 else "partial",
-        "runs": runs,
-        "of": 3,
-        "summary": found,
-        "after_temperature": {
-            "temperatures": [1.25] * runs,
-            **{name: {"value": 0.0625, "ci95": [0.03125, 0.125]} for name in ("ece", "nll", "brier")},
-        },
-        "spread": {
-            "accuracy": {"mean": skill, "sd": 0.0123 if runs > 1 else None, "values": [skill] * runs},
-            "macro_f1": {"mean": skill, "sd": 0.0234 if runs > 1 else None, "values": [skill] * runs},
-            "dice": {"mean": dice, "sd": 0.0342 if masks and runs > 1 else None, "values": [dice] * runs},
-        },
-        "group_weighted": {
-            "accuracy": {"value": 0.7654, "ci95": [0.7, 0.8]},
-            "dice": {"value": 0.5432, "ci95": [0.5, 0.6]} if masks else {"value": None, "ci95": None},
-        },
-        "cost": {
-            "parameters": 29651665,
-            "file_bytes": 118_700_000,
-            "epochs": 20.0,
-            "seconds_per_epoch": 84.25,
-            "training_seconds": 5400.0,
-            "peak_memory_bytes": 2_340_000_000,
-            "milliseconds_per_image": 12.34,
-        },
-    }
-
-
-def baseline(model: str, title: str, seed: int, skill: float) -> dict[str, Any]:
-    found = network(model, title, seed, skill, masks=False)
-    return found | {"kind": "trivial baseline", "after_temperature": None, "cost": None}
+def baseline(model: str, seed: int, skill: float) -> ModelRuns:
+    made = [Run(f"fold{i}", 0, i, records(seed + 10 * i, skill, 16 * i)) for i in range(3)]
+    return ModelRuns(model, f"trivial baseline: {model.replace('_', ' ')}", "trivial baseline", 3, made)
 
 
 def protocol(name: str, skill: float) -> dict[str, Any]:
-    rows = [
+    models = [
         network("ours", "ours: ResNet50 + CBAM + FPN", 1, skill),
         network("resnet50", "ResNet50", 2, skill - 0.1, masks=False),
-        network("vgg16", "VGG16", 3, skill - 0.2, runs=1, masks=False, n=16),
-        {"model": "unet", "title": "U-Net", "kind": "network", "status": "not run", "runs": 0, "of": 3, **NOT_TRAINED},
-        baseline("nearest_neighbour", "trivial baseline: nearest neighbour", 4, skill - 0.3),
-        baseline("file_properties", "trivial baseline: file properties", 5, 0.4),
+        network("vgg16", "VGG16", 3, skill - 0.2, runs=1, masks=False),
+        network("unet", "U-Net", 3, skill, runs=0),
+        baseline("nearest_neighbour", 4, skill - 0.3),
+        baseline("file_properties", 5, 0.4),
     ]
     grouped = name == "grouped"
     splits = [
@@ -126,26 +101,9 @@ def protocol(name: str, skill: float) -> dict[str, Any]:
         }
         for i in range(3 if grouped else 1)
     ]
-    differences = [
-        {
-            "a": "ours",
-            "b": "resnet50",
-            "metric": metric,
-            "n": 48,
-            "difference": 0.0123,
-            "ci95": [-0.0034, 0.0281],
-            "p": 0.0204,
-            "p_holm": 0.0408,
-            "test": "paired group bootstrap",
-        }
-        for metric in ("accuracy", "macro_f1", "dice")
-    ]
-    if not grouped:
-        exact = {"ci95": None, "p": 0.00012, "p_holm": 0.00024, "test": "McNemar, exact"}
-        differences.append(differences[0] | exact)
-    found = {"slices": 2870, "groups": 638, "splits": splits, "rows": rows}
     told = {"grouping": "patient-grouped where known (2,317 images), near-duplicate-grouped else"} if grouped else {}
-    return {**found, **told, "differences": differences}
+    found = summarise_protocol(name, models, CLASS_NAMES, "no_tumor", n_draws=60)
+    return jsonable({**found, **told, "splits": splits})
 
 
 @pytest.fixture(scope="module")
@@ -278,10 +236,12 @@ def test_computation_has_the_published_count_of_a_row_not_run(text: str) -> None
     assert cells(text, "grouped", "Computation", "U-Net", table=1)[1] == "not run"
 
 
-def test_a_partial_row_says_so_wherever_it_stands(text: str) -> None:
+def test_a_partial_row_says_so_wherever_it_stands(text: str, result: dict[str, Any]) -> None:
     assert "| VGG16 |" not in text
     assert cells(text, "random", "Class", "VGG16, partial (1 of 3)")[2] == "87.23"
-    assert cells(text, "random", "Run by run", "VGG16, partial (1 of 3)")[1:3] == ["1", "70.0"]  # no deviation of one
+    mean = result["protocols"]["random"]["rows"][2]["spread"]["accuracy"]["mean"]
+    told = cells(text, "random", "Run by run", "VGG16, partial (1 of 3)")
+    assert told[1:3] == ["1", f"{100 * mean:.1f}"]  # no deviation of one
 
 
 def test_masks_are_the_summarys_and_the_clean_share_is_what_has_no_pixel(text: str, result: dict[str, Any]) -> None:
@@ -309,7 +269,9 @@ def test_probabilities_stand_as_trained_and_after_the_temperature(text: str, res
     expected = [share(auc), *(share(values[name]) for name in ("ece", "nll", "brier"))]
     assert cells(text, "random", "Probabilities", "ResNet50")[1:] == expected
     after = cells(text, "random", "Probabilities", "ResNet50", table=1)
-    assert after[1:3] == ["1.25, 1.25, 1.25", "0.062 (0.031 to 0.125)"]
+    scaled = row["after_temperature"]
+    temperatures = ", ".join(f"{value:.2f}" for value in scaled["temperatures"])
+    assert after[1:] == [temperatures, *(share(scaled[name]) for name in ("ece", "nll", "brier"))]
 
 
 def test_baselines_have_neither_masks_nor_probabilities(
@@ -336,21 +298,25 @@ def test_per_class_tables_are_the_summarys(text: str, result: dict[str, Any]) ->
 
 
 def test_spread_and_equal_groups(text: str, result: dict[str, Any]) -> None:
-    dice = result["protocols"]["grouped"]["rows"][0]["spread"]["dice"]["mean"]
-    told = cells(text, "grouped", "Run by run", "ours: ResNet50 + CBAM + FPN")
-    assert told[1:] == ["3", "80.0 ± 1.2", "80.0 ± 2.3", f"{dice:.3f} ± 0.034"]
-    told = cells(text, "grouped", "Each group weighs the same", "ours: ResNet50 + CBAM + FPN")
-    assert told[1:] == ["76.5 (70.0 to 80.0)", "0.543 (0.500 to 0.600)"]
+    row = result["protocols"]["grouped"]["rows"][0]
+    accuracy, f1, dice = ((row["spread"][name]["mean"], row["spread"][name]["sd"]) for name in METRIC_NAMES)
+    told = cells(text, "grouped", "Run by run", row["title"])
+    per_cent = [f"{100 * mean:.1f} ± {100 * sd:.1f}" for mean, sd in (accuracy, f1)]
+    assert told[1:] == ["3", *per_cent, f"{dice[0]:.3f} ± {dice[1]:.3f}"]
+    weighted = row["group_weighted"]
+    told = cells(text, "grouped", "Each group weighs the same", row["title"])
+    assert told[1:] == [percent(weighted["accuracy"]), share(weighted["dice"])]
 
 
-def test_differences_are_told_with_their_test(text: str) -> None:
-    first = "ours minus ResNet50"
-    told = cells(text, "grouped", "Differences", first)
-    assert told[1:] == ["accuracy", "48", "+1.2 points (-0.3 to 2.8)", "0.020", "0.041", "paired group bootstrap"]
+def test_differences_are_told_with_their_test(text: str, result: dict[str, Any]) -> None:
+    found = result["protocols"]["grouped"]["differences"][0]
+    told = cells(text, "grouped", "Differences", "ours minus ResNet50")
+    lower, upper = (100 * end for end in found["ci95"])
+    assert told[1:4] == ["accuracy", "48", f"{100 * found['difference']:+.1f} points ({lower:.1f} to {upper:.1f})"]
+    assert told[4:] == [p_text(found["p"]), p_text(found["p_holm"]), "paired group bootstrap"]
     grouped, random = text.split("## Random protocol")
     assert "McNemar" not in grouped
-    last = read_tables(random.split("### Differences")[1])[0][-1]
-    assert last[3:] == ["+1.2 points", "< 0.001", "< 0.001", "McNemar, exact"]
+    assert read_tables(random.split("### Differences")[1])[0][-1][-1] == "McNemar, exact"
 
 
 def test_computation_stands_beside_the_published(text: str) -> None:
@@ -382,8 +348,8 @@ def test_csv_has_a_line_for_each_protocol_and_row_with_all_digits(
 ) -> None:
     expected = [(name, row["model"]) for name, p in result["protocols"].items() for row in p["rows"]]
     assert list(lines) == expected
-    summary = result["protocols"]["grouped"]["rows"][0]["summary"]
-    line = lines["grouped", "ours"]
+    row = result["protocols"]["grouped"]["rows"][0]
+    summary, line = row["summary"], lines["grouped", "ours"]
 
     def number(column: str) -> float:
         return float(line[column])
@@ -394,15 +360,15 @@ def test_csv_has_a_line_for_each_protocol_and_row_with_all_digits(
         "dice": summary["segmentation"]["tumour_slices"]["dice"],
         "pituitary_dice": summary["segmentation"]["tumour_slices"]["per_class"]["pituitary"]["dice"],
         "brier": summary["calibration"]["brier"],
-        "ece_after_temperature": {"value": 0.0625, "ci95": [0.03125, 0.125]},
-        "dice_each_group_the_same": {"value": 0.5432, "ci95": [0.5, 0.6]},
+        "ece_after_temperature": row["after_temperature"]["ece"],
+        "dice_each_group_the_same": row["group_weighted"]["dice"],
     }.items():
         found = (number(column), [number(f"{column}_low"), number(f"{column}_high")])
         assert found == (estimate["value"], estimate["ci95"]), column
     gated = summary["segmentation"]["no_tumour_slices"]["gated"]
     assert number("no_tumour_without_pixel_gated") == pytest.approx(1 - gated["value"])
     assert number("no_tumour_without_pixel_gated_low") == pytest.approx(1 - gated["ci95"][1])
-    assert number("accuracy_sd_over_runs") == 0.0123
+    assert number("accuracy_sd_over_runs") == row["spread"]["accuracy"]["sd"]
     assert number("parameters") == 29651665
     assert lines["random", "resnet50"]["published_accuracy"] == "0.8945"
     assert lines["random", "resnet50"]["dice"] == ""
@@ -436,7 +402,7 @@ def test_a_comparison_of_which_nothing_was_trained_is_replaced_by_a_later_one(
 
 
 def test_numbers_that_are_not_finite_become_null_and_blank(result: dict[str, Any], tmp_path: Path) -> None:
-    row = baseline("nearest_neighbour", "trivial baseline: nearest neighbour", 4, 0.5)
+    row = deepcopy(result["protocols"]["random"]["rows"][4])
     row["summary"]["classification"]["accuracy"]["value"] = float("nan")
     one = {**result["protocols"]["random"], "rows": [row], "differences": []}
     write_comparison({**result, "protocols": {"random": one}}, tmp_path)
@@ -464,40 +430,3 @@ def test_p_values_and_times_as_text() -> None:
     assert [p_text(p) for p in (None, 0.0004, 0.001, 0.25)] == ["–", "< 0.001", "0.001", "0.250"]
     times = ["–", "8.3 s", "99.9 s", "1.7 min", "99.9 min", "1.7 h"]
     assert [duration(s) for s in (None, 8.26, 99.9, 100, 5996, 5998)] == times
-
-
-def test_what_a_protocols_summary_gives_is_reported(result: dict[str, Any], tmp_path: Path) -> None:
-    """The same report from the summary of runs, in the place of one made here by hand."""
-
-    def runs(seed: int, count: int, masks: bool = True) -> list[Run]:
-        cost = {"parameters": 1000, "file_bytes": 4000, "epochs": 2, "seconds_per_epoch": 1.5, "training_seconds": 3.0}
-        return [
-            Run(f"random-seed{i}", i, None, records(seed + i, 0.8, 32, masks), records(seed + 9, 0.8, 16, masks), cost)
-            for i in range(count)
-        ]
-
-    certain = [replace(r, probabilities=tuple(np.eye(4)[r.predicted_class])) for r in records(3, 0.5, 32, False)]
-    models = [
-        ModelRuns("ours", "ours: a network", "network", 2, runs(1, 2)),
-        ModelRuns("resnet50", "ResNet50", "network", 2, runs(2, 1, masks=False)),
-        ModelRuns("unet", "U-Net", "network", 2, []),
-        ModelRuns(
-            "nearest_neighbour",
-            "trivial baseline: nearest neighbour",
-            "trivial baseline",
-            2,
-            [Run("random-seed0", 0, None, certain)],
-        ),
-    ]
-    protocol = summarise_protocol("random", models, CLASS_NAMES, "no_tumor", n_draws=40)
-    made = {**result, "protocols": {"random": {**protocol, "splits": result["protocols"]["random"]["splits"]}}}
-    write_comparison(made, tmp_path)
-    text = (tmp_path / "comparison.md").read_text(encoding="utf-8")
-    accuracy = protocol["rows"][0]["summary"]["classification"]["accuracy"]
-    assert cells(text, "random", "Class", "ours: a network")[1] == percent(accuracy)
-    assert cells(text, "random", "Class", "ResNet50, partial (1 of 2)")[2] == "89.45"
-    assert cells(text, "random", "Class", "U-Net")[1] == "not run"
-    assert cells(text, "random", "Mask", "ResNet50, partial (1 of 2)")[1] == "no mask"
-    assert cells(text, "random", "Computation", "ours: a network", table=1)[1:] == ["2", "1.5 s", "3.0 s", "–", "–"]
-    assert cells(text, "random", "Differences", "ours minus ResNet50")[2] == "32"
-    assert "McNemar, exact" in text
