@@ -54,6 +54,7 @@ def carry_out(plan_path: Path) -> dict[str, Any]:
     evaluate = [*files, str(root / "configs" / "evaluate.json")]
     # the comparison has its own baselines, and draws its own bootstrap of all runs together
     less: dict[str, Any] = {"validate::handlers#0::training_data": "$None", "validate::handlers#0::n_draws": 200}
+    common = {name: value for name, value in common.items() if not name.startswith("network_def::")}  # the checkpoint's
     for section in plan["sections"]:
         target = str(folder / section)
         monai.bundle.run(config_file=evaluate, output_dir=target, split=section, **less, **common)

@@ -181,6 +181,20 @@ def test_a_run_that_fails_is_named_with_its_log_and_its_row_says_not_run(phantom
     assert "not run" in done.out
 
 
+def test_arguments_of_the_network_are_trained_with_and_the_evaluation_takes_them_from_the_checkpoint(
+    phantoms, tmp_path
+):
+    done = compare(
+        phantoms,
+        tmp_path,
+        *("--protocol", "random", "--models", "ours"),
+        *("--set", "network_def::hidden=64"),
+    )
+    assert done.code == 0, done.log
+    (settings,) = tmp_path.glob("runs/*/models/training.json")
+    assert json.loads(settings.read_text())["network"]["hidden"] == 64
+
+
 def test_what_cannot_be_compared_is_refused_before_any_training(compared, phantoms, tmp_path, capsys):
     output, *_ = compared
     common = ["--quick", "--output", str(output)]
