@@ -18,7 +18,7 @@ NAMES = {SCORE: "score", "accuracy": "accuracy", "macro_f1": "macro F1", "dice":
 """What is compared; the first one decides."""
 RULE = (
     f"Kept if, over at least {LEAST_RUNS} pairs of runs, the mean gain in the score (the mean of macro F1 and Dice, by "
-    "which a training chooses its best epoch) exceeds its standard error."
+    "which a training chooses its best epoch; of macro F1 alone where a run has no masks) exceeds its standard error."
 )
 
 
@@ -44,7 +44,9 @@ def judge(
     """
     pairs: list[dict[str, Any]] = []
     for name, partner in _paired(before, after):
-        scores = [_scores(records, num_classes) for records in (before[name], after[partner])]
+        scores = [run_scores(records, num_classes) for records in (before[name], after[partner])]
+        shared = [part for part in ("macro_f1", "dice") if not any(np.isnan(score[part]) for score in scores)]
+        scores = [{**score, SCORE: float(np.mean([score[part] for part in shared] or np.nan))} for score in scores]
         pairs.append(
             {
                 "before": name,
@@ -57,12 +59,6 @@ def judge(
     decisive = gains[SCORE]
     enough = len(decisive["values"]) >= LEAST_RUNS
     return {"pairs": pairs, "gains": gains, "kept": decisive["mean"] > decisive["standard_error"] if enough else None}
-
-
-def _scores(records: Sequence[SliceRecord], num_classes: int) -> dict[str, float]:
-    scores = run_scores(records, num_classes)
-    parts = [scores[name] for name in ("macro_f1", "dice") if not np.isnan(scores[name])]
-    return scores | {SCORE: float(np.mean(parts)) if parts else float("nan")}
 
 
 def _gain(values: Sequence[Sequence[float]]) -> dict[str, Any]:

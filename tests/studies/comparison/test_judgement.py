@@ -41,6 +41,14 @@ def test_gain_and_standard_error_by_hand() -> None:
     assert found["pairs"][0]["scores"]["accuracy"] == pytest.approx([0.4, 0.6])
 
 
+def test_where_one_side_has_no_masks_the_score_is_of_the_classes_on_both() -> None:
+    before = {f"fold{k}": run(k, 4, 0.1) for k in range(3)}
+    after = {f"fold{k}": [replace(r, mask_known=False, dice=float("nan")) for r in run(k, 3)] for k in range(3)}
+    found = judge(before, after, 2)  # classes got worse; the mean of 0.8 and 0.1 lies below 0.6, and tells nothing
+    assert found["gains"]["score"]["values"] == pytest.approx([-0.2] * 3)
+    assert found["kept"] is False
+
+
 @pytest.mark.parametrize(
     ("gains", "kept"),
     [
