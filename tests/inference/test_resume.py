@@ -72,13 +72,18 @@ def interrupted(inputs: Path, output: Path, **settings: Any) -> None:
 
 
 def contents(output: Path) -> dict[str, Any]:
-    """What a run has left, but for times that stand in compressed files."""
+    """What a run has left, but for times that stand in compressed files and how a PNG's pixels are compressed."""
     files = {path.relative_to(output).as_posix(): path for path in output.rglob("*") if path.is_file()}
-    return {
-        name: volume_mask(path).tolist() if name.endswith(".nii.gz") else path.read_bytes()
-        for name, path in files.items()
-        if name != ".lock"
-    }
+
+    def content(path: Path) -> Any:
+        if path.name.endswith(".nii.gz"):
+            return volume_mask(path).tolist()
+        if path.suffix == ".png":  # isal may deflate the same pixels to other bytes
+            with Image.open(path) as picture:
+                return picture.mode, picture.size, picture.tobytes()
+        return path.read_bytes()
+
+    return {name: content(path) for name, path in files.items() if name != ".lock"}
 
 
 def test_a_run_that_goes_on_leaves_what_one_that_ran_through_leaves(inputs, tmp_path):
