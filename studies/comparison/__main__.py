@@ -71,7 +71,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{comparison.output_dir}: {len(comparison.plans(splits))} runs", flush=True)
         n_draws = QUICK["n_draws"] if options.quick else 2000
         sources = None if options.groups is None else read_group_sources(options.groups)
-        result = ComparisonResult(_with_rows_of_all(comparison), splits, {"quick": options.quick}, n_draws, sources)
+        result = ComparisonResult(
+            _with_rows_of_all(comparison, options.recipe),
+            splits,
+            {"quick": options.quick, **({} if options.recipe is None else {"recipe": options.recipe})},
+            n_draws,
+            sources,
+        )
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -97,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _comparison(options: argparse.Namespace) -> Comparison:
     defaults: dict[str, Any] = QUICK if options.quick else {"folds": 5, "models": None}
     named = options.models or defaults["models"]
-    models = choose_models(ROOT, named)
+    models = choose_models(ROOT, named, options.recipe)
     content = json.loads(_datalist(options.dataset_dir).read_text(encoding="utf-8-sig"))
     class_names, empty_class = content.get("class_names", CLASS_NAMES), content.get("empty_class", EMPTY_CLASS)
     items: Sequence[Any] = all_items(options.dataset_dir, class_names, empty_class)
@@ -133,10 +139,10 @@ def _comparison(options: argparse.Namespace) -> Comparison:
     )
 
 
-def _with_rows_of_all(comparison: Comparison) -> Comparison:
+def _with_rows_of_all(comparison: Comparison, recipe: str | None) -> Comparison:
     """Return the comparison as its table shows it: the models that were not asked for have rows too."""
     asked = {model.name for model in comparison.models}
-    others = [model for model in choose_models(ROOT, None) if model.name not in asked]
+    others = [model for model in choose_models(ROOT, None, recipe) if model.name not in asked]
     return replace(comparison, models=[*comparison.models, *others])
 
 
@@ -180,6 +186,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, default=Path("comparison"), metavar="DIR", help="(default: %(default)s)")
     parser.add_argument("--protocol", choices=[*PROTOCOLS, "both"], default="both", help="(default: %(default)s)")
     parser.add_argument("--models", nargs="+", metavar="NAME", help="(default: ours and the baselines)")
+    parser.add_argument(
+        "--recipe", metavar="NAME", help="of configs/recipes, for all models (default: train.json's own)"
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="N", help="(default: 0)")
     parser.add_argument("--folds", type=int, metavar="K", help="of the grouped cross-validation (default: 5)")
     parser.add_argument("--epochs", type=int, metavar="N", help="(default: the config's, 100)")

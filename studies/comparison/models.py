@@ -28,7 +28,7 @@ class ModelConfig:
     Args:
         name: ``ours``, or an overlay's name.
         title: what people call it.
-        config_files: ``train.json``, then its overlay.
+        config_files: ``train.json``, then the recipe of all models where there is one, then its own overlay.
     """
 
     name: str
@@ -36,29 +36,38 @@ class ModelConfig:
     config_files: tuple[Path, ...]
 
 
-def known_models(bundle_root: Path) -> dict[str, ModelConfig]:
-    """Return every model of a bundle by name: ours, the baselines in the published order, then the recipes."""
-    train = bundle_root / "configs" / "train.json"
-    overlays = {
-        path.stem: path
-        for folder in ("baselines", "recipes")
-        for path in sorted((bundle_root / "configs" / folder).glob("*.json"))
-    }
-    order = [name for name in TITLES if name in overlays] + [name for name in overlays if name not in TITLES]
-    models = {OURS: ModelConfig(OURS, TITLES[OURS], (train,))}
-    for name in order:
+def known_models(bundle_root: Path, recipe: str | None = None) -> dict[str, ModelConfig]:
+    """Return every model of a bundle by name: ours, the baselines in the published order, then the recipes.
+
+    Args:
+        bundle_root: the folder of ``configs``.
+        recipe: what ours and the baselines are trained by, which are all models then; None for ``train.json``'s own.
+
+    Raises:
+        InputError: when there is no such recipe.
+    """
+    common = [bundle_root / "configs" / "train.json"]
+    recipes = {path.stem: path for path in sorted((bundle_root / "configs" / "recipes").glob("*.json"))}
+    if recipe is not None:
+        if recipe not in recipes:
+            raise InputError(f"recipe {recipe!r}", "there is no such recipe", f"Choose among {', '.join(recipes)}")
+        common.append(recipes[recipe])
+    baselines = {path.stem: path for path in (bundle_root / "configs" / "baselines").glob("*.json")}
+    overlays = {name: baselines[name] for name in TITLES if name in baselines} | (recipes if recipe is None else {})
+    models = {OURS: ModelConfig(OURS, TITLES[OURS], tuple(common))}
+    for name, overlay in overlays.items():
         title = TITLES.get(name, f"ours, recipe {name.replace('_', ' ')}")
-        models[name] = ModelConfig(name, title, (train, overlays[name]))
+        models[name] = ModelConfig(name, title, (*common, overlay))
     return models
 
 
-def choose_models(bundle_root: Path, names: Sequence[str] | None) -> list[ModelConfig]:
-    """Return the named models; by default ours and the baselines, not the recipes.
+def choose_models(bundle_root: Path, names: Sequence[str] | None, recipe: str | None = None) -> list[ModelConfig]:
+    """Return the named models of :func:`known_models`; by default ours and the baselines, not the recipes.
 
     Raises:
         InputError: naming those that there are.
     """
-    known = known_models(bundle_root)
+    known = known_models(bundle_root, recipe)
     if names is None:
         return [model for name, model in known.items() if name in TITLES]
     for name in names:

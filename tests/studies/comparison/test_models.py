@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from monai.bundle import ConfigParser
 
 from braintumor_ext.errors import InputError
 from studies.comparison.inference_time import milliseconds_per_image
@@ -26,6 +27,30 @@ def test_baselines_are_compared_by_default_and_recipes_when_named():
         "progressive",
         "ours",
     ]
+
+
+def test_a_recipe_trains_all_models_and_leaves_each_its_own_network():
+    models = {model.name: _config(model) for model in choose_models(REPOSITORY, None, recipe="strong")}
+    plain = {model.name: _config(model) for model in choose_models(REPOSITORY, None)}
+    assert models.keys() == plain.keys()
+    for name, config in models.items():
+        assert config["training_sections"] == ["training", "extra"], name
+        assert config["alpha"] == 0.5, name
+        assert "progressive_size" in config, name
+        assert config["network_def"]["_target_"] == plain[name]["network_def"]["_target_"]
+    assert models["unet"]["network_def"] == plain["unet"]["network_def"]
+    assert models["no_segmentation"]["network_def"]["evidence"] is False  # which the masks would teach
+
+
+def test_an_unknown_recipe_is_refused_with_those_that_there_are():
+    with pytest.raises(InputError, match=r"'stronger'.*Choose among progressive, strong"):
+        choose_models(REPOSITORY, None, recipe="stronger")
+
+
+def _config(model):
+    parser = ConfigParser()
+    parser.read_config([str(path) for path in model.config_files])
+    return parser.get()
 
 
 def test_an_unknown_model_is_refused_with_those_that_there_are():
