@@ -16,11 +16,13 @@ def size_at(epoch: int, max_epochs: int, image_size: int, stages: Sequence[Seque
         epoch: from 1.
         max_epochs: the training's length.
         image_size: the full size, which every epoch after the last stage has; the last epoch always does.
-        stages: (end, share) pairs in rising order: until that share of the epochs, that share of the size.
+        stages: (end, size) pairs in rising order: until that share of the epochs, that size, in pixels or, up to
+            1, as a share of the full one.
     """
-    for end, share in stages:
+    for end, size in stages:
         if epoch <= min(round(end * max_epochs), max_epochs - 1):
-            return min(max(round(image_size * share / MINIMUM_SIZE), 1) * MINIMUM_SIZE, image_size)
+            pixels = image_size * size if size <= 1 else size
+            return min(max(round(pixels / MINIMUM_SIZE), 1) * MINIMUM_SIZE, image_size)
     return image_size
 
 
@@ -36,17 +38,19 @@ class ProgressiveSize:
 
     Args:
         max_epochs: the training's length.
-        stages: (end, share) pairs in rising order: until that share of the epochs, batches have that share of their
-            size, rounded to a multiple of 32.
+        stages: (end, size) pairs in rising order: until that share of the epochs, batches have that size, in pixels or,
+            up to 1, as a share of their own; rounded to a multiple of 32, never above their own.
 
     Raises:
-        ValueError: when the stages are not in rising order or a share is not in (0, 1].
+        ValueError: when the stages are not in rising order, an end is not in (0, 1] or a size not positive.
     """
 
     def __init__(self, max_epochs: int, stages: Sequence[Sequence[float]] = ((0.6, 0.5), (0.85, 0.75))) -> None:
         ends = [end for end, _ in stages]
-        if ends != sorted(set(ends)) or not all(0 < value <= 1 for stage in stages for value in stage):
-            raise ValueError(f"stages must be (end, share) pairs in (0, 1] with rising ends, got {list(stages)}.")
+        if ends != sorted(set(ends)) or not all(0 < end <= 1 and size > 0 for end, size in stages):
+            raise ValueError(
+                f"stages must be (end, size) pairs with rising ends in (0, 1] and positive sizes, got {list(stages)}."
+            )
         self.max_epochs, self.stages = max_epochs, [tuple(stage) for stage in stages]
         self.epoch = max_epochs
 

@@ -17,6 +17,14 @@ def test_sizes_rise_to_the_full_one_at_the_shares_of_the_epochs():
     assert [size_at(epoch, 20, 128, STAGES) for epoch in (1, 12, 13, 17, 18, 20)] == [64, 64, 96, 96, 128, 128]
 
 
+@pytest.mark.parametrize(
+    ("image_size", "sizes"), [(224, [64, 96, 128, 224]), (160, [64, 96, 128, 160]), (96, [64, 96, 96, 96])]
+)
+def test_sizes_in_pixels_are_the_same_for_any_full_size_and_never_above_it(image_size, sizes):
+    stages = ((0.2, 64), (0.6, 96), (0.9, 128))
+    assert [size_at(epoch, 10, image_size, stages) for epoch in (2, 6, 9, 10)] == sizes
+
+
 @pytest.mark.parametrize("epochs", [1, 2, 4, 5])
 def test_the_last_epoch_has_the_full_size_however_short_the_training(epochs):
     assert size_at(epochs, epochs, 224, ((0.3, 0.25), (0.7, 0.5), (0.95, 0.75))) == 224
