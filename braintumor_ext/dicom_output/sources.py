@@ -143,23 +143,41 @@ def same_place(one: pydicom.Dataset, other: pydicom.Dataset) -> bool:
     return abs(place_of(one) - place_of(other)) < _SAME_PLACE
 
 
-def split_series(sources: Sequence[pydicom.Dataset]) -> list[list[int]]:
-    """Return which sources make up one volume each: one series, size, orientation and spacing, each at its own place.
+class VolumeSplitter:
+    """Divide images, one after another, into what makes up one volume each.
 
-    The localisers of a series, which look along three axes, are three volumes; so are three images at one place. Each
-    index into the sources occurs once.
+    That is one series, size, orientation and spacing, each image at its own place. The localisers of a series, which
+    look along three axes, are three volumes; so are three images at one place (echoes, times of a dynamic series). A
+    multi-frame image stands for itself, however often it comes.
     """
-    volumes: list[list[int]] = []
+
+    def __init__(self) -> None:
+        self.firsts: list[pydicom.Dataset] = []
+        self._places: list[set[int]] = []
+
+    def volume_of(self, source: pydicom.Dataset) -> int:
+        """Return the index of an image's volume, a new one if it fits in none; its first image is in ``firsts``."""
+        multi_frame = is_multi_frame(source)
+        place = 0 if multi_frame else round(place_of(source) / _SAME_PLACE)
+        for index, (first, places) in enumerate(zip(self.firsts, self._places, strict=True)):
+            if multi_frame and first.SOPInstanceUID == source.SOPInstanceUID:
+                return index
+            # places a micrometre off may be one place that was rounded twice
+            if difference(first, source) is None and not {place - 1, place, place + 1} & places:
+                places.add(place)
+                return index
+        self.firsts.append(source)
+        self._places.append({place})
+        return len(self.firsts) - 1
+
+
+def split_series(sources: Sequence[pydicom.Dataset]) -> list[list[int]]:
+    """Return which sources make up one volume each, as :class:`VolumeSplitter` divides them; each index occurs once."""
+    splitter = VolumeSplitter()
+    volumes: dict[int, list[int]] = {}
     for index, source in enumerate(sources):
-        for volume in volumes:
-            if difference(sources[volume[0]], source) is None and not any(
-                same_place(sources[other], source) for other in volume
-            ):
-                volume.append(index)
-                break
-        else:
-            volumes.append([index])
-    return volumes
+        volumes.setdefault(splitter.volume_of(source), []).append(index)
+    return list(volumes.values())
 
 
 def _check(header: pydicom.Dataset) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 import pydicom
 
 from braintumor_ext.dicom_output import Algorithm, read_source, tumour_segmentation, write_dicom
-from braintumor_ext.dicom_output.sources import difference, is_multi_frame, place_of
+from braintumor_ext.dicom_output.sources import VolumeSplitter
 from braintumor_ext.errors import InputError
 from braintumor_ext.inference.row_errors import told_in
 from braintumor_ext.keys import IMAGE, SLICE
@@ -29,12 +30,11 @@ class _SourceMask:
 
 
 @dataclass
-class _Volume:
-    """The masks of what becomes one object: one series, orientation and spacing, each image at its own place."""
+class _Series:
+    """The masks of one series by the volume, one object each, that they are of."""
 
-    first: pydicom.Dataset
-    masks: list[_SourceMask] = field(default_factory=list)
-    places: set[int] = field(default_factory=set)
+    splitter: VolumeSplitter = field(default_factory=VolumeSplitter)
+    volumes: defaultdict[int, list[_SourceMask]] = field(default_factory=lambda: defaultdict(list))
 
 
 class SeriesMasks:
@@ -47,7 +47,7 @@ class SeriesMasks:
 
     def __init__(self, folder: Path, algorithm: Algorithm) -> None:
         self.folder, self.algorithm = folder, algorithm
-        self._series: dict[str, list[_Volume]] = {}
+        self._series: defaultdict[str, _Series] = defaultdict(_Series)
         self._names: dict[str, str] = {}
 
     def add(self, row: dict[str, Any], item: Mapping[str, Any], mask: np.ndarray, native_frame: int = 0) -> None:
@@ -67,43 +67,31 @@ class SeriesMasks:
         if name != item["name"]:
             raise InputError(item["name"], f"has the SOPInstanceUID of {name}", "Leave one of them out")
         frame = native_frame if SLICE in item else None
-        volume = self._volume_for(source)
-        volume.masks.append(_SourceMask(str(item[IMAGE]), frame, zlib.compress(np.packbits(mask).tobytes()), row))
-
-    def _volume_for(self, source: pydicom.Dataset) -> _Volume:
-        volumes = self._series.setdefault(str(source.SeriesInstanceUID), [])
-        multi_frame = is_multi_frame(source)
-        place = 0 if multi_frame else round(place_of(source) * 1000)  # in micrometres
-        for volume in volumes:
-            if multi_frame and volume.first.SOPInstanceUID == source.SOPInstanceUID:
-                return volume
-            # Places a micrometre off may be one place that was rounded twice.
-            if difference(volume.first, source) is None and not {place - 1, place, place + 1} & volume.places:
-                volume.places.add(place)
-                return volume
-        volumes.append(_Volume(source, places={place}))
-        return volumes[-1]
+        series = self._series[str(source.SeriesInstanceUID)]
+        masks = series.volumes[series.splitter.volume_of(source)]
+        masks.append(_SourceMask(str(item[IMAGE]), frame, zlib.compress(np.packbits(mask).tobytes()), row))
 
     def close(self) -> None:
         """Write the segmentations of all series so far, and tell it in the rows: the file, or why there is none."""
-        series, self._series, self._names = self._series, {}, {}
-        for uid, volumes in series.items():
-            for number, volume in enumerate(volumes, start=1):
-                path = self.folder / (f"{uid}.dcm" if number == 1 else f"{uid}_{number}.dcm")
+        all_series = self._series
+        self._series, self._names = defaultdict(_Series), {}
+        for uid, series in all_series.items():
+            for index, masks in series.volumes.items():
+                path = self.folder / (f"{uid}.dcm" if index == 0 else f"{uid}_{index + 1}.dcm")
                 told: dict[str, Any] = {}
                 with told_in(told, str(path), "has no DICOM SEG", "Give --output_format nifti"):
-                    self._write(volume, path)
+                    self._write(series.splitter.firsts[index], masks, path)
                     told["mask"] = path.relative_to(self.folder.parent).as_posix()
-                for mask in volume.masks:
+                for mask in masks:
                     mask.row.update(told)
 
-    def _write(self, volume: _Volume, path: Path) -> None:
+    def _write(self, first: pydicom.Dataset, masks: Sequence[_SourceMask], path: Path) -> None:
         """Write one segmentation; highdicom checks what it is given, and raises what it likes."""
-        frames = [mask.frame for mask in volume.masks if mask.frame is not None]
-        sources = [volume.first] if frames else [read_source(mask.path) for mask in volume.masks]
-        size = (int(volume.first.Rows), int(volume.first.Columns))
-        masks = np.stack([_unpacked(mask.packed, size) for mask in volume.masks])
-        write_dicom(tumour_segmentation(sources, masks, algorithm=self.algorithm, frames=frames or None), path)
+        frames = [mask.frame for mask in masks if mask.frame is not None]
+        sources = [first] if frames else [read_source(mask.path) for mask in masks]
+        size = (int(first.Rows), int(first.Columns))
+        unpacked = np.stack([_unpacked(mask.packed, size) for mask in masks])
+        write_dicom(tumour_segmentation(sources, unpacked, algorithm=self.algorithm, frames=frames or None), path)
 
 
 def _unpacked(packed: bytes, size: tuple[int, int]) -> np.ndarray:
