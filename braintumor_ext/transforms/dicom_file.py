@@ -15,6 +15,7 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import RLELossless, SegmentationStorage
 
 from braintumor_ext.errors import InputError
+from braintumor_ext.transforms.dicom_stream import begins_frame, check_run_lengths, check_stream, fragments_of
 from braintumor_ext.transforms.formats import DICOM
 from braintumor_ext.transforms.frame_order import spatial_order
 from braintumor_ext.transforms.grid import SliceGrid
@@ -40,7 +41,6 @@ _COLOURS = {"MONOCHROME1": 1, "MONOCHROME2": 1, "RGB": 3}
 """Colour spaces, and the samples of a pixel in each."""
 
 _UNDEFINED = 0xFFFFFFFF  # of an element's length: its end is marked
-_ITEM = b"\xfe\xff\x00\xe0"
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # (row, column, slice) <-> (column, row, slice): ITK's and NIfTI's index order for a DICOM image. It is its own inverse.
@@ -74,7 +74,8 @@ def dicom_pixels(path: Path, reader: str = "itk") -> np.ndarray:
     or ``pydicom`` decodes; the other one is tried if it fails.
 
     Raises:
-        InputError: as for `dicom_grid`, if the file holds fewer bytes of pixels than its header needs, and if neither
+        InputError: as for `dicom_grid`, if the file holds fewer pixels than its header needs, or more frames or
+            others, and if neither
             reader can decode them.
     """
     header = _header(path)
@@ -89,7 +90,8 @@ def dicom_pixels(path: Path, reader: str = "itk") -> np.ndarray:
     reasons = []
     for name in (DICOM_READERS[first], DICOM_READERS[1 - first]):
         try:
-            frames = _decoded(path, name, header).reshape(_frame_count(header), header.Rows, header.Columns, -1)
+            shape = (_frame_count(header), header.Rows, header.Columns, _COLOURS[header.PhotometricInterpretation])
+            frames = _decoded(path, name, header).reshape(shape)
         except Exception as error:  # the readers' C++ and codec layers raise what they like
             reasons.append(f"{name}: {str(error).strip().splitlines()[-1] if str(error).strip() else error!r}")
             logging.getLogger(__name__).debug("%s: %s could not decode it", path, name, exc_info=True)
@@ -104,10 +106,19 @@ def dicom_pixels(path: Path, reader: str = "itk") -> np.ndarray:
 def _header(path: Path) -> pydicom.Dataset:
     try:
         header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
-        missing = [name for name in ("Rows", "Columns", "PhotometricInterpretation") if name not in header]
-        colour = header.get("PhotometricInterpretation")
+        _check_kind(path, header)
+        _check_claims(path, header)
+    except InputError:
+        raise
     except _BROKEN as error:
         raise _damaged(path, error) from error
+    return header
+
+
+def _check_kind(path: Path, header: pydicom.Dataset) -> None:
+    """Refuse what is no image, or an image of samples that are not read."""
+    missing = [name for name in ("Rows", "Columns", "PhotometricInterpretation") if name not in header]
+    colour = header.get("PhotometricInterpretation")
     if header.get("SOPClassUID") == SegmentationStorage:
         raise InputError(path, "is a DICOM segmentation, not an image", "Leave it out")
     if missing:
@@ -121,13 +132,6 @@ def _header(path: Path) -> pydicom.Dataset:
         raise InputError(
             path, f"has {samples} sample(s) a pixel where {colour} has {_COLOURS[colour]}", "Export it again"
         )
-    try:
-        _check_claims(path, header)
-    except InputError:
-        raise
-    except _BROKEN as error:
-        raise _damaged(path, error) from error
-    return header
 
 
 def _check_claims(path: Path, header: pydicom.Dataset) -> None:
@@ -150,7 +154,7 @@ def _transfer_syntax(header: pydicom.Dataset) -> pydicom.uid.UID | None:
 
 
 def _check_bytes(path: Path, header: pydicom.Dataset) -> None:
-    """Refuse a file that holds fewer pixels than its header tells: ITK fills up from stale memory."""
+    """Refuse a file that holds fewer pixels than its header tells, which ITK fills up from stale memory, or more."""
     whole = pydicom.dcmread(path, force=True)
     for element in whole.values():
         # GDCM takes as much memory as an element claims.
@@ -159,50 +163,29 @@ def _check_bytes(path: Path, header: pydicom.Dataset) -> None:
     keyword = next((name for name in _PIXELS if name in whole), None)
     if keyword is None:
         raise InputError(path, "holds no DICOM image (it lacks PixelData)", "Give an image file of the series")
-    frames, data = _frame_count(header), whole[keyword].value or b""
-    syntax = _transfer_syntax(whole)
+    frames, data, syntax = _frame_count(header), whole[keyword].value or b"", _transfer_syntax(whole)
+    rows, columns, samples = int(header.Rows), int(header.Columns), _COLOURS[header.PhotometricInterpretation]
     if syntax is not None and syntax.is_compressed and not syntax.is_deflated:
-        found, needed, unit = _count_fragments(data), frames, "fragment(s)"
-        if syntax == RLELossless and found >= needed:
-            _check_segments(path, data)
+        parts = fragments_of(data)
+        if syntax == RLELossless:
+            begun = parts
+            for part in parts:
+                check_run_lengths(path, part, rows * columns)
+        else:
+            begun = [part for part in parts if begins_frame(part)]
+            for part in begun:
+                check_stream(path, part, rows, columns, samples)
+        found, needed, unit, too_many = len(parts), frames, "fragment(s)", len(begun) > frames
     else:
-        samples = frames * int(header.Rows) * int(header.Columns) * _COLOURS[header.PhotometricInterpretation]
-        found, needed, unit = len(data), -(-samples * int(header.get("BitsAllocated", 16)) // 8), "bytes"
-    if found < needed:
+        needed = -(-frames * rows * columns * samples * int(header.get("BitsAllocated", 16)) // 8)
+        found, unit, too_many = len(data), "bytes", len(data) * frames // needed > frames
+    if found < needed or too_many:
+        problem = f"holds {found:,} {unit} of pixels where its header needs {needed:,}"
         raise InputError(
             path,
-            f"holds {found:,} {unit} of pixels where its header needs {needed:,} "
-            f"({frames} frame(s) of {header.Rows} x {header.Columns})",
-            "Copy it again from its source",
+            f"{problem} ({frames} frame(s) of {rows} x {columns})",
+            "Copy it again from its source" if found < needed else "Export it again with the rows and frames it has",
         )
-
-
-def _check_segments(path: Path, data: bytes) -> None:
-    """Refuse run-length segments out of their order or their fragment (DICOM PS3.5, G.5).
-
-    GDCM takes memory by their distances.
-    """
-    place = 8 + int.from_bytes(data[4:8], "little")  # after the table of offsets
-    while data[place : place + 4] == _ITEM:
-        length = int.from_bytes(data[place + 4 : place + 8], "little")
-        words = np.frombuffer(data[place + 8 : place + 72], dtype="<u4").astype(np.int64)
-        offsets = [64, *words[1 : 1 + int(words[0])], length] if len(words) == 16 and words[0] < 16 else [1, 0]
-        if (np.diff(offsets) < 0).any():
-            raise InputError(path, "has run-length segments that are not in their fragment", "Copy it again")
-        place += 8 + length
-
-
-def _count_fragments(data: bytes) -> int:
-    """Return how many fragments encapsulated pixels hold, whose first item is a table of offsets (DICOM PS3.5, A.4)."""
-    count, place = 0, 0
-    while data[place : place + 4] == _ITEM:
-        place += 8 + int.from_bytes(data[place + 4 : place + 8], "little")
-        if place > len(data):
-            break  # cut, or it claims more than there is
-        count += 1
-    if data[place:].strip(b"\0"):
-        return 0  # what follows is no item, and GDCM would take its bytes for a length
-    return max(count - 1, 0)
 
 
 def _without_padding(frames: np.ndarray, header: pydicom.Dataset) -> np.ndarray:

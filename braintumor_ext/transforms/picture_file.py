@@ -30,10 +30,13 @@ _BROKEN = (
     MemoryError,
     KeyError,
     struct.error,
+    zlib.error,
 )
 _EXIF_ORIENTATION = 0x0112
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # TIFF tags
 _SAMPLE_KINDS = {1: "whole numbers", 2: "signed whole numbers", 3: "floating-point numbers"}
+_MIXED_MODES = {"L", "LA", "RGB", "RGBA"}
+"""Modes that the frames of one picture may have beside each other: 8 bits a channel."""
 _READABLE_MODES = ("1", "L", "LA", "RGB", "RGBA", "I", "F")
 _BITS = {"1": 1, "I": 32, "F": 32}
 _CHANNELS = {"1": 1, "L": 1, "I": 1, "F": 1, "LA": 2, "PA": 4, "La": 2, "RGBA": 4, "RGBa": 4, "CMYK": 4}
@@ -73,7 +76,8 @@ def picture_pixels(path: Path, labels: bool = False, shrink: bool = False) -> np
         shrink: whether a very large picture is shrunk by whole factors (see `transforms.shrink`).
 
     Raises:
-        InputError: if it is truncated, damaged, has frames of several sizes, or asks for more than the limits.
+        InputError: if it is truncated, damaged, has frames of several sizes or kinds of pixel (of a mask also indices
+            beside colours), or asks for more than the limits.
     """
     if _is_deep_png(path):
         pixels = _deep_png(path)
@@ -111,6 +115,9 @@ def _frames(
             problem = f"has frames of several sizes (width, height): {sizes}"
             raise InputError(path, problem, "Save each frame as its own file")
         if found[0] != first[0]:  # Pillow gives a GIF's first frame by palette, the others in colour
+            if labels or not {found[0], first[0]} <= _MIXED_MODES:
+                problem = f"has frames of several kinds of pixel: {first[0]} and {found[0]}"
+                raise InputError(path, problem, "Save each frame as its own file")
             return _frames(path, image, factors, labels, "RGB")
         pixels[index] = values
     return pixels
@@ -207,12 +214,12 @@ def _tiff_values(path: Path) -> str | None:
             tags = TiffImagePlugin.ImageFileDirectory_v2(head)
             file.seek(tags.next)
             tags.load(file)
-            bits, kinds = tags.get(_BITS_PER_SAMPLE, (1,)), tags.get(_SAMPLE_FORMAT, (1,))
-    except _BROKEN:
+            bits, kind = int(tags.get(_BITS_PER_SAMPLE, (1,))[0]), tags.get(_SAMPLE_FORMAT, (1,))[0]
+    except (*_BROKEN, IndexError):
         return None
-    if bits[0] <= 32 and kinds[0] != 3:
+    if bits <= 32 and kind != 3:
         return None
-    return f"{bits[0]}-bit {_SAMPLE_KINDS.get(kinds[0], 'values')}"
+    return f"{bits}-bit {_SAMPLE_KINDS.get(kind, 'values')}"
 
 
 def _png_pixel(path: Path) -> tuple[int, int] | None:

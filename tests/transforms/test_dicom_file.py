@@ -1,13 +1,16 @@
+import io
 from pathlib import Path
 
 import itk
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 from pydicom.dataset import Dataset
 
 from braintumor_ext.errors import InputError
 from braintumor_ext.transforms import count_slices, read_grey, read_slice
+from braintumor_ext.transforms.dicom_stream import begins_frame, check_stream
 from tests.transforms.files import gradient, write_dicom
 
 READERS = ["itk", "pydicom"]
@@ -114,6 +117,76 @@ def test_fewer_bytes_than_the_header_needs_are_an_error_though_their_length_is_t
     path = write_dicom(tmp_path / "a.dcm", gradient(200, 200, np.uint16), PixelData=bytes(40000), **more)
     with pytest.raises(InputError, match=r"holds 40,000 bytes of pixels where its header needs 80,000 .*200 x 200"):
         read_slice(path, dicom_reader=reader)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_more_frames_than_the_header_tells_are_an_error(tmp_path, reader):
+    """Half of the rows, or a forgotten number of frames: the rest would be left out in silence."""
+    path = write_dicom(tmp_path / "a.dcm", gradient(80, 30, np.uint16), Rows=40)
+    with pytest.raises(InputError, match="holds 4,800 bytes of pixels where its header needs 2,400"):
+        read_slice(path, dicom_reader=reader)
+
+
+def test_a_row_of_filling_after_the_pixels_is_no_error(tmp_path):
+    pixels = gradient(dtype=np.uint16)
+    path = write_dicom(tmp_path / "a.dcm", pixels, PixelData=pixels.tobytes() + bytes(60))
+    np.testing.assert_array_equal(read_slice(path)[0].numpy(), pixels)
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("syntax", [pydicom.uid.JPEGLSLossless, pydicom.uid.RLELossless], ids=["JPEG-LS", "RLE"])
+@pytest.mark.parametrize("size", [(80, 15), (40, 30), (30, 80)])
+def test_compressed_pixels_of_another_size_than_the_header_s_are_an_error(tmp_path, syntax, size, reader):
+    path = write_dicom(tmp_path / "a.dcm", gradient(80, 30, np.uint16))
+    whole = pydicom.dcmread(path)
+    whole.compress(syntax)
+    whole.save_as(path)
+    np.testing.assert_array_equal(read_slice(path)[0].numpy(), gradient(80, 30, np.uint16))
+    if (syntax, size) == (pydicom.uid.RLELossless, (30, 80)):
+        return  # run lengths tell of no rows
+    whole.Rows, whole.Columns = size
+    whole.save_as(path)
+    with pytest.raises(InputError, match=r"holds (80 x 30 pixels|run lengths of more).* where its header|of more than"):
+        read_slice(path, dicom_reader=reader)
+
+
+@pytest.mark.parametrize("quality", [None, 90], ids=["JPEG 2000", "JPEG"])
+def test_jpeg_streams_tell_their_size(tmp_path, quality):
+    """Streams that Pillow wrote, colours and grey."""
+    for mode, samples in (("L", 1), ("RGB", 3)):
+        stream = io.BytesIO()
+        image = Image.fromarray(gradient(80, 30)).convert(mode)
+        if quality is None:
+            image.save(stream, "JPEG2000", no_jp2=True)
+        else:
+            image.save(stream, "JPEG", quality=quality, comment="before the size")
+        assert begins_frame(stream.getvalue())
+        check_stream(tmp_path, stream.getvalue(), 80, 30, samples)
+        for other in ((30, 80, samples), (80, 31, samples), (80, 30, 4 - samples)):
+            with pytest.raises(InputError, match=rf"holds 80 x 30 pixels of {samples} sample"):
+                check_stream(tmp_path, stream.getvalue(), *other)
+
+
+def test_more_fragments_than_frames_tell_of_one_frame_only_if_they_are_one(tmp_path):
+    path = write_dicom(tmp_path / "a.dcm", np.stack([gradient(dtype=np.uint16)] * 2))
+    whole = pydicom.dcmread(path)
+    whole.compress(pydicom.uid.RLELossless)
+    whole.NumberOfFrames = 1
+    whole.save_as(path)
+    with pytest.raises(InputError, match=r"holds 2 fragment\(s\) of pixels where its header needs 1"):
+        read_slice(path)
+
+
+@pytest.mark.parametrize(("tag", "kind"), [("08001600", b"UU"), ("28000200", b"U["), ("28000800", b"TI")])
+def test_an_element_of_no_known_kind_is_damage(tmp_path, tag, kind):
+    """The class of the image, its samples a pixel, its frames."""
+    path = write_dicom(tmp_path / "a.dcm", np.stack([gradient()] * 2))
+    content = bytearray(path.read_bytes())
+    place = content.rindex(bytes.fromhex(tag)) + 4
+    content[place : place + 2] = kind
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.dcm"):
+        count_slices(path)
 
 
 def test_fewer_fragments_than_frames_are_an_error(tmp_path):

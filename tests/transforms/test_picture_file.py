@@ -85,6 +85,27 @@ def test_frames_of_several_sizes_are_an_error(tmp_path: Path) -> None:
         read_slice(tmp_path / "a.tif", 0)
 
 
+@pytest.mark.parametrize("others", [["1", "L"], ["L", "1"], ["L", "I;16"], ["RGB", "F"]])
+def test_frames_whose_values_have_other_ranges_are_an_error(tmp_path: Path, others: list[str]) -> None:
+    frames = [Image.fromarray(gradient()).convert(mode) for mode in others]
+    frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:])
+    with pytest.raises(InputError, match="frames of several kinds of pixel"):
+        read_slice(tmp_path / "a.tif", 1)
+
+
+def test_indices_and_colours_are_no_mask_of_several_frames(tmp_path: Path) -> None:
+    """Of an animated GIF Pillow gives the first frame by index, the others in colour."""
+    shades = np.zeros((20, 30), np.uint8)
+    shades[5:9] = 1
+    frames = [Image.fromarray(np.roll(shades, k, axis=0)).convert("P") for k in range(2)]
+    for frame in frames:
+        frame.putpalette([0, 0, 90, 250, 10, 10])
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert read_slice(tmp_path / "a.gif", 1).shape == (3, 20, 30)
+    with pytest.raises(InputError, match="frames of several kinds of pixel"):
+        read_slice(tmp_path / "a.gif", 1, labels=True)
+
+
 @pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "tif", "gif"])
 @pytest.mark.parametrize("lenient", [False, True], ids=["strict", "lenient Pillow"])
 def test_a_truncated_picture_is_an_error_not_a_half_grey_slice(
@@ -128,6 +149,16 @@ def test_a_png_of_fewer_rows_than_it_claims_is_refused(tmp_path: Path, held: int
         np.testing.assert_array_equal(read_slice(path)[0].numpy(), pixels)
         return
     with pytest.raises(InputError, match=f"holds {31 * held} bytes of pixels where its header claims 620"):
+        read_slice(path)
+
+
+def test_a_png_whose_pixels_fail_their_checksum_is_refused(tmp_path: Path) -> None:
+    # A row more than is claimed: Pillow has what it wants before it comes to the checksum.
+    path = write_png(tmp_path / "a.png", struct.pack(">IIBBBBB", 30, 1, 8, 0, 0, 0, 0), bytes(62))
+    content = bytearray(path.read_bytes())
+    content[content.rindex(b"IEND") - 9] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"truncated or damaged .*incorrect data check"):
         read_slice(path)
 
 
@@ -234,6 +265,14 @@ def test_a_tiff_of_numbers_that_are_not_read_says_what_to_save(tmp_path, dtype, 
     path.write_bytes(tiff_of(gradient(dtype=dtype), kind, big))
     with pytest.raises(InputError, match=rf"a\.tif: is a TIFF of {told}, which is not read\. Save it as .*32-bit"):
         read_slice(path)
+
+
+def test_a_tiff_whose_bits_are_no_number_is_damaged(tmp_path):
+    content = tiff_of(gradient(), 1)
+    place = content.rindex(struct.pack("<HHI", 258, 4, 1))
+    (tmp_path / "a.tif").write_bytes(content[: place + 2] + struct.pack("<H", 7) + content[place + 4 :])  # bytes
+    with pytest.raises(InputError, match="truncated or damaged"):
+        count_slices(tmp_path / "a.tif")
 
 
 def test_the_remedy_for_such_a_tiff_works(tmp_path):
