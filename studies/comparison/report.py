@@ -10,6 +10,7 @@ from typing import Any
 
 from braintumor_ext.files import replacing, write_json, write_text
 from braintumor_ext.jsonable import jsonable
+from braintumor_ext.plain_text import csv_row
 from studies.comparison.bars import BarPanel, BarRow, plot_comparison_bars
 from studies.comparison.published import PUBLISHED
 from studies.comparison.report_tables import (
@@ -102,9 +103,9 @@ def _write_csv(path: Path, result: Mapping[str, Any]) -> None:
         for row in protocol["rows"]
     ]
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(lines[0]) if lines else ["protocol", "model"])
-        writer.writeheader()
-        writer.writerows(lines)
+        writer, names = csv.writer(file), list(lines[0]) if lines else ["protocol", "model"]
+        writer.writerow(csv_row(names))  # class names among them
+        writer.writerows(csv_row(line.get(name, "") for name in names) for line in lines)
 
 
 def _csv_line(

@@ -401,6 +401,18 @@ def test_a_comparison_of_which_nothing_was_trained_is_replaced_by_a_later_one(
     assert {path.name for path in tmp_path.iterdir()} == {*FILES, "notes.txt"}
 
 
+def test_a_cell_of_the_table_is_no_formula_and_a_negative_number_stays_one(
+    result: dict[str, Any], tmp_path: Path
+) -> None:
+    row = deepcopy(result["protocols"]["random"]["rows"][4]) | {"title": "=1+1"}
+    row["summary"]["classification"]["accuracy"]["value"] = -0.5
+    one = {**result["protocols"]["random"], "rows": [row], "differences": []}
+    write_comparison({**result, "protocols": {"random": one}}, tmp_path)
+    with (tmp_path / "comparison.csv").open(newline="", encoding="utf-8") as file:
+        (line,) = csv.DictReader(file)
+    assert (line["title"], line["accuracy"]) == ("'=1+1", "-0.5")
+
+
 def test_numbers_that_are_not_finite_become_null_and_blank(result: dict[str, Any], tmp_path: Path) -> None:
     row = deepcopy(result["protocols"]["random"]["rows"][4])
     row["summary"]["classification"]["accuracy"]["value"] = float("nan")
