@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from braintumor_ext.classes import EMPTY_CLASS
+from braintumor_ext.classes import CLASSES, Classes
 from braintumor_ext.prediction import Prediction
 
 
@@ -48,7 +48,7 @@ class SeriesPrediction:
         return {**asdict(self), "rests_on": list(self.rests_on)}
 
 
-def series_prediction(predictions: Sequence[Prediction], empty_class: str | None = EMPTY_CLASS) -> SeriesPrediction:
+def series_prediction(predictions: Sequence[Prediction], classes: Classes = CLASSES) -> SeriesPrediction:
     """Return the prediction about a series; the order of its slices does not matter.
 
     A slice shows a tumour where class and mask say so: its class is a tumour's and its mask is not empty. If any slice
@@ -58,35 +58,33 @@ def series_prediction(predictions: Sequence[Prediction], empty_class: str | None
 
     Args:
         predictions: one for each slice; those with an error count as failed.
-        empty_class: the class whose masks are empty. None where there is none: every class is a tumour's then, and if
-            all masks are empty, the prediction rests on all slices.
+        classes: those that the predictions tell apart. Without an empty one, every class is a tumour's, and if all
+            masks are empty, the prediction rests on all slices.
     """
     good = [(position, found) for position, found in enumerate(predictions) if found.probabilities is not None]
     failed = len(predictions) - len(good)
     if not good:
         return SeriesPrediction(None, None, None, 0, failed, {}, 0, 0, (), {}, False)
-    names = list(good[0][1].probabilities or {})
-    tumour = [pair for pair in good if pair[1].label != empty_class and _has_mask(pair[1])]
-    candidates = [name for name in names if name != empty_class]
+    tumour = [pair for pair in good if pair[1].label != classes.empty and _has_mask(pair[1])]
     rests_on = tumour or good
     # Exact sums: the order of the slices must not decide, not even by rounding.
-    sums = {name: math.fsum((found.probabilities or {})[name] for _, found in rests_on) for name in names}
-    if not tumour and empty_class in names:
-        label = str(empty_class)
+    sums = {name: math.fsum((found.probabilities or {})[name] for _, found in rests_on) for name in classes}
+    if not tumour and classes.empty is not None:
+        label = classes.empty
     else:
-        label = max(candidates, key=lambda name: sums[name])
+        label = max(classes.tumours, key=lambda name: sums[name])
     counts = Counter(found.label for _, found in good)
     disagreeing = 0
-    if empty_class is not None:
-        disagreeing = sum((found.label != empty_class) != _has_mask(found) for _, found in good)
+    if classes.empty is not None:
+        disagreeing = sum((found.label != classes.empty) != _has_mask(found) for _, found in good)
     flags = Counter(flag for _, found in good for flag in found.flags)
     return SeriesPrediction(
         label=label,
-        class_index=names.index(label),
-        probabilities={name: sums[name] / len(rests_on) for name in names},
+        class_index=classes.index(label),
+        probabilities={name: sums[name] / len(rests_on) for name in classes},
         slices=len(good),
         failed=failed,
-        class_counts={name: counts[name] for name in names},
+        class_counts={name: counts[name] for name in classes},
         tumour_slices=len(tumour),
         disagreeing=disagreeing,
         rests_on=tuple(position for position, _ in rests_on),

@@ -107,8 +107,7 @@ def describe(predictor: Predictor, checkpoint: Path) -> Description:
     decode = predictor.postprocessor
     constants = preprocessing_constants(predictor.preprocessing, decode.image_size)
     return Description(
-        class_names=tuple(predictor.class_names),
-        empty_class=decode.empty_class,
+        classes=predictor.classes,
         in_channels=constants["channels"],
         image_size=decode.image_size,
         preprocessing=constants,
@@ -133,16 +132,15 @@ def quantise(
     Raises:
         InputError: too much is lost, or the data set cannot be used.
     """
-    names, empty_class = predictor.class_names, predictor.postprocessor.empty_class
     training, validation = (
-        load_section(options.calibration_data, None, section, names, empty_class)
+        load_section(options.calibration_data, None, section, predictor.classes)
         for section in ("training", "validation")
     )
     chosen = spread_over_groups(training, options.calibration_slices)
     slices = [predictor.preprocessing(item)[IMAGE].as_tensor() for item in chosen]
 
     def score(exported: nn.Module) -> SectionScores:
-        plain = Postprocessor(names, empty_class, predictor.postprocessor.image_size)
+        plain = Postprocessor(predictor.classes, predictor.postprocessor.image_size)
         return score_section(Predictor(exported, predictor.preprocessing, plain), validation)
 
     return export_int8(network, path, description, slices, score)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from braintumor_ext.classes import CLASS_NAMES, EMPTY_CLASS, FOLDER_NAMES
+from braintumor_ext.classes import CLASSES, FOLDER_NAMES, Classes
 from braintumor_ext.data.data_report import copies_warning, extra_line
 from braintumor_ext.data.prepare import PROTOCOLS, prepare
 from braintumor_ext.data.split import SECTIONS
@@ -26,7 +26,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0; 1 where something was left out (the rest is prepared); 2 where nothing could be prepared.
     """
     options = _parser().parse_args(arguments)
-    empty_class = None if options.empty_class.lower() == "none" else options.empty_class
     try:
         done = prepare(
             options.images,
@@ -36,8 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             protocol=options.protocol,
             split_seed=options.split_seed,
             size=options.size,
-            class_names=[name.strip() for name in options.class_names.split(",")],
-            empty_class=empty_class,
+            classes=Classes(tuple(map(str.strip, options.class_names.split(","))), options.empty_class),
             folder_table={**FOLDER_NAMES, **_read_folder_map(options.folder_map)},
             overwrite=options.overwrite,
             extra=options.extra,
@@ -97,14 +95,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--class_names",
         "--class-names",
-        default=",".join(CLASS_NAMES),
+        default=",".join(CLASSES),
         metavar="A,B,...",
         help="the classes in the order of their indices (default: %(default)s)",
     )
     parser.add_argument(
         "--empty_class",
         "--empty-class",
-        default=EMPTY_CLASS,
+        default=CLASSES.empty,
         metavar="NAME|none",
         help="the class without tumour: its masks are empty by definition (default: %(default)s)",
     )

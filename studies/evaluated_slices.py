@@ -6,13 +6,12 @@ import csv
 import hashlib
 import json
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from braintumor_ext.classes import CLASS_NAMES, EMPTY_CLASS
+from braintumor_ext.classes import CLASSES, Classes
 from braintumor_ext.data.datalist import load_section
 from braintumor_ext.data.file_properties import ITEMS_CSV
 from braintumor_ext.data.group_sources import read_group_sources, short_name
@@ -66,7 +65,7 @@ def read_metrics(evaluation: str | PathLike[str]) -> dict[str, Any]:
     path = Path(evaluation) / "metrics.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        _ = content["context"]["checkpoint_sha256"], content["class_names"], content["empty_class"]
+        _ = content["context"]["checkpoint_sha256"], Classes.of(content)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(path, f"is no evaluation ({type(error).__name__}: {error})", _EVALUATE) from error
     return dict(content)
@@ -94,14 +93,13 @@ def read_evaluated(
         raise InputError(table, "no such file", _EVALUATE)
     folder = Path(dataset_dir)
     items = _rows(folder / ITEMS_CSV, "image", "Give the folder that scripts.prepare_data wrote")
-    metrics = read_metrics(evaluation)
-    names, empty_class = metrics["class_names"], metrics["empty_class"]
-    sections = _sections(folder, datalist, names, empty_class).values()
+    classes = Classes.of(read_metrics(evaluation))
+    sections = _sections(folder, datalist, classes).values()
     masks = {Path(item[IMAGE]).resolve(): Path(item[LABEL]) for s in sections for item in s if LABEL in item}
     sources = {} if groups is None else read_group_sources(groups)
     copied = _copied(folder)
     found = []
-    for record in read_records(table, names):
+    for record in read_records(table, classes):
         row = items.get(record.image)
         if row is None:
             remedy = "Give the prepared data set that was evaluated"
@@ -124,10 +122,7 @@ def read_evaluated(
 
 
 def split_hash(
-    dataset_dir: str | PathLike[str],
-    datalist: str | PathLike[str] | None = None,
-    class_names: Sequence[str] = CLASS_NAMES,
-    empty_class: str | None = EMPTY_CLASS,
+    dataset_dir: str | PathLike[str], datalist: str | PathLike[str] | None = None, classes: Classes = CLASSES
 ) -> str:
     """Return the SHA-256 of a data set's split, the same as a comparison's of the same split.
 
@@ -137,14 +132,12 @@ def split_hash(
     Args:
         dataset_dir: a prepared data set.
         datalist: another datalist than the data set's own.
-        class_names: the class names in the order of their indices.
-        empty_class: the class without tumour; None if there is none.
 
     Raises:
         InputError: there is no datalist.
         InputErrors: there is something wrong with its items.
     """
-    sections = _sections(dataset_dir, datalist, class_names, empty_class)
+    sections = _sections(dataset_dir, datalist, classes)
     placed = [(section, item) for section, items in sections.items() for item in items]
     names = [canonical(name) for name in short_names([item for _, item in placed])]
     lines = [
@@ -155,16 +148,11 @@ def split_hash(
 
 
 def _sections(
-    dataset_dir: str | PathLike[str],
-    datalist: str | PathLike[str] | None,
-    class_names: Sequence[str],
-    empty_class: str | None,
+    dataset_dir: str | PathLike[str], datalist: str | PathLike[str] | None, classes: Classes
 ) -> dict[str, list[dict[str, Any]]]:
     """Return the items of each section with absolute paths; a section may be empty."""
     return {
-        section: load_section(
-            dataset_dir, datalist, section, class_names, empty_class, check_files=False, allow_empty=True
-        )
+        section: load_section(dataset_dir, datalist, section, classes, check_files=False, allow_empty=True)
         for section in SECTIONS
     }
 

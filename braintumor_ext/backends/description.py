@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from monai.transforms import NormalizeIntensityd
 
-from braintumor_ext.config_text import check_class_name, check_class_names, check_count, check_plain
+from braintumor_ext.classes import Classes
+from braintumor_ext.config_text import check_count, check_plain
 from braintumor_ext.transforms import ToUnitGreyd
 
 METADATA_KEY = "braintumor_ext"
@@ -23,8 +24,7 @@ class Description:
     """What is needed to use an exported network, and what it was made from.
 
     Args:
-        class_names: the class names in the order of the logits.
-        empty_class: the class whose masks are empty; None if there is none.
+        classes: those of the logits, in their order.
         in_channels: channels of the input.
         image_size: side of the input in pixels that it was trained for.
         preprocessing: how a slice becomes an input; see :func:`preprocessing_constants`.
@@ -36,8 +36,7 @@ class Description:
         content_sha256: of the file itself, see :mod:`~braintumor_ext.backends.seal`; None of exports from before 0.6.
     """
 
-    class_names: tuple[str, ...]
-    empty_class: str | None
+    classes: Classes
     in_channels: int
     image_size: int
     preprocessing: Mapping[str, Any]
@@ -50,7 +49,9 @@ class Description:
 
     def to_json(self) -> str:
         """Return the document, ASCII only."""
-        return json.dumps(asdict(self), allow_nan=False)
+        content = {**self.classes.stored(), **vars(self)}
+        del content["classes"]
+        return json.dumps(content, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Description:
@@ -64,8 +65,9 @@ class Description:
             content = json.loads(text)
             for name, check in _CHECKS.items():
                 _check(content.get(name), name, check)
-            return cls(**{**content, "class_names": tuple(content["class_names"])})
-        except (AttributeError, TypeError, ValueError) as error:
+            classes = Classes(content.pop("class_names"), content.pop("empty_class"))
+            return cls(classes, **content)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not a description of an exported network ({error})") from error
 
 
@@ -74,11 +76,6 @@ def _check(value: Any, name: str, check: Callable[[Any], None]) -> None:
         check(value)
     except ValueError as error:
         raise ValueError(f"{name} is {error}") from None
-
-
-def _check_empty_class(name: Any) -> None:
-    if name is not None:
-        check_class_name(name)
 
 
 def _check_text(value: Any) -> None:
@@ -104,8 +101,8 @@ def _check_seal(value: Any) -> None:
 
 
 _CHECKS: dict[str, Callable[[Any], None]] = {
-    "class_names": check_class_names,
-    "empty_class": _check_empty_class,
+    "class_names": check_plain,
+    "empty_class": check_plain,
     "in_channels": check_count,
     "image_size": check_count,
     "preprocessing": _check_entries,

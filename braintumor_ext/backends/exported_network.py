@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from braintumor_ext.backends.description import Description
 from braintumor_ext.backends.heads_and_features import OUTPUTS
+from braintumor_ext.classes import Classes
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import sha256_of
 from braintumor_ext.networks import MINIMUM_SIZE
@@ -58,7 +59,7 @@ class ExportedNetwork(nn.Module):
         with torch.no_grad():
             return self.run(images.float())
 
-    def check(self, checkpoint: str | Path, class_names: Sequence[str], in_channels: int, image_size: int) -> None:
+    def check(self, checkpoint: str | Path, classes: Classes, in_channels: int, image_size: int) -> None:
         """Compare what it was exported from with what is in use; a checkpoint that does not exist is not compared.
 
         Raises:
@@ -68,9 +69,9 @@ class ExportedNetwork(nn.Module):
         again = f"Export it again: python -m scripts.export --checkpoint {checkpoint} --format {self.backend}"
         if Path(checkpoint).is_file() and sha256_of(checkpoint) != known.sha256:
             raise InputError(self.path, f"exported from another {known.checkpoint} than {checkpoint}", again)
-        if list(class_names) != list(known.class_names):
-            problem = f"exported for the classes {', '.join(known.class_names)}, not {', '.join(map(str, class_names))}"
-            raise InputError(self.path, problem, f'Give --class_names "{list(known.class_names)}"')
+        if classes.names != known.classes.names:
+            problem = f"exported for the classes {', '.join(known.classes)}, not {', '.join(classes)}"
+            raise InputError(self.path, problem, f'Give --class_names "{list(known.classes)}"')
         if int(in_channels) != known.in_channels:
             problem = f"takes {known.in_channels} channels, not {in_channels}"
             raise InputError(self.path, problem, f"Give --in_channels {known.in_channels}")

@@ -23,7 +23,7 @@ from braintumor_ext.calibration.measures import cross_fit, fit_constants
 from braintumor_ext.calibration.ood_detector import FeatureDetector
 from braintumor_ext.calibration.precision_agreement import PrecisionAgreement, mask_overlaps
 from braintumor_ext.calibration.probes import KIND
-from braintumor_ext.classes import CLASS_NAMES
+from braintumor_ext.classes import CLASSES, Classes
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import sha256_of
 from braintumor_ext.keys import CLASS, GROUP, IMAGE, INDEX, ITEM, MASK, PREDICTION, UNKNOWN
@@ -50,12 +50,12 @@ class Calibrator:
         items: Sequence[Mapping[str, Any]],
         checkpoint: str | os.PathLike[str],
         output_dir: str | os.PathLike[str],
-        class_names: Sequence[str] = CLASS_NAMES,
+        classes: Classes = CLASSES,
         image_size: int = 224,
         confidence_target: float = 0.95,
     ) -> None:
         self.items, self.checkpoint, self.folder = items, Path(checkpoint), Path(output_dir)
-        self.class_names, self.image_size = tuple(class_names), int(image_size)
+        self.classes, self.image_size = classes, int(image_size)
         self.confidence_target = float(confidence_target)
         self.calibration: Calibration | None = None
         self._outputs: dict[int, tuple[Mapping[str, Any], np.ndarray, np.ndarray | None]] = {}
@@ -110,7 +110,7 @@ class Calibrator:
             detector=detector,
             checkpoint=self.checkpoint.name,
             sha256=sha256_of(self.checkpoint),
-            class_names=self.class_names,
+            class_names=self.classes.names,
             image_size=self.image_size,
             fitted_on=VALIDATION,
             slices=len(known),

@@ -1,15 +1,15 @@
 """Data sets: class names, preparation, fixed splits, the datalist, phantoms."""
 
-from braintumor_ext.classes import CLASS_NAMES, EMPTY_CLASS, class_of_folder, display_name
+from braintumor_ext.classes import CLASSES, Classes, class_of_folder, display_name
 from braintumor_ext.data.datalist import load_datalist, load_section, shown_name
 from braintumor_ext.data.group_sources import read_group_sources
 from braintumor_ext.data.slice_cache import CachedSlices, slice_dataset
 from braintumor_ext.data.trivial_baselines import trivial_baselines_for
 
 __all__ = [
-    "CLASS_NAMES",
-    "EMPTY_CLASS",
+    "CLASSES",
     "CachedSlices",
+    "Classes",
     "class_of_folder",
     "display_name",
     "load_datalist",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from os import PathLike
 
-from braintumor_ext.classes import display_name
+from braintumor_ext.classes import Classes, display_name
 from braintumor_ext.colours import OKABE_ITO
 from braintumor_ext.data.inspection import InspectedSlice
 from braintumor_ext.data.sampling import spread
@@ -16,13 +16,13 @@ from braintumor_ext.transforms import read_grey, read_mask
 COLUMNS = 8
 
 
-def draw_contact_sheet(slices: Sequence[InspectedSlice], class_names: Sequence[str], path: str | PathLike[str]) -> None:
+def draw_contact_sheet(slices: Sequence[InspectedSlice], classes: Classes, path: str | PathLike[str]) -> None:
     """Write a PNG with a row of slices for each class, tumours outlined.
 
     Which slices are shown depends on their names only, and no two of a group while there are others.
     """
-    figure, grid = picture_grid(len(class_names), COLUMNS, 1.6 * COLUMNS, 1.75 * len(class_names))
-    for row, name in zip(grid, class_names, strict=True):
+    figure, grid = picture_grid(len(classes), COLUMNS, 1.6 * COLUMNS, 1.75 * len(classes))
+    for row, name in zip(grid, classes, strict=True):
         for axes, slice_ in zip(row, _chosen([s for s in slices if s.class_name == name]), strict=False):
             axes.imshow(read_grey(slice_.found.path), cmap="gray", vmin=0, vmax=1)
             if slice_.mask is not None and slice_.mask_area:

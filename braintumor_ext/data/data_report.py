@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from braintumor_ext.classes import Classes
 from braintumor_ext.data.contact_sheet import draw_contact_sheet
 from braintumor_ext.data.copies import COPY_LIKENESS, Copy
 from braintumor_ext.data.duplicates import NEAR_DUPLICATE_CORRELATION, Grouping, byte_duplicates, connected_sets
@@ -29,7 +30,7 @@ def build_report(
     near_pairs: np.ndarray,
     copies: Sequence[Copy],
     grouping: Grouping,
-    class_names: Sequence[str],
+    classes: Classes,
     facts: Mapping[str, Any],
     left_out: Sequence[InputError],
     notes: Sequence[str],
@@ -42,8 +43,8 @@ def build_report(
         near_pairs: (M, 2) positions of near-duplicates.
         copies: pairs of copies, mirrored or cropped ones too.
         grouping: how the groups came about.
-        facts: on the preparation itself: name, protocol, split_seed, masks_given, groups_given, empty_class,
-            compact, extra, passed_over.
+        facts: on the preparation itself: name, protocol, split_seed, masks_given, groups_given, compact,
+            extra, passed_over.
         left_out: what could not be taken over.
         notes: further remarks.
         found: how many image files there were.
@@ -56,9 +57,10 @@ def build_report(
         near_sets[int(number)].append(position)
     return {
         **facts,
+        "empty_class": classes.empty,
         "images": {"found": found, "used": len(slices)},
-        "counts": _counts(slices, class_names),
-        "trivial_baselines": _baselines(slices, class_names),
+        "counts": _counts(slices, classes),
+        "trivial_baselines": _baselines(slices, classes),
         "groups": _groups(slices, grouping),
         "byte_duplicates": _sets(slices, byte_duplicates([s.sha256 for s in slices])),
         "near_duplicates": {
@@ -66,7 +68,7 @@ def build_report(
             **_sets(slices, [members for members in near_sets.values() if len(members) > 1]),
         },
         "copies": {"likeness_from": COPY_LIKENESS, "pairs": len(copies), "across": _across(slices, copies)},
-        "masks": _masks(slices, class_names, facts["empty_class"]),
+        "masks": _masks(slices, classes),
         "below_224": [
             {"image": s.key, "width": s.properties.width, "height": s.properties.height}
             for s in slices
@@ -78,17 +80,17 @@ def build_report(
     }
 
 
-def _counts(slices: Sequence[InspectedSlice], class_names: Sequence[str]) -> dict[str, dict[str, int]]:
+def _counts(slices: Sequence[InspectedSlice], classes: Classes) -> dict[str, dict[str, int]]:
     tally = Counter((s.class_name, s.section) for s in slices)
-    rows = {name: {section: tally[name, section] for section in SECTIONS} for name in class_names}
+    rows = {name: {section: tally[name, section] for section in SECTIONS} for name in classes}
     rows["all"] = {section: sum(row[section] for row in rows.values()) for section in SECTIONS}
     return {name: {**row, "total": sum(row.values())} for name, row in rows.items()}
 
 
-def _baselines(slices: Sequence[InspectedSlice], class_names: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _baselines(slices: Sequence[InspectedSlice], classes: Classes) -> dict[str, dict[str, Any]]:
     """Both baselines from training to validation and to test; empty where one side has no images."""
     sides = {name: [s for s in slices if s.section == name] for name in SECTIONS}
-    classes = {name: [list(class_names).index(s.class_name) for s in side] for name, side in sides.items()}
+    known = {name: [classes.index(s.class_name) for s in side] for name, side in sides.items()}
     thumbnails = {name: np.array([s.thumbnail for s in side]) for name, side in sides.items()}
     files = {name: [s.properties for s in side] for name, side in sides.items()}
     baselines: dict[str, dict[str, Any]] = {}
@@ -96,10 +98,8 @@ def _baselines(slices: Sequence[InspectedSlice], class_names: Sequence[str]) -> 
         baselines[name] = {}
         if sides["training"] and sides[name]:
             baselines[name] = baseline_table(
-                nearest_neighbour_baseline(
-                    thumbnails["training"], classes["training"], thumbnails[name], classes[name]
-                ),
-                file_property_baseline(files["training"], classes["training"], files[name], classes[name]),
+                nearest_neighbour_baseline(thumbnails["training"], known["training"], thumbnails[name], known[name]),
+                file_property_baseline(files["training"], known["training"], files[name], known[name]),
             )
     return baselines
 
@@ -151,13 +151,11 @@ def _sets(slices: Sequence[InspectedSlice], sets: Sequence[Sequence[int]]) -> di
     }
 
 
-def _masks(
-    slices: Sequence[InspectedSlice], class_names: Sequence[str], empty_class: str | None
-) -> dict[str, dict[str, Any]]:
+def _masks(slices: Sequence[InspectedSlice], classes: Classes) -> dict[str, dict[str, Any]]:
     table: dict[str, dict[str, Any]] = {}
-    for name in class_names:
+    for name in classes:
         members = [s for s in slices if s.class_name == name]
-        if name == empty_class:
+        if name == classes.empty:
             table[name] = {"known": len(members), "unknown": [], "without_tumour": [], "doubtful": []}
             continue
         table[name] = {
@@ -169,11 +167,10 @@ def _masks(
     return table
 
 
-def write_report(report: Mapping[str, Any], slices: Sequence[InspectedSlice], output: Path) -> None:
+def write_report(report: Mapping[str, Any], slices: Sequence[InspectedSlice], classes: Classes, output: Path) -> None:
     """Write ``data_report.json``, ``data_report.md`` and ``contact_sheet.png``."""
     write_json(output / "data_report.json", report)
     write_text(output / "data_report.md", report_markdown(report))
-    classes = [name for name in report["counts"] if name != "all"]
     draw_contact_sheet(slices, classes, output / "contact_sheet.png")
 
 

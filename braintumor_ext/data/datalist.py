@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from monai.data import load_decathlon_datalist
 
-from braintumor_ext.classes import CLASS_NAMES, EMPTY_CLASS, empty_class_of
+from braintumor_ext.classes import CLASSES, Classes
 from braintumor_ext.data.file_properties import file_properties
 from braintumor_ext.data.split import EXTRA, SECTIONS
 from braintumor_ext.errors import InputError, InputErrors
@@ -59,8 +59,7 @@ def load_datalist(
     dataset_dir: str | os.PathLike[str],
     datalist: str | os.PathLike[str] | None = None,
     sections: Sequence[str] = SECTIONS,
-    class_names: Sequence[str] = CLASS_NAMES,
-    empty_class: str | None = EMPTY_CLASS,
+    classes: Classes = CLASSES,
     check_files: bool = True,
 ) -> dict[str, list[dict[str, Any]]]:
     """Load the sections of a datalist, checked.
@@ -70,8 +69,7 @@ def load_datalist(
         datalist: another datalist; a relative path is looked for in the working directory, then in ``dataset_dir``.
             Its items' paths are relative to its own folder.
         sections: the sections to load; one that the file does not have is empty.
-        class_names: the classes in the order of their indices; an item's class is an index or one of these names.
-        empty_class: the class without tumour, checked against the one that the datalist was prepared with.
+        classes: checked against those that the datalist was prepared with; an item's class is an index or a name.
         check_files: also check that files exist, and that a mask is of its image's size (headers only).
 
     Returns:
@@ -83,22 +81,17 @@ def load_datalist(
         InputErrors: naming every problem in its items, or if ``training`` was asked for and is empty.
     """
     path = _find(Path(dataset_dir), datalist)
-    return _load(path, tuple(sections), tuple(class_names), empty_class, check_files, not_empty=("training",))
+    return _load(path, tuple(sections), classes, check_files, not_empty=("training",))
 
 
 def _load(
-    path: Path,
-    sections: tuple[str, ...],
-    class_names: tuple[str, ...],
-    empty_class: str | None,
-    check_files: bool,
-    not_empty: tuple[str, ...],
+    path: Path, sections: tuple[str, ...], classes: Classes, check_files: bool, not_empty: tuple[str, ...]
 ) -> dict[str, list[dict[str, Any]]]:
     content = _read_json(path)
     # A split is judged as a whole: an item in two sections is wrong even if one section alone is loaded.
     names = [*dict.fromkeys([*sections, *_ALL_SECTIONS])]
     raw = {name: _items(content, name, path) for name in names}
-    problems = _class_list_problems(content, class_names, empty_class)
+    problems = _class_list_problems(content, classes)
     loaded: dict[str, list[dict[str, Any]]] = {}
     for name, items in raw.items():
         where = [f"{name}[{number}]" for number in range(len(items))]
@@ -111,7 +104,7 @@ def _load(
         loaded[name] = _with_paths(path, name, items)
         if name in sections:
             for w, item in zip(where, loaded[name], strict=True):
-                problems += [f"{w}: {p}" for p in _item_problems(item, class_names, check_files)]
+                problems += [f"{w}: {p}" for p in _item_problems(item, classes, check_files)]
     problems += _divided_images(loaded)
     problems += [_empty_section(name) for name in not_empty if name in sections and not raw[name]]
     if problems:
@@ -124,8 +117,7 @@ def load_section(
     dataset_dir: str | os.PathLike[str],
     datalist: str | os.PathLike[str] | None = None,
     section: str | Sequence[str] = "training",
-    class_names: Sequence[str] = CLASS_NAMES,
-    empty_class: str | None = EMPTY_CLASS,
+    classes: Classes = CLASSES,
     check_files: bool = True,
     allow_empty: bool = False,
 ) -> list[dict[str, Any]]:
@@ -159,11 +151,10 @@ def load_section(
     whole = not set(SECTIONS[:2]).isdisjoint(wanted)
     sections = tuple(dict.fromkeys([*SECTIONS, *wanted])) if whole else tuple(wanted)
     state = path.stat()
-    names = tuple(class_names)
     to_train = whole and not allow_empty
-    unfit = _one_class_problem(_items(content, "training", path), names) if to_train else []
+    unfit = _one_class_problem(_items(content, "training", path), classes) if to_train else []
     try:
-        loaded = _load_cached(path, state.st_mtime_ns, state.st_size, sections, names, empty_class, check_files)
+        loaded = _load_cached(path, state.st_mtime_ns, state.st_size, sections, classes, check_files)
     except InputErrors as broken:
         raise InputErrors(broken.what, [*broken.problems, *unfit]) from None
     if unfit:
@@ -190,16 +181,10 @@ def true_mask(item: Mapping[str, Any]) -> np.ndarray | None:
 
 @lru_cache(maxsize=8)
 def _load_cached(
-    path: Path,
-    mtime_ns: int,
-    size: int,
-    sections: tuple[str, ...],
-    class_names: tuple[str, ...],
-    empty_class: str | None,
-    check_files: bool,
+    path: Path, mtime_ns: int, size: int, sections: tuple[str, ...], classes: Classes, check_files: bool
 ) -> dict[str, list[dict[str, Any]]]:
     """``_load``, keyed by the file's state too."""
-    return _load(path, sections, class_names, empty_class, check_files, not_empty=())
+    return _load(path, sections, classes, check_files, not_empty=())
 
 
 def _empty_section(name: str) -> str:
@@ -208,14 +193,14 @@ def _empty_section(name: str) -> str:
     return f"the section {name!r} has no items. Prepare the data with another --protocol, or from more images"
 
 
-def _one_class_problem(items: Sequence[Any], class_names: Sequence[str]) -> list[str]:
+def _one_class_problem(items: Sequence[Any], classes: Classes) -> list[str]:
     """Say that a training section holds one class only; one without any class trains the mask alone."""
     values = [item.get(CLASS) for item in items if isinstance(item, dict)]
-    found = {class_names.index(v) if v in class_names else v for v in values if isinstance(v, str | int)}
-    if len(found) != 1 or len(class_names) == 1:
+    found = {classes.names.index(v) if v in classes.names else v for v in values if isinstance(v, str | int)}
+    if len(found) != 1 or len(classes) == 1:
         return []
     index = found.pop()
-    name = class_names[index] if isinstance(index, int) and 0 <= index < len(class_names) else index
+    name = classes[index] if isinstance(index, int) and 0 <= index < len(classes) else index
     return [
         f"the section 'training' holds one class only, {name!r}: no classifier can learn from it. Prepare the data "
         "from images of other classes too, or leave the class out of all items to train the mask alone"
@@ -280,33 +265,32 @@ def _with_paths(path: Path, name: str, items: Sequence[Mapping[str, Any]]) -> li
     ]
 
 
-def _class_list_problems(content: Mapping[str, Any], class_names: Sequence[str], empty_class: str | None) -> list[str]:
+def _class_list_problems(content: Mapping[str, Any], classes: Classes) -> list[str]:
     problems = []
-    empty_class = empty_class_of(empty_class, class_names)
     prepared = content.get("class_names")
-    if prepared is not None and list(prepared) != list(class_names):
+    if prepared is not None and list(prepared) != list(classes):
         problems.append(
-            f"it was prepared for the classes {list(prepared)}, but class_names is {list(class_names)}. "
+            f"it was prepared for the classes {list(prepared)}, but class_names is {list(classes)}. "
             f'Run with --class_names "{list(prepared)}", or prepare the data again'
         )
-    if "empty_class" in content and content["empty_class"] != empty_class:
+    if "empty_class" in content and content["empty_class"] != classes.empty:
         problems.append(
-            f"its empty class is {content['empty_class']!r}, but empty_class is {empty_class!r}. "
+            f"its empty class is {content['empty_class']!r}, but empty_class is {classes.empty!r}. "
             f"Run with --empty_class {content['empty_class'] or 'none'}"
         )
     return problems
 
 
-def _item_problems(item: dict[str, Any], class_names: Sequence[str], check_files: bool) -> Iterable[str]:
+def _item_problems(item: dict[str, Any], classes: Classes, check_files: bool) -> Iterable[str]:
     """Yield what is wrong with an item; a class given by name becomes its index."""
     if CLASS in item:
         value = item[CLASS]
-        if value in class_names:
-            item[CLASS] = list(class_names).index(value)
-        elif not (isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(class_names)):
+        if value in classes:
+            item[CLASS] = classes.index(value)
+        elif not (isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(classes)):
             yield (
-                f"unknown class {value!r} of {item[IMAGE]}. Use one of {list(class_names)}, an index from 0 to "
-                f"{len(class_names) - 1}, or leave the key out where the class is unknown"
+                f"unknown class {value!r} of {item[IMAGE]}. Use one of {list(classes)}, an index from 0 to "
+                f"{len(classes) - 1}, or leave the key out where the class is unknown"
             )
     if not check_files:
         return

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from braintumor_ext.classes import FOLDER_NAMES
+from braintumor_ext.classes import FOLDER_NAMES, Classes
 from braintumor_ext.data.copies import COPY_LIKENESS, Copy, find_copies, positions
 from braintumor_ext.data.duplicates import NEAR_DUPLICATE_CORRELATION, group_slices, near_duplicate_pairs
 from braintumor_ext.data.folder_scan import read_groups, scan_folder
@@ -41,8 +41,7 @@ def read_extra(
     images: Path,
     masks: Path | None,
     groups: Path | None,
-    class_names: Sequence[str],
-    empty_class: str | None,
+    classes: Classes,
     folder_table: Mapping[str, str] = FOLDER_NAMES,
 ) -> ExtraPool:
     """Find and inspect extra slices.
@@ -56,10 +55,10 @@ def read_extra(
     Raises:
         InputError: if a folder or the table is absent or broken.
     """
-    scan = scan_folder(images, masks, class_names, folder_table, whole=False)
+    scan = scan_folder(images, masks, classes, folder_table, whole=False)
     given, notes = read_groups(groups, [s.key for s in scan.slices]) if groups is not None else ({}, [])
     found = [replace(s, key=f"{EXTRA}/{s.key}") for s in scan.slices]
-    slices, unusable = inspect_slices(found, empty_class)
+    slices, unusable = inspect_slices(found, classes)
     by_key = {f"{EXTRA}/{key}": group for key, group in given.items()}
     return ExtraPool(slices, by_key, len(found), [*scan.left_out, *unusable], [*scan.notes, *notes])
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from braintumor_ext.classes import CLASS_NAMES, FOLDER_NAMES, class_of_folder
+from braintumor_ext.classes import CLASSES, FOLDER_NAMES, Classes, class_of_folder
 from braintumor_ext.data.split import canonical
 from braintumor_ext.errors import InputError
 from braintumor_ext.plain_text import printable
@@ -70,7 +70,7 @@ class FolderScan:
 def scan_folder(
     images: Path,
     masks: Path | None = None,
-    class_names: Sequence[str] = CLASS_NAMES,
+    classes: Classes = CLASSES,
     folder_table: Mapping[str, str] = FOLDER_NAMES,
     whole: bool = True,
 ) -> FolderScan:
@@ -92,7 +92,7 @@ def scan_folder(
     parts = {PARTS[f.name.lower()]: f for f in _folders(images) if f.name.lower() in PARTS}
     scan.has_parts = len(parts) == 2
     skipped = masks.resolve() if masks is not None else None
-    mask_of = _index_masks(masks, class_names, folder_table) if masks is not None else {}
+    mask_of = _index_masks(masks, classes, folder_table) if masks is not None else {}
     for part, root in sorted(parts.items()) or [("Training", images)]:
         thumbnails = (path for folder in root.iterdir() if _is_litter(folder) for path in folder.rglob("*"))
         if litter := sorted(path.relative_to(images).as_posix() for path in thumbnails if path.is_file()):
@@ -100,15 +100,15 @@ def scan_folder(
         for folder in _folders(root):
             if folder.resolve() == skipped:
                 continue
-            _scan_class_folder(scan, images, folder, part, mask_of, class_names, folder_table)
+            _scan_class_folder(scan, images, folder, part, mask_of, classes, folder_table)
     seen = {s.class_name for s in scan.slices}
     if not seen:
-        problem = f"no folder in it that stands for a class ({', '.join(class_names)}) holds an image"
-        raise InputError(images, problem, _name_folders(class_names))
+        problem = f"no folder in it that stands for a class ({', '.join(classes)}) holds an image"
+        raise InputError(images, problem, _name_folders(classes))
     scan.notes += [
         f"class {name!r} has no images: a model cannot learn it. Add a folder of it, or name the classes "
         "that there are by --class_names"
-        for name in class_names
+        for name in classes
         if whole and name not in seen
     ]
     if whole and len(seen) == 1:
@@ -139,16 +139,16 @@ def _scan_class_folder(
     folder: Path,
     part: str,
     mask_of: Mapping[tuple[str, str], Path],
-    class_names: Sequence[str],
+    classes: Classes,
     folder_table: Mapping[str, str],
 ) -> None:
     found = find_files(folder)
     files = found.files
-    name = class_of_folder(folder.name, class_names, folder_table)
+    name = class_of_folder(folder.name, classes, folder_table)
     if name is None:
         if files:
             problem = f"no class is known for this folder; its {len(files)} image(s) are left out"
-            scan.left_out.append(InputError(folder, problem, _name_folders(class_names)))
+            scan.left_out.append(InputError(folder, problem, _name_folders(classes)))
         else:
             scan.notes.append(f"folder {folder} stands for no class and holds no images: skipped")
         return
@@ -166,16 +166,14 @@ def _scan_class_folder(
         scan.slices.append(FoundSlice(prefix + below, path, source, name, mask))
 
 
-def _index_masks(
-    masks: Path, class_names: Sequence[str], folder_table: Mapping[str, str]
-) -> dict[tuple[str, str], Path]:
+def _index_masks(masks: Path, classes: Classes, folder_table: Mapping[str, str]) -> dict[tuple[str, str], Path]:
     """Masks by (class folder, stem), and by (``class`` and its name, stem) where the folders are named otherwise."""
     index: dict[tuple[str, str], Path] = {}
     for part in _folders(masks):
         inner = part.name.lower() in PARTS
         for folder in _folders(part) if inner else [part]:
             prefix = f"{_TESTING}/" if inner and PARTS[part.name.lower()] == _TESTING else ""
-            name = class_of_folder(folder.name, class_names, folder_table)
+            name = class_of_folder(folder.name, classes, folder_table)
             for path in find_images(folder):
                 stem = without_suffix(canonical(path.relative_to(folder).as_posix()))
                 index.setdefault((prefix + canonical(folder.name), stem), path)
@@ -274,5 +272,5 @@ def _is_litter(folder: Path) -> bool:
     return folder.is_dir() and folder.name.lower() in LITTER_FOLDERS
 
 
-def _name_folders(class_names: Sequence[str]) -> str:
-    return f"Name class folders {', '.join(class_names)}, or map other names by --folder-map FILE.json"
+def _name_folders(classes: Classes) -> str:
+    return f"Name class folders {', '.join(classes)}, or map other names by --folder-map FILE.json"

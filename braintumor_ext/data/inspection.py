@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from braintumor_ext.classes import CLASSES, Classes
 from braintumor_ext.data.file_properties import FileProperties, file_properties
 from braintumor_ext.data.folder_scan import FoundSlice
 from braintumor_ext.data.in_threads import map_in_threads
@@ -64,23 +65,23 @@ class InspectedSlice:
 
 
 def inspect_slices(
-    slices: Sequence[FoundSlice], empty_class: str | None = None
+    slices: Sequence[FoundSlice], classes: Classes = CLASSES
 ) -> tuple[list[InspectedSlice], list[InputError]]:
     """Inspect files, in their order.
 
     Args:
         slices: the files.
-        empty_class: the class whose masks are empty by definition: a mask with tumour there is a problem.
+        classes: a mask with tumour in a slice of the empty one is a problem.
 
     Returns:
         The usable slices, and what had to be left out: unusable images, and masks that do not fit theirs.
     """
-    looked_at = map_in_threads(lambda found: _inspect(found, empty_class), slices, "reading slices")
+    looked_at = map_in_threads(lambda found: _inspect(found, classes), slices, "reading slices")
     usable = [inspected for inspected, _ in looked_at if inspected is not None]
     return usable, [problem for _, problem in looked_at if problem is not None]
 
 
-def _inspect(found: FoundSlice, empty_class: str | None) -> tuple[InspectedSlice | None, InputError | None]:
+def _inspect(found: FoundSlice, classes: Classes) -> tuple[InspectedSlice | None, InputError | None]:
     try:
         properties = file_properties(found.path)
         if properties.slice_count > 1:
@@ -107,7 +108,7 @@ def _inspect(found: FoundSlice, empty_class: str | None) -> tuple[InspectedSlice
     if found.mask is None:
         return slice_, None
     try:
-        slice_.mask_area, slice_.mask_signs = _mask_facts(found, (properties.height, properties.width), empty_class)
+        slice_.mask_area, slice_.mask_signs = _mask_facts(found, (properties.height, properties.width), classes)
     except InputError as problem:
         return slice_, problem
     except Exception as problem:
@@ -121,7 +122,7 @@ def _unexpected(path: Path, problem: Exception) -> InputError:
     return unreadable(path, problem)
 
 
-def _mask_facts(found: FoundSlice, shape: tuple[int, ...], empty_class: str | None) -> tuple[int, list[str]]:
+def _mask_facts(found: FoundSlice, shape: tuple[int, ...], classes: Classes) -> tuple[int, list[str]]:
     """Return the tumour pixels of a slice's mask, and what speaks against it."""
     if found.mask is None:
         raise ValueError(f"{found.key} has no mask")
@@ -134,10 +135,10 @@ def _mask_facts(found: FoundSlice, shape: tuple[int, ...], empty_class: str | No
             "Give the mask that belongs to the image; until then its mask counts as unknown",
         )
     area = int(mask.sum())
-    if area > 0 and found.class_name == empty_class:
+    if area > 0 and found.class_name == classes.empty:
         raise InputError(
             found.mask,
-            f"marks {area} tumour pixels in a slice of the class {empty_class!r}",
+            f"marks {area} tumour pixels in a slice of the class {classes.empty!r}",
             "Correct the class or the mask; until then the mask counts as empty",
         )
     return area, mask_signs(stored.numpy(), mask)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from braintumor_ext.classes import CLASS_NAMES, EMPTY_CLASS
+from braintumor_ext.classes import CLASSES
 from braintumor_ext.data.phantom_shapes import Array, Noise, blend, column, ellipsoid, mirror, norm, paint, tube
 
 _SELLA = (0.0, 13.0, -27.0)
@@ -407,8 +407,8 @@ def _draw_tumour(rng: np.random.Generator, kind: str) -> Tumour:
 
 def draw_head(rng: np.random.Generator, class_name: str) -> Head:
     """Draw one synthetic patient."""
-    if class_name not in CLASS_NAMES:
-        raise ValueError(f"class_name must be one of {CLASS_NAMES}, not {class_name!r}")
+    if class_name not in CLASSES:
+        raise ValueError(f"class_name must be one of {CLASSES.names}, not {class_name!r}")
     means = {
         "air": 0.0, "skin": 0.5, "fat": 0.9, "muscle": 0.3, "marrow": 0.32, "fluid": 0.11, "grey": 0.33,
         "white": 0.43, "dura": 0.6, "vessel": 0.85, "mucosa": 0.68,
@@ -417,8 +417,8 @@ def draw_head(rng: np.random.Generator, class_name: str) -> Head:
     scale_x, scale_y, scale_z = (float(value) for value in rng.uniform(0.93, 1.07, 3))
     tilt_x, tilt_y, tilt_z = (float(value) for value in rng.normal(0, 0.05, 3))
     # A healthy head is cut where a tumour could have been: the place of the slice must not tell the class.
-    tumours = [name for name in CLASS_NAMES if name != EMPTY_CLASS]
-    kind = class_name if class_name != EMPTY_CLASS else tumours[int(rng.integers(len(tumours)))]
+    tumours = list(CLASSES.tumours)
+    kind = class_name if class_name != CLASSES.empty else tumours[int(rng.integers(len(tumours)))]
     tumour = _draw_tumour(rng, kind)
     warp = (Noise.draw(rng, 120, 5), Noise.draw(rng, 120, 5), Noise.draw(rng, 120, 5))
     # The inverse of ``Head.anatomical`` to first order: the bending is slow.
@@ -439,5 +439,5 @@ def draw_head(rng: np.random.Generator, class_name: str) -> Head:
         texture=Noise.draw(rng, 13, 14),
         target=(target_x, target_y, target_z),
         spread=0.4 * tumour.radius,
-        tumour=tumour if class_name != EMPTY_CLASS else None,
+        tumour=tumour if class_name != CLASSES.empty else None,
     )

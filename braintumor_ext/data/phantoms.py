@@ -15,7 +15,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from tqdm import tqdm
 
-from braintumor_ext.classes import CLASS_NAMES
+from braintumor_ext.classes import CLASSES
 from braintumor_ext.data.phantom_head import Head, draw_head
 from braintumor_ext.data.phantom_shapes import Array
 from braintumor_ext.errors import InputError
@@ -163,12 +163,12 @@ def make_phantoms(
 
 
 def _class_name(head: int) -> str:
-    return CLASS_NAMES[head % len(CLASS_NAMES)]
+    return CLASSES[head % len(CLASSES)]
 
 
 def _plane(head: int, k: int) -> str:
     """The plane of a head's slice number ``k``: in turn, and as often in each class."""
-    return PLANES[(head // len(CLASS_NAMES) + k) % len(PLANES)]
+    return PLANES[(head // len(CLASSES) + k) % len(PLANES)]
 
 
 def _name(head: int, k: int) -> str:

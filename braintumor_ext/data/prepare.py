@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from braintumor_ext.classes import CLASS_NAMES, EMPTY_CLASS, FOLDER_NAMES
+from braintumor_ext.classes import CLASSES, FOLDER_NAMES, Classes
 from braintumor_ext.data.compact import JPEG_QUALITY, write_bit_mask, write_compact_image
 from braintumor_ext.data.copies import Copy, find_copies, positions
 from braintumor_ext.data.data_report import build_report, write_report
@@ -57,8 +57,7 @@ def prepare(
     protocol: str = "grouped",
     split_seed: int = 0,
     size: int | None = None,
-    class_names: Sequence[str] = CLASS_NAMES,
-    empty_class: str | None = EMPTY_CLASS,
+    classes: Classes = CLASSES,
     folder_table: Mapping[str, str] = FOLDER_NAMES,
     overwrite: bool = False,
     extra: Path | None = None,
@@ -75,7 +74,6 @@ def prepare(
         protocol: one of ``PROTOCOLS``.
         split_seed: the split's seed.
         size: write compact copies with this short side in pixels; without it images stay where they are.
-        empty_class: the class whose masks are empty by definition, if there is one.
         folder_table: normalised folder name to class name.
         overwrite: put another datalist in the place of one that is there; the old one is renamed.
         extra: slices that training may draw on beside its own, in the same layout; see ``choose_extra`` for which
@@ -89,13 +87,13 @@ def prepare(
     Raises:
         InputError: if nothing can be prepared, or a different datalist is there already.
     """
-    _check_options(images, output, protocol, size, class_names, empty_class)
+    _check_options(images, output, protocol, size, classes)
     _check_extra(output, protocol, extra, extra_masks, extra_groups)
-    scan = scan_folder(images, masks, class_names, folder_table)
+    scan = scan_folder(images, masks, classes, folder_table)
     if protocol == "given" and not scan.has_parts:
         remedy = "Use --protocol grouped, or name the published division's folders Training and Testing"
         raise InputError(images, "does not hold both Training and Testing, which --protocol given keeps", remedy)
-    slices, unusable = inspect_slices(scan.slices, empty_class)
+    slices, unusable = inspect_slices(scan.slices, classes)
     left_out = [*scan.left_out, *unusable]
     if not slices:
         first = unusable[0]
@@ -109,17 +107,17 @@ def prepare(
     extra_facts = None
     usable = slices
     if extra is not None:
-        pool = read_extra(extra, extra_masks, extra_groups, class_names, empty_class, folder_table)
+        pool = read_extra(extra, extra_masks, extra_groups, classes, folder_table)
         chosen, extra_facts = choose_extra(pool, slices, grouping.joined)
         left_out += pool.left_out
         scan.notes += pool.notes
         usable = [*slices, *chosen]
-    items = _items(usable, output.resolve(), size, empty_class)
-    content = _datalist(items, usable, images, protocol, split_seed, class_names, empty_class)
+    items = _items(usable, output.resolve(), size, classes)
+    content = _datalist(items, usable, images, protocol, split_seed, classes)
     output.mkdir(parents=True, exist_ok=True)
     if (renamed := _make_way(output / DATALIST_JSON, content, overwrite)) is not None:
         scan.notes.append(f"the datalist that was there is now {renamed.name}")
-    compact = _write_files(usable, items, output, size, empty_class)
+    compact = _write_files(usable, items, output, size, classes)
     write_datalist(output / DATALIST_JSON, content)
     write_items_csv(output, [_row(s, item) for s, item in zip(usable, items, strict=True)])
 
@@ -129,30 +127,20 @@ def prepare(
         "split_seed": split_seed,
         "masks_given": masks is not None,
         "groups_given": groups is not None,
-        "empty_class": empty_class,
         "compact": compact,
         "extra": extra_facts,
         "passed_over": scan.passed_over,
     }
-    report = build_report(
-        slices, near_pairs, copies, grouping, class_names, facts, left_out, scan.notes, len(scan.slices)
-    )
-    write_report(report, slices, output)
+    report = build_report(slices, near_pairs, copies, grouping, classes, facts, left_out, scan.notes, len(scan.slices))
+    write_report(report, slices, classes, output)
     return Preparation(output / DATALIST_JSON, report, left_out)
 
 
-def _check_options(
-    images: Path, output: Path, protocol: str, size: int | None, class_names: Sequence[str], empty_class: str | None
-) -> None:
+def _check_options(images: Path, output: Path, protocol: str, size: int | None, classes: Classes) -> None:
     if protocol not in PROTOCOLS:
         raise InputError("--protocol", f"{protocol!r} is no protocol", f"Use one of {', '.join(PROTOCOLS)}")
     if size is not None and size < 32:
         raise InputError("--size", f"{size} pixels are fewer than the network takes", "Give at least 32, e.g. 224")
-    if len(set(class_names)) != len(class_names) or not class_names:
-        raise InputError("--class_names", f"{list(class_names)} has a name twice or none", "Name each class once")
-    if empty_class is not None and empty_class not in class_names:
-        remedy = f"Give one of {', '.join(class_names)}, or none"
-        raise InputError("--empty_class", f"{empty_class!r} is not among the classes", remedy)
     if output.resolve().is_relative_to(images.resolve()):
         raise InputError(output, f"lies in the folder of images {images}", "Write to a folder outside of it")
 
@@ -202,16 +190,14 @@ def _split(slices: list[InspectedSlice], protocol: str, seed: int) -> None:
         slice_.section = section[slice_.key]
 
 
-def _items(
-    slices: Sequence[InspectedSlice], folder: Path, size: int | None, empty_class: str | None
-) -> list[dict[str, Any]]:
+def _items(slices: Sequence[InspectedSlice], folder: Path, size: int | None, classes: Classes) -> list[dict[str, Any]]:
     """Datalist items without class indices, in the order of the slices."""
     items = []
     for slice_, name in zip(slices, _file_names([s.key for s in slices]), strict=True):
         item: dict[str, Any] = {
             IMAGE: _relative(slice_.found.path, folder) if size is None else f"images/{name}.jpg",
         }
-        if slice_.class_name == empty_class or (slice_.mask is not None and size is not None):
+        if slice_.class_name == classes.empty or (slice_.mask is not None and size is not None):
             item[LABEL] = f"masks/{name}.png"
         elif slice_.mask is not None:
             item[LABEL] = _relative(slice_.mask, folder)
@@ -248,13 +234,12 @@ def _datalist(
     images: Path,
     protocol: str,
     split_seed: int,
-    class_names: Sequence[str],
-    empty_class: str | None,
+    classes: Classes,
 ) -> dict[str, Any]:
     names = dict.fromkeys([*SECTIONS, *(s.section for s in slices)])  # `extra` only where there are such slices
     sections: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     for item, slice_ in zip(items, slices, strict=True):
-        known = {CLASS: list(class_names).index(slice_.class_name), GROUP: slice_.group}
+        known = {CLASS: classes.index(slice_.class_name), GROUP: slice_.group}
         sections[slice_.section].append({**item, **known})
     return {
         "name": images.resolve().name,
@@ -262,8 +247,7 @@ def _datalist(
         "label has an unknown mask, one without class an unknown class",
         "modality": {"0": "MRI"},
         "labels": {"0": "background", "1": "tumour"},
-        "class_names": list(class_names),
-        "empty_class": empty_class,
+        **classes.stored(),
         "protocol": protocol,
         "split_seed": split_seed,
         "numTraining": len(sections["training"]),
@@ -289,13 +273,13 @@ def _write_files(
     items: Sequence[Mapping[str, Any]],
     output: Path,
     size: int | None,
-    empty_class: str | None,
+    classes: Classes,
 ) -> dict[str, Any] | None:
     """Write empty masks and, where a size is given, the compact copies; return what the copies cost."""
 
     def write(pair: tuple[InspectedSlice, Mapping[str, Any]]) -> float | None:
         slice_, item = pair
-        if slice_.class_name == empty_class:
+        if slice_.class_name == classes.empty:
             shape = (slice_.properties.height, slice_.properties.width)
             write_bit_mask(np.zeros(shape, dtype=bool), output / item[LABEL], size)
         elif size is not None and slice_.mask is not None:

@@ -12,7 +12,7 @@ from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from braintumor_ext.classes import EMPTY_CLASS, display_name
+from braintumor_ext.classes import CLASSES, Classes, display_name
 from braintumor_ext.dicom_output.algorithm import RESEARCH_ONLY, Algorithm
 from braintumor_ext.dicom_output.file import UTF8, names_unsaid
 from braintumor_ext.dicom_output.segmentation import checked_sources, chosen_frames, derived_series_number
@@ -40,7 +40,7 @@ def prediction_report(
     predictions: Sequence[Prediction],
     *,
     algorithm: Algorithm,
-    empty_class: str | None = EMPTY_CLASS,
+    classes: Classes = CLASSES,
     segmentation: pydicom.Dataset | None = None,
     frames: Sequence[int] | None = None,
 ) -> hd.sr.ComprehensiveSR:
@@ -67,7 +67,7 @@ def prediction_report(
     count = len(headers) if wanted is None else len(wanted)
     if len(predictions) != count:
         raise ValueError(f"{len(predictions)} predictions do not fit {count} slices")
-    groups: list[Any] = [_series_group(series_prediction(predictions, empty_class), algorithm)]
+    groups: list[Any] = [_series_group(series_prediction(predictions, classes), algorithm)]
     if segmentation is not None:
         groups.append(_segment_group(headers, segmentation, algorithm))
     for position, prediction in enumerate(predictions):

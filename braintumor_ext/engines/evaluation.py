@@ -14,7 +14,7 @@ from monai.engines.workflow import Workflow
 from monai.inferers import Inferer
 
 from braintumor_ext.calibration import Calibration, describe_calibration
-from braintumor_ext.classes import CLASS_NAMES, EMPTY_CLASS, empty_class_of
+from braintumor_ext.classes import CLASSES, Classes
 from braintumor_ext.data.datalist import shown_name, true_mask
 from braintumor_ext.data.trivial_baselines import trivial_baselines_for
 from braintumor_ext.engines.provenance import provenance
@@ -57,8 +57,7 @@ class EvaluationReport:
         data: Sequence[Mapping[str, Any]],
         training_data: Sequence[Mapping[str, Any]] | None = None,
         dataset_dir: str | os.PathLike[str] | None = None,
-        class_names: Sequence[str] = CLASS_NAMES,
-        empty_class: str | None = EMPTY_CLASS,
+        classes: Classes = CLASSES,
         title: str = "",
         context: Mapping[str, Any] | None = None,
         n_draws: int = 2000,
@@ -67,8 +66,7 @@ class EvaluationReport:
     ) -> None:
         self.folder = Path(output_dir)
         self.data, self.training_data, self.dataset_dir = data, training_data, dataset_dir
-        self.class_names, self.empty_class = list(class_names), empty_class_of(empty_class, class_names)
-        self.title = title
+        self.classes, self.title = classes, title
         self.context = dict(context or {})
         self.n_draws, self.seed = n_draws, seed
         self.calibration = calibration
@@ -113,8 +111,7 @@ class EvaluationReport:
         self.metrics = write_evaluation(
             ordered,
             self.folder,
-            self.class_names,
-            self.empty_class,
+            self.classes,
             trivial_baselines=baselines,
             title=self.title,
             context=provenance({**self.context, "calibration": describe_calibration(self.calibration)}),

@@ -13,7 +13,7 @@ from monai.networks.utils import eval_mode
 from monai.visualize import GradCAM, GradCAMpp, OcclusionSensitivity, SmoothGrad
 from torch import Tensor, nn
 
-from braintumor_ext.classes import CLASS_NAMES
+from braintumor_ext.classes import CLASSES, Classes
 from braintumor_ext.explain.activation_gradients import ActivationGradients
 from braintumor_ext.explain.attention_maps import attention_map
 from braintumor_ext.explain.layers import DEFAULT_LAYER
@@ -63,7 +63,6 @@ class Explainer:
         method: one of ``METHODS``.
         layer: the layer whose activations are weighed (Grad-CAM, Grad-CAM++) or whose gate is shown (attention).
         head: ``class`` or ``mask``.
-        class_names: the class names in the order of their indices, for classes given by name.
         n_batch: how many occluded images are predicted at a time.
         n_samples: how many noisy copies SmoothGrad averages.
         seed: of SmoothGrad's noise, the same for each image.
@@ -84,7 +83,7 @@ class Explainer:
         method: str = "gradcam",
         layer: str = DEFAULT_LAYER,
         head: str = CLASS,
-        class_names: Sequence[str] = CLASS_NAMES,
+        classes: Classes = CLASSES,
         n_batch: int = 32,
         n_samples: int = 25,
         seed: int = 0,
@@ -94,27 +93,26 @@ class Explainer:
         if head not in HEADS:
             raise ValueError(f"there is no head {head!r}: valid are {', '.join(HEADS)}.")
         self.network, self.method, self.layer, self.head = network, method, layer, head
-        self.class_names = list(class_names)
-        self.n_batch, self.n_samples, self.seed = n_batch, n_samples, seed
+        self.classes, self.n_batch, self.n_samples, self.seed = classes, n_batch, n_samples, seed
         self._score: Callable[..., Tensor] = ClassScore() if head == CLASS else MaskScore()
         if method in ("gradcam", "gradcam++"):
             kind: Any = GradCAM if method == "gradcam" else GradCAMpp  # they take a ModelWithHooks as it is
             self._gradients = ActivationGradients(network, layer, self._score)
             self._cam = kind(self._gradients, layer, postprocessing=to_unit_range)
 
-    def __call__(self, x: Tensor, classes: int | str | Sequence[int | str] | Tensor | None = None) -> Explanation:
+    def __call__(self, x: Tensor, explain_class: int | str | Sequence[int | str] | Tensor | None = None) -> Explanation:
         """Predict and explain images.
 
         Args:
             x: (B, C, H, W) images as the network takes them.
-            classes: the class to explain: an index or a name for all images, or one for each; None for the predicted
-                ones. Of no effect on the mask's maps.
+            explain_class: an index or a name for all images, or one for each; None for the predicted ones. Of no effect
+                on the mask's maps.
 
         Raises:
             ValueError: a class is unknown (valid ones are listed), or the network has no such head.
         """
         x = x.as_tensor() if hasattr(x, "as_tensor") else x  # a MetaTensor's upkeep costs more than the map
-        wanted = self._indices(classes)
+        wanted = self._indices(explain_class)
         with torch.inference_mode(False), eval_mode(self.network), torch.autocast(x.device.type, enabled=False):
             images = (x.clone() if x.is_inference() else x).float()
             if self.method in ("gradcam", "gradcam++"):
@@ -125,15 +123,13 @@ class Explainer:
                 maps = to_unit_range(self._slow_maps(images, output, wanted))
         return Explanation(_named(output), maps.detach(), self._flags(output, maps))
 
-    def _indices(self, classes: Any) -> Any:
+    def _indices(self, explain_class: Any) -> Any:
         """Replace class names by their indices."""
-        if isinstance(classes, str):
-            if classes not in self.class_names:
-                raise ValueError(f"there is no class {classes!r}: valid are {', '.join(self.class_names)}.")
-            return self.class_names.index(classes)
-        if isinstance(classes, Sequence):
-            return [self._indices(entry) for entry in classes]
-        return classes
+        if isinstance(explain_class, str):
+            return self.classes.index(explain_class)
+        if isinstance(explain_class, Sequence):
+            return [self._indices(entry) for entry in explain_class]
+        return explain_class
 
     def _slow_maps(self, images: Tensor, output: Any, wanted: Any) -> Tensor:
         """The maps of methods that look at one image at a time, (B, 1, H, W)."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
 from monai.inferers import SimpleInferer
 from torch import Tensor, nn
 
-from braintumor_ext.classes import CLASS_NAMES
+from braintumor_ext.classes import CLASSES, Classes
 from braintumor_ext.errors import InputError
 from braintumor_ext.explain.explainer import METHODS, Explainer, Explanation
 from braintumor_ext.explain.layers import DEFAULT_LAYER
@@ -27,7 +26,7 @@ class ExplainingInferer(SimpleInferer):
         layer: the layer that is explained.
         head: ``class`` or ``mask``.
         features: whether to add the features.
-        classes: the class to explain, an index or a name; None for the predicted one.
+        explain_class: the class to explain, an index or a name; None for the predicted one.
         bfloat16: whether a ``BrainTumorNet`` on a CPU computes in bfloat16 what
             :func:`~braintumor_ext.networks.bfloat16_stages` says; of no effect where :func:`explained_in_float32`.
 
@@ -40,17 +39,17 @@ class ExplainingInferer(SimpleInferer):
         explain: str | None = "gradcam",
         layer: str = DEFAULT_LAYER,
         head: str = CLASS,
-        class_names: Sequence[str] = CLASS_NAMES,
+        classes: Classes = CLASSES,
         features: bool = True,
-        classes: int | str | None = None,
+        explain_class: int | str | None = None,
         bfloat16: bool | str = False,
     ) -> None:
         super().__init__()
         self.explain = "none" if explain is None or explain in (False, "") else str(explain).lower()
         if self.explain not in ("none", *METHODS):
             raise InputError("--explain", f"there is no method {explain!r}", f"Valid are none, {', '.join(METHODS)}")
-        self.layer, self.head, self.class_names, self.features = layer, head, list(class_names), features
-        self.classes = classes
+        self.layer, self.head, self.classes, self.features = layer, head, classes, features
+        self.explain_class = explain_class
         self.bfloat16 = as_bool(bfloat16) and not explained_in_float32(self.explain, layer, head)
 
     def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
@@ -74,7 +73,7 @@ class ExplainingInferer(SimpleInferer):
 
     def _explained(self, inputs: Tensor, network: nn.Module) -> Explanation:
         try:
-            return Explainer(network, self.explain, self.layer, self.head, self.class_names)(inputs, self.classes)
+            return Explainer(network, self.explain, self.layer, self.head, self.classes)(inputs, self.explain_class)
         except ValueError as error:
             raise InputError(f"--explain {self.explain}", str(error).rstrip("."), "Or give --explain none") from error
 

@@ -62,7 +62,7 @@ class Postprocessd(MapTransform):
             return item
         image = item[IMAGE]
         used = self.postprocessor
-        used = Postprocessor(used.class_names, used.empty_class, used.image_size, self._constants())
+        used = Postprocessor(used.classes, used.image_size, self._constants())
         for key in self.key_iterator(item):
             prediction = used.predict(_as_batch(item[key]), 0, image.meta)
             assert prediction.mask is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from braintumor_ext.calibration.calibration import Calibration
-from braintumor_ext.classes import CLASS_NAMES, EMPTY_CLASS, empty_class_of
+from braintumor_ext.classes import CLASSES, Classes
 from braintumor_ext.errors import InputError
 from braintumor_ext.inference.row_errors import told_in
 from braintumor_ext.keys import CLASS, ERROR, FEATURES, GREY, HEAT_MAP, HEAT_MAP_FLAGS, MASK, META, PREDICTION
@@ -31,15 +31,9 @@ class Postprocessor:
     """
 
     def __init__(
-        self,
-        class_names: Sequence[str] = CLASS_NAMES,
-        empty_class: str | None = EMPTY_CLASS,
-        image_size: int = 224,
-        calibration: Calibration | None = None,
+        self, classes: Classes = CLASSES, image_size: int = 224, calibration: Calibration | None = None
     ) -> None:
-        self.class_names, self.empty_class = list(class_names), empty_class_of(empty_class, class_names)
-        self.image_size = image_size
-        self.calibration = calibration
+        self.classes, self.image_size, self.calibration = classes, image_size, calibration
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """Return a batch with the ``prediction`` of each slice; one that cannot be made has an ``error``.
@@ -91,15 +85,15 @@ class Postprocessor:
         flags = [] if self.calibration is None else self.calibration.flags_for(shares, features)
         if min(height, width) < self.image_size:
             flags.append(UPSCALED)
-        is_empty_class = self.class_names[best] == self.empty_class
-        if mask is not None and self.empty_class is not None and is_empty_class == bool(mask.any()):
+        empty = self.classes.empty_index
+        if mask is not None and empty is not None and (best == empty) == bool(mask.any()):
             flags.append(DISAGREE)
         flags += filter(None, output.get(HEAT_MAP_FLAGS, [])[index : index + 1])
         return Prediction(
             source=str(meta["filename_or_obj"]),
-            label=self.class_names[best],
+            label=self.classes[best],
             class_index=best,
-            probabilities={name: float(share) for name, share in zip(self.class_names, shares, strict=True)},
+            probabilities={name: float(share) for name, share in zip(self.classes, shares, strict=True)},
             mask=mask,
             heat_map=None if maps is None else heat_map_on_grid(maps, index, height, width),
             flags=tuple(flags),

@@ -12,6 +12,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from braintumor_ext.classes import Classes
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import replacing
 from braintumor_ext.keys import SLICE
@@ -26,9 +27,9 @@ class PredictionTable:
     :func:`~braintumor_ext.plain_text.csv_cell`).
     """
 
-    def __init__(self, path: str | PathLike[str], class_names: Sequence[str]) -> None:
-        self.path, self.class_names = Path(path), list(class_names)
-        shares = (f"p_{name}" for name in self.class_names)
+    def __init__(self, path: str | PathLike[str], classes: Classes) -> None:
+        self.path = Path(path)
+        shares = (f"p_{name}" for name in classes)
         places = ("area_px", "area_mm2", "flags", "error", "mask", "overlay")
         self.columns = ["file", "slice", "class", *shares, *places]
         self._file: BinaryIO | None = None

@@ -19,7 +19,7 @@ from ignite.engine import Events
 from monai.engines.workflow import Workflow
 
 from braintumor_ext.calibration.calibration import NOT_CALIBRATED, Calibration
-from braintumor_ext.classes import CLASS_NAMES, EMPTY_CLASS, display_name
+from braintumor_ext.classes import CLASSES, Classes, display_name
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import backup_existing, remove_partials, replacing, sha256_of
 from braintumor_ext.flags import as_bool
@@ -91,8 +91,7 @@ class PredictionWriter:
         self,
         output_dir: str | os.PathLike[str],
         data: Sequence[Mapping[str, Any]],
-        class_names: Sequence[str] = CLASS_NAMES,
-        empty_class: str | None = EMPTY_CLASS,
+        classes: Classes = CLASSES,
         image_size: int = 224,
         overlays: bool | str = True,
         calibration: Calibration | None = None,
@@ -107,16 +106,16 @@ class PredictionWriter:
     ) -> None:
         self.folder = Path(output_dir)
         self.data = data
-        self.class_names, self.calibration = list(class_names), calibration
+        self.classes, self.calibration = classes, calibration
         self.overlays, self.report = as_bool(overlays), as_bool(report)
         self.context = dict(context or {})
-        self.made_with = {**(made_with or {}), "image_size": image_size, "empty_class": empty_class}
+        self.made_with = {**(made_with or {}), "image_size": image_size}
         self.threads = threads or max(1, min(_cores() - 1, 4))
         self.processes = processes
         rank = 0 if processes is None else processes.rank
         self._leads = rank == 0
         self._place = RunFolder(self.folder, rank)
-        self.table = PredictionTable(self._place.table, class_names)
+        self.table = PredictionTable(self._place.table, classes)
         self.pictures = ReportPictures(self.folder / ".pictures")
         self.masks = MaskFiles(self.folder / "masks", output_format, metadata, self.context.get("checkpoint"))
         self.resume = as_bool(resume)
@@ -212,7 +211,7 @@ class PredictionWriter:
         checkpoint = self.context.get("checkpoint")
         settings = {
             **self.made_with,
-            "class_names": self.class_names,
+            **self.classes.stored(),
             "checkpoint_sha256": self._checkpoint_sha256 if checkpoint else None,
             "calibration": None if self.calibration is None else self.calibration.to_dict(),
             "output_format": self.masks.output_format,
@@ -232,7 +231,7 @@ class PredictionWriter:
             return {}
         earlier = RunRecord.read(self.folder / RECORD)
         self._record.check_settings(earlier, self.folder)
-        tables = [self.table, *(PredictionTable(path, self.class_names) for path in self._place.parts())]
+        tables = [self.table, *(PredictionTable(path, self.classes) for path in self._place.parts())]
         unchanged = self._record.unchanged(earlier)
         return rows_to_keep(self.folder, tables, self.data, unchanged, self.masks.output_format, self.overlays)
 
@@ -374,12 +373,12 @@ class PredictionWriter:
         indices, rows = sorted(self.rows), self._rows_in_order()
         with replacing(self.folder / JSON_TABLE) as partial:
             calibration = str(self.calibration or NOT_CALIBRATED)
-            content = {"class_names": self.class_names, "calibration": calibration, "predictions": rows}
+            content = {"class_names": list(self.classes), "calibration": calibration, "predictions": rows}
             partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         if self.report:
             stems = {position: numbered_stem(self.data[index]) for position, index in enumerate(indices)}
             facts, pictures = self._facts(len(rows)), self.pictures.of(stems)
-            write_html_report(self.folder / REPORT, rows, pictures, self.class_names, "Predictions", facts)
+            write_html_report(self.folder / REPORT, rows, pictures, self.classes, "Predictions", facts)
         self.pictures.clear()
 
     def _facts(self, count: int) -> dict[str, str]:

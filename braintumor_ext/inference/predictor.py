@@ -15,6 +15,7 @@ from monai.bundle import ConfigParser
 from torch import Tensor, nn
 
 from braintumor_ext.backends import backend_named, check_explanation, load_exported
+from braintumor_ext.classes import Classes
 from braintumor_ext.config_text import verbatim
 from braintumor_ext.errors import InputError, unwrapped
 from braintumor_ext.explain import DEFAULT_LAYER, ExplainingInferer
@@ -70,9 +71,9 @@ class Predictor:
         self.bfloat16 = bfloat16
 
     @property
-    def class_names(self) -> list[str]:
-        """The class names in the order of their indices."""
-        return self.postprocessor.class_names
+    def classes(self) -> Classes:
+        """The classes that it tells apart."""
+        return self.postprocessor.classes
 
     @classmethod
     def from_bundle(
@@ -115,7 +116,8 @@ class Predictor:
             backend = backend_named(parser.get_parsed_content("backend"))
             if backend is not None:
                 where = (parser.get_parsed_content(name) for name in ("exported", "device"))
-                settings = vars(load_exported(backend, weights, *where).description)
+                description = load_exported(backend, weights, *where).description
+                settings = {**vars(description), **description.classes.stored()}
             for name, value in settings.items():
                 if name in ("class_names", "empty_class", "in_channels", "image_size") and name not in overrides:
                     parser[name] = verbatim(value)
@@ -181,7 +183,7 @@ class Predictor:
         sources: list[Any] = list(x) if isinstance(x, list | tuple) else [x]
         check_explanation(explain, self.network)
         inferer = ExplainingInferer(
-            explain, layer, head, self.class_names, classes=explain_class, bfloat16=self.bfloat16
+            explain, layer, head, self.classes, explain_class=explain_class, bfloat16=self.bfloat16
         )
         extra = {} if slice_index is None else {SLICE: slice_index}
         items = [{IMAGE: source, "name": _name(source, n), **extra} for n, source in enumerate(sources)]

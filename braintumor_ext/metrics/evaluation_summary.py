@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from braintumor_ext.classes import Classes
 from braintumor_ext.errors import InputError
 from braintumor_ext.keys import UNKNOWN
 from braintumor_ext.metrics.bootstrap import Estimate, GroupBootstrap
@@ -26,11 +27,7 @@ PER_CLASS_RATES = ("precision", "recall", "f1", "one_versus_rest_accuracy")
 
 
 def summarise_evaluation(
-    records: Sequence[SliceRecord],
-    class_names: Sequence[str],
-    empty_class: str | None,
-    n_draws: int = 2000,
-    seed: int = 0,
+    records: Sequence[SliceRecord], classes: Classes, n_draws: int = 2000, seed: int = 0
 ) -> dict[str, Any]:
     """Return all numbers of an evaluation as JSON can hold them; None is an undefined one.
 
@@ -40,18 +37,15 @@ def summarise_evaluation(
         records: at least one.
 
     Raises:
-        ValueError: there is no record, or the empty class is none of the classes.
+        ValueError: there is no record.
         InputError: a record's probabilities are not K finite numbers.
     """
-    _check(records, class_names, empty_class)
+    _check(records, classes)
     # The order in which slices arrive depends on the number of processes; the draws must not.
     records = sorted(records, key=lambda record: (record.image, record.probabilities))
     bootstrap = GroupBootstrap([record.group for record in records], n_draws, seed)
-    empty_index = list(class_names).index(empty_class) if empty_class is not None else None
-    classes = _Classes(records, len(class_names), bootstrap)
     return {
-        "class_names": list(class_names),
-        "empty_class": empty_class,
+        **classes.stored(),
         "slices": _counts(records, bootstrap),
         "bootstrap": {
             "unit": "group",
@@ -60,24 +54,22 @@ def summarise_evaluation(
             "seed": seed,
             "level": LEVEL,
         },
-        **classes.summary(class_names),
+        **_Classification(records, classes, bootstrap).summary(),
         "segmentation": {
-            "tumour_slices": _tumour_slices(records, class_names, empty_index, bootstrap),
-            "no_tumour_slices": _no_tumour_slices(records, empty_index, bootstrap),
+            "tumour_slices": _tumour_slices(records, classes, bootstrap),
+            "no_tumour_slices": _no_tumour_slices(records, classes, bootstrap),
         },
     }
 
 
-def _check(records: Sequence[SliceRecord], class_names: Sequence[str], empty_class: str | None) -> None:
+def _check(records: Sequence[SliceRecord], classes: Classes) -> None:
     if not records:
         raise ValueError("no slice was evaluated: give a split that holds slices")
-    if empty_class is not None and empty_class not in class_names:
-        raise ValueError(f"empty_class {empty_class!r} is none of the classes {list(class_names)}: set empty_class")
     for record in records:
-        if len(record.probabilities) != len(class_names) or not np.isfinite(record.probabilities).all():
+        if len(record.probabilities) != len(classes) or not np.isfinite(record.probabilities).all():
             raise InputError(
                 record.image,
-                f"its class probabilities {record.probabilities} are not {len(class_names)} finite numbers",
+                f"its class probabilities {record.probabilities} are not {len(classes)} finite numbers",
                 "check that class_names are those of the training and that the checkpoint is of a finished training",
             )
 
@@ -96,20 +88,20 @@ def _counts(records: Sequence[SliceRecord], bootstrap: GroupBootstrap) -> dict[s
     }
 
 
-class _Classes:
+class _Classification:
     """Classification and calibration: point estimates from the sums over all slices, draws from the drawn sums."""
 
-    def __init__(self, records: Sequence[SliceRecord], num_classes: int, bootstrap: GroupBootstrap) -> None:
+    def __init__(self, records: Sequence[SliceRecord], classes: Classes, bootstrap: GroupBootstrap) -> None:
         self.true = np.array([record.true_class for record in records])
         self.probabilities = np.array([record.probabilities for record in records], dtype=float)
         self.known = self.true != UNKNOWN
-        self.num_classes, self.bootstrap = num_classes, bootstrap
+        self.classes, self.bootstrap = classes, bootstrap
 
-    def summary(self, class_names: Sequence[str]) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """Return the sections ``classification``, ``per_class``, ``confusion_matrix`` and ``calibration``."""
         true, probabilities = self.true[self.known], self.probabilities[self.known]
-        counts = confusion_matrix(true, probabilities.argmax(1), self.num_classes)
-        drawn = self.bootstrap.confusions(self.true, self.probabilities.argmax(1), self.num_classes)
+        counts = confusion_matrix(true, probabilities.argmax(1), len(self.classes))
+        drawn = self.bootstrap.confusions(self.true, self.probabilities.argmax(1), len(self.classes))
         points, draws = rates(counts), rates(drawn)
         points["roc_auc"], draws["roc_auc"] = roc_auc(true, probabilities), self._auc_draws()
         for values in (points, draws):
@@ -128,7 +120,7 @@ class _Classes:
                         for name in (*PER_CLASS_RATES, "roc_auc")
                     },
                 }
-                for index, class_name in enumerate(class_names)
+                for index, class_name in enumerate(self.classes)
             },
             "confusion_matrix": counts.tolist(),
             "calibration": self._calibration(true, probabilities),
@@ -180,24 +172,22 @@ def _bin_table(bins: ReliabilityBins) -> list[dict[str, Any]]:
     ]
 
 
-def _tumour_slices(
-    records: Sequence[SliceRecord], class_names: Sequence[str], empty_index: int | None, bootstrap: GroupBootstrap
-) -> dict[str, Any]:
+def _tumour_slices(records: Sequence[SliceRecord], classes: Classes, bootstrap: GroupBootstrap) -> dict[str, Any]:
     scored = np.array([r.mask_known and r.mask_predicted and r.true_area_px > 0 for r in records])
     of_class = np.array([record.true_class for record in records])
-    subsets = {name: scored & (of_class == i) for i, name in enumerate(class_names) if i != empty_index}
+    subsets = {name: scored & (of_class == index) for name, index in classes.tumours.items()}
     return {
-        **_outlines(records, scored, empty_index, bootstrap),
-        "per_class": {name: _outlines(records, chosen, empty_index, bootstrap) for name, chosen in subsets.items()},
+        **_outlines(records, scored, classes, bootstrap),
+        "per_class": {name: _outlines(records, chosen, classes, bootstrap) for name, chosen in subsets.items()},
     }
 
 
 def _outlines(
-    records: Sequence[SliceRecord], chosen: np.ndarray, empty_index: int | None, bootstrap: GroupBootstrap
+    records: Sequence[SliceRecord], chosen: np.ndarray, classes: Classes, bootstrap: GroupBootstrap
 ) -> dict[str, Any]:
     """Dice, IoU and distances of the chosen slices; a missed tumour has Dice 0 and no distance."""
     found = np.array([record.pred_area_px > 0 for record in records])
-    kept = np.array([record.gated_area_px(empty_index) > 0 for record in records])
+    kept = np.array([record.gated_area_px(classes) > 0 for record in records])
     units = np.array([record.hd95_unit for record in records])
 
     def estimate(name: str, where: np.ndarray) -> Estimate:
@@ -215,15 +205,15 @@ def _outlines(
 
 
 def _no_tumour_slices(
-    records: Sequence[SliceRecord], empty_index: int | None, bootstrap: GroupBootstrap
+    records: Sequence[SliceRecord], classes: Classes, bootstrap: GroupBootstrap
 ) -> dict[str, Any] | None:
     """The share of the slices without tumour that have any predicted pixel, raw and gated by the predicted class."""
-    if empty_index is None:
+    if classes.empty is None:
         return None
-    chosen = np.array([record.true_class == empty_index and record.mask_predicted for record in records])
+    chosen = np.array([record.true_class == classes.empty_index and record.mask_predicted for record in records])
     areas = {
         "raw": np.array([record.pred_area_px for record in records]),
-        "gated": np.array([record.gated_area_px(empty_index) for record in records]),
+        "gated": np.array([record.gated_area_px(classes) for record in records]),
     }
     return {
         "n": int(chosen.sum()),

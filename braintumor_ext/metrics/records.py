@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from braintumor_ext.classes import Classes
 from braintumor_ext.errors import InputError
 from braintumor_ext.keys import UNKNOWN
 from braintumor_ext.metrics.segmentation import score_mask
@@ -106,22 +107,22 @@ class SliceRecord:
         """The highest class probability, in [0, 1]."""
         return max(self.probabilities)
 
-    def gated_area_px(self, empty_class: int | None) -> int:
-        """Return the predicted area, or 0 if the predicted class is the one without tumour, of that index."""
-        return 0 if self.predicted_class == empty_class else self.pred_area_px
+    def gated_area_px(self, classes: Classes) -> int:
+        """Return the predicted area, or 0 if the predicted class is the one without tumour."""
+        return 0 if self.predicted_class == classes.empty_index else self.pred_area_px
 
-    def to_row(self, class_names: Sequence[str], empty_class: int | None = None) -> dict[str, str]:
+    def to_row(self, classes: Classes) -> dict[str, str]:
         """Return the record as a row of ``per_image.csv``; what is unknown or undefined is blank."""
         row_mm, col_mm = self.spacing if self.spacing else (float("nan"), float("nan"))
         return {
             "image": self.image,
             "group": self.group or "",
-            "true_class": class_names[self.true_class] if self.true_class != UNKNOWN else "",
-            "predicted_class": class_names[self.predicted_class],
-            **{f"p_{name}": _number(p) for name, p in zip(class_names, self.probabilities, strict=True)},
+            "true_class": classes[self.true_class] if self.true_class != UNKNOWN else "",
+            "predicted_class": classes[self.predicted_class],
+            **{f"p_{name}": _number(p) for name, p in zip(classes, self.probabilities, strict=True)},
             "true_area_px": str(self.true_area_px) if self.mask_known else "",
             "pred_area_px": str(self.pred_area_px) if self.mask_predicted else "",
-            "gated_area_px": str(self.gated_area_px(empty_class)) if self.mask_predicted else "",
+            "gated_area_px": str(self.gated_area_px(classes)) if self.mask_predicted else "",
             "dice": _number(self.dice),
             "iou": _number(self.iou),
             "hd95": _number(self.hd95),
@@ -132,14 +133,14 @@ class SliceRecord:
         }
 
     @classmethod
-    def from_row(cls, row: Mapping[str, str], class_names: Sequence[str]) -> SliceRecord:
+    def from_row(cls, row: Mapping[str, str], classes: Classes) -> SliceRecord:
         """Return the record that a row of ``per_image.csv`` was written from, as ``csv.DictReader`` gives it."""
         spacing = (_value(row["row_mm"]), _value(row["col_mm"]))
         return cls(
             image=row["image"],
             group=row["group"] or None,
-            true_class=list(class_names).index(row["true_class"]) if row["true_class"] else UNKNOWN,
-            probabilities=tuple(float(row[f"p_{name}"]) for name in class_names),
+            true_class=classes.index(row["true_class"]) if row["true_class"] else UNKNOWN,
+            probabilities=tuple(float(row[f"p_{name}"]) for name in classes),
             mask_known=row["true_area_px"] != "",
             true_area_px=int(row["true_area_px"] or 0),
             pred_area_px=int(row["pred_area_px"] or 0),
@@ -153,24 +154,16 @@ class SliceRecord:
         )
 
 
-def write_records(
-    records: Iterable[SliceRecord],
-    path: str | PathLike[str],
-    class_names: Sequence[str],
-    empty_class: int | None = None,
-) -> None:
-    """Write one CSV row for each record; no cell is a formula (see :func:`~braintumor_ext.plain_text.csv_cell`).
-
-    ``empty_class`` is the index of the class whose masks are empty; None if there is none.
-    """
-    rows = [record.to_row(class_names, empty_class) for record in records]
+def write_records(records: Iterable[SliceRecord], path: str | PathLike[str], classes: Classes) -> None:
+    """Write one CSV row for each record; no cell is a formula (see :func:`~braintumor_ext.plain_text.csv_cell`)."""
+    rows = [record.to_row(classes) for record in records]
     with Path(path).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(csv_row(rows[0] if rows else ["image"]))
         writer.writerows(csv_row(row.values()) for row in rows)
 
 
-def read_records(path: str | PathLike[str], class_names: Sequence[str]) -> list[SliceRecord]:
+def read_records(path: str | PathLike[str], classes: Classes) -> list[SliceRecord]:
     """Read the records of a ``per_image.csv``.
 
     Raises:
@@ -181,11 +174,11 @@ def read_records(path: str | PathLike[str], class_names: Sequence[str]) -> list[
             reader = csv.reader(file)
             columns = [csv_text(cell) for cell in next(reader, [])]
             rows = (dict(zip(columns, map(csv_text, cells), strict=True)) for cells in reader)
-            return [SliceRecord.from_row(row, class_names) for row in rows]
+            return [SliceRecord.from_row(row, classes) for row in rows]
         except (KeyError, ValueError) as error:
             raise InputError(
                 path,
-                f"not a table of the classes {', '.join(class_names)} ({error})",
+                f"not a table of the classes {', '.join(classes)} ({error})",
                 "give the per_image.csv of an evaluation with these classes",
             ) from error
 

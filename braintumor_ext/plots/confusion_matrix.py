@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from os import PathLike
 
 import numpy as np
 from sklearn.metrics import ConfusionMatrixDisplay
 
-from braintumor_ext.classes import display_name
+from braintumor_ext.classes import Classes, display_name
 from braintumor_ext.plots.style import new_figure, save_png
 
 
-def plot_confusion_matrix(
-    confusion: np.ndarray, class_names: Sequence[str], path: str | PathLike[str], title: str = ""
-) -> None:
+def plot_confusion_matrix(confusion: np.ndarray, classes: Classes, path: str | PathLike[str], title: str = "") -> None:
     """Write a PNG with the counts (K, K), true by predicted class, and, as colour and percentage, the shares."""
     confusion = np.asarray(confusion)
     support = confusion.sum(1, keepdims=True)
     share = np.divide(confusion, support, out=np.zeros(confusion.shape), where=support > 0)
-    names, size = [display_name(name) for name in class_names], len(class_names)
+    names, size = [display_name(name) for name in classes], len(classes)
     figure = new_figure(3.2 + 0.95 * size, 2.2 + 0.85 * size)
     axes = figure.add_subplot()
     shown = ConfusionMatrixDisplay(share).plot(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from braintumor_ext.classes import display_name
+from braintumor_ext.classes import Classes, display_name
 from braintumor_ext.files import replacing, write_json, write_text
 from braintumor_ext.jsonable import jsonable
 from braintumor_ext.keys import UNKNOWN
@@ -43,8 +43,7 @@ GATE_NAMES = {"raw": "with any predicted pixel", "gated": "with any predicted pi
 def write_evaluation(
     records: Sequence[SliceRecord],
     output_dir: str | PathLike[str],
-    class_names: Sequence[str],
-    empty_class: str | None,
+    classes: Classes,
     trivial_baselines: Mapping[str, Mapping[str, Any]] | None = None,
     title: str = "",
     context: Mapping[str, Any] | None = None,
@@ -64,37 +63,34 @@ def write_evaluation(
         context: what the numbers belong to (split, data set, checkpoint, date, hardware ...), shown in the report.
 
     Raises:
-        ValueError: there is no record, or the empty class is none of the classes.
+        ValueError: there is no record.
         InputError: a record's probabilities are not K finite numbers.
     """
     summary = {
         "title": title or "Evaluation",
         "context": dict(context or {}),
-        **summarise_evaluation(records, class_names, empty_class, n_draws, seed),
+        **summarise_evaluation(records, classes, n_draws, seed),
         "trivial_baselines": {name: dict(values) for name, values in (trivial_baselines or {}).items()},
     }
     summary = jsonable(summary)
     folder = Path(output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     ordered = sorted(records, key=lambda record: (record.image, record.probabilities))
-    empty_index = list(class_names).index(empty_class) if empty_class is not None else None
-    _draw_pictures(ordered, class_names, summary, folder)
+    _draw_pictures(ordered, classes, summary, folder)
     with replacing(folder / "per_image.csv") as path:
-        write_records(ordered, path, class_names, empty_index)
+        write_records(ordered, path, classes)
     write_text(folder / "report.md", render_report(summary))
     write_json(folder / "metrics.json", summary)
     return summary
 
 
-def _draw_pictures(
-    records: Sequence[SliceRecord], class_names: Sequence[str], summary: Mapping[str, Any], folder: Path
-) -> None:
+def _draw_pictures(records: Sequence[SliceRecord], classes: Classes, summary: Mapping[str, Any], folder: Path) -> None:
     known = [record for record in records if record.true_class != UNKNOWN]
     true = np.array([record.true_class for record in known], dtype=np.int64)
-    probabilities = np.array([record.probabilities for record in known], dtype=float).reshape(-1, len(class_names))
+    probabilities = np.array([record.probabilities for record in known], dtype=float).reshape(-1, len(classes))
     confusion, title = np.array(summary["confusion_matrix"]), str(summary["title"])
-    plot_confusion_matrix(confusion, class_names, folder / "confusion_matrix.png", title)
-    curves = {display_name(name): (true == index, probabilities[:, index]) for index, name in enumerate(class_names)}
+    plot_confusion_matrix(confusion, classes, folder / "confusion_matrix.png", title)
+    curves = {display_name(name): (true == index, probabilities[:, index]) for index, name in enumerate(classes)}
     plot_roc_curves(curves, folder / "roc_curves.png", title)
     plot_reliability(reliability_bins(true, probabilities), folder / "reliability.png", title)
 

@@ -11,7 +11,7 @@ from os import PathLike
 from typing import Any
 from urllib.parse import quote
 
-from braintumor_ext.classes import display_name
+from braintumor_ext.classes import Classes, display_name
 from braintumor_ext.files import replacing
 from braintumor_ext.plain_text import printable
 from braintumor_ext.reporting.template import generate
@@ -23,7 +23,7 @@ def write_html_report(
     path: str | PathLike[str],
     rows: Sequence[Mapping[str, Any]],
     pictures: Mapping[int, bytes],
-    class_names: Sequence[str],
+    classes: Classes,
     title: str,
     facts: Mapping[str, str],
 ) -> None:
@@ -47,19 +47,19 @@ def write_html_report(
     Raises:
         ValueError: a row's class is not among the class names, or a picture belongs to no row.
     """
-    unknown = {row["class"] for row in rows} - {None, *class_names}
+    unknown = {row["class"] for row in rows} - {None, *classes}
     if unknown:
-        raise ValueError(f"unknown classes {sorted(unknown)}: the class names are {list(class_names)}")
+        raise ValueError(f"unknown classes {sorted(unknown)}: the class names are {list(classes)}")
     strays = sorted(set(pictures) - set(range(len(rows))))
     if strays:
         raise ValueError(f"pictures {strays} belong to no row: there are {len(rows)} rows")
     all_flags = sorted({flag for row in rows for flag in _flags_of(row)})
-    groups = [_group_of(row, class_names) for row in rows]
+    groups = [_group_of(row, classes) for row in rows]
     counts = [("slices", len(rows))]
-    counts += [(display_name(name), groups.count(index)) for index, name in enumerate(class_names)]
+    counts += [(display_name(name), groups.count(index)) for index, name in enumerate(classes)]
     counts += [("flagged", sum(bool(_flags_of(row)) for row in rows)), (FAILED, groups.count(FAILED))]
     columns = [("image number", "picture"), ("file", "file"), ("class", "class"), ("confidence number", "confidence")]
-    columns += [("share number", display_name(name)) for name in class_names]
+    columns += [("share number", display_name(name)) for name in classes]
     columns += [("area number", "area, px"), ("area number", "area, mm²"), ("flags", "flags"), ("error", "error")]
     pieces = generate(
         "inference_report.html",
@@ -67,10 +67,10 @@ def write_html_report(
         facts=facts,
         counts=counts,
         columns=columns,
-        class_names=class_names,
+        classes=classes,
         flags=all_flags,
         count=len(rows),
-        rows=(_shown(row, group, class_names, all_flags) for row, group in zip(rows, groups, strict=True)),
+        rows=(_shown(row, group, classes, all_flags) for row, group in zip(rows, groups, strict=True)),
         pictures=pictures,
     )
     # A file's name may hold bytes that are no text; they come as lone surrogates, which UTF-8 refuses.
@@ -97,26 +97,24 @@ def read_pictures(path: str | PathLike[str]) -> list[bytes | None]:
     return [None if picture is None else base64.b64decode(picture) for picture in json.loads(found[1])]
 
 
-def _group_of(row: Mapping[str, Any], class_names: Sequence[str]) -> int | str:
+def _group_of(row: Mapping[str, Any], classes: Classes) -> int | str:
     """Return what filters call a row's class in the file: its index, which no name can imitate."""
-    return FAILED if row["error"] or row["class"] is None else list(class_names).index(row["class"])
+    return FAILED if row["error"] or row["class"] is None else classes.index(row["class"])
 
 
 def _flags_of(row: Mapping[str, Any]) -> list[str]:
     return [flag for flag in (row["flags"] or "").split("; ") if flag]
 
 
-def _shown(
-    row: Mapping[str, Any], group: int | str, class_names: Sequence[str], all_flags: Sequence[str]
-) -> dict[str, Any]:
+def _shown(row: Mapping[str, Any], group: int | str, classes: Classes, all_flags: Sequence[str]) -> dict[str, Any]:
     """Return what the template says of a row."""
     flags = _flags_of(row)
-    shares = [_finite(row[f"p_{name}"]) for name in class_names]
+    shares = [_finite(row[f"p_{name}"]) for name in classes]
     best = max((share for share in shares if share is not None), default=None)
     numbers = [("confidence", best, "{:.1%}")]
     numbers += [
         ("share best" if name == row["class"] else "share", share, "{:.1%}")
-        for name, share in zip(class_names, shares, strict=True)
+        for name, share in zip(classes, shares, strict=True)
     ]
     areas = [_finite(row["area_px"]), _finite(row["area_mm2"])]
     numbers += [("area", area, "{:,}" if isinstance(area, int) else "{:,.1f}") for area in areas]

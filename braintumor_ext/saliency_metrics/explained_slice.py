@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
+from braintumor_ext.classes import Classes
 from braintumor_ext.plain_text import csv_row
 
 SCORES: tuple[str, ...] = ("pointing", "pointing_tolerant", "energy_share", "iou", "deletion", "insertion")
@@ -69,7 +70,7 @@ class ExplainedSlice:
         return self.true_class == self.predicted_class
 
 
-def write_slices(slices: Iterable[ExplainedSlice], path: str | PathLike[str], class_names: Sequence[str]) -> None:
+def write_slices(slices: Iterable[ExplainedSlice], path: str | PathLike[str], classes: Classes) -> None:
     """Write one CSV row for each slice and map."""
     columns = ["image", "group", "true_class", "predicted_class", "probability", "right", "map", "area_share"]
     with Path(path).open("w", encoding="utf-8", newline="") as file:
@@ -79,8 +80,8 @@ def write_slices(slices: Iterable[ExplainedSlice], path: str | PathLike[str], cl
             about = [
                 one.image,
                 one.group or "",
-                class_names[one.true_class],
-                class_names[one.predicted_class],
+                classes[one.true_class],
+                classes[one.predicted_class],
                 round(one.probability, 6),
                 int(one.right),
             ]

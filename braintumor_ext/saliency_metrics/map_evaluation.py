@@ -14,7 +14,7 @@ from monai.networks.utils import eval_mode
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from braintumor_ext.classes import CLASS_NAMES, EMPTY_CLASS, empty_class_of
+from braintumor_ext.classes import CLASSES, Classes
 from braintumor_ext.data.datalist import shown_name, true_mask
 from braintumor_ext.engines.prepare_batch import prepare_slices
 from braintumor_ext.engines.provenance import provenance
@@ -80,7 +80,6 @@ class MapEvaluation:
         output_dir: where the report is written.
         methods: names of methods.
         layer: the layer for Grad-CAM, Grad-CAM++ and attention; its grid is also the random baseline's.
-        empty_class: the class without tumour; None if there is none.
         dataset_dir: the prepared data set; images are shown relative to it.
         device: where the network is.
         max_slices: how many slices of the split, spread over classes and groups; 0 or None for all.
@@ -106,8 +105,7 @@ class MapEvaluation:
         output_dir: str | os.PathLike[str],
         methods: Sequence[str] | str = EVALUATED,
         layer: str = DEFAULT_LAYER,
-        class_names: Sequence[str] = CLASS_NAMES,
-        empty_class: str | None = EMPTY_CLASS,
+        classes: Classes = CLASSES,
         dataset_dir: str | os.PathLike[str] | None = None,
         device: str | torch.device = "cpu",
         max_slices: int | None = 0,
@@ -124,9 +122,7 @@ class MapEvaluation:
         self.network, self.preprocessing = network, preprocessing
         self.data, self.validation_data = data, validation_data
         self.output_dir, self.dataset_dir, self.device = output_dir, dataset_dir, device
-        self.methods, self.layer = checked_methods(methods), layer
-        self.class_names, empty = list(class_names), empty_class_of(empty_class, class_names)
-        self.empty_index = self.class_names.index(empty) if empty is not None else None
+        self.methods, self.layer, self.classes = checked_methods(methods), layer, classes
         self.max_slices, self.max_validation_slices = max_slices, max_validation_slices
         self.max_sanity_slices = max_sanity_slices
         self.batch_size, self.tolerance, self.steps = batch_size, tolerance, steps
@@ -146,7 +142,7 @@ class MapEvaluation:
             results.sanity,
             results.thresholds,
             self.output_dir,
-            self.class_names,
+            self.classes,
             settings=results.settings,
             title=self.title,
             context=provenance(self.context),
@@ -165,14 +161,14 @@ class MapEvaluation:
             InputError: the split has no slice to explain, or a file can't be read.
             ValueError: the network has no such layer, or its weights can't all be drawn anew.
         """
-        items = tumour_slices(self.data, self.empty_index, self.max_slices, self.seed)
+        items = tumour_slices(self.data, self.classes, self.max_slices, self.seed)
         if not items:
             raise InputError(
                 self.dataset_dir or "the split",
                 "none of the split's slices has a known class of tumour and a mask that is not empty",
                 "Give another --split, or prepare the data with --masks",
             )
-        validation = tumour_slices(self.validation_data, self.empty_index, self.max_validation_slices, self.seed)
+        validation = tumour_slices(self.validation_data, self.classes, self.max_validation_slices, self.seed)
         checked = sorted(spread_order(items, self.seed)[: self.max_sanity_slices or None])
         with eval_mode(self.network):
             thresholds = self._thresholds(validation)
@@ -286,7 +282,7 @@ class MapEvaluation:
 
     def _explainers(self, network: nn.Module) -> dict[str, Explainer]:
         return {
-            name: Explainer(network, name, self.layer, class_names=self.class_names, n_batch=self.batch_size)
+            name: Explainer(network, name, self.layer, classes=self.classes, n_batch=self.batch_size)
             for name in self.methods
         }
 

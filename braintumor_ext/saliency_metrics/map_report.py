@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from braintumor_ext.classes import display_name
+from braintumor_ext.classes import Classes, display_name
 from braintumor_ext.files import replacing, write_json, write_text
 from braintumor_ext.jsonable import jsonable
 from braintumor_ext.plots import plot_perturbation_curves, plot_sanity
@@ -34,7 +34,7 @@ def write_map_evaluation(
     sanity: Sequence[SanityStage],
     thresholds: Mapping[str, Threshold],
     output_dir: str | PathLike[str],
-    class_names: Sequence[str],
+    classes: Classes,
     settings: Mapping[str, Any] | None = None,
     title: str = "",
     context: Mapping[str, Any] | None = None,
@@ -62,7 +62,7 @@ def write_map_evaluation(
             "title": title or "Evaluation of heat maps",
             "context": dict(context or {}),
             "settings": dict(settings or {}),
-            **summarise_maps(slices, sanity, thresholds, class_names, n_draws, seed),
+            **summarise_maps(slices, sanity, thresholds, classes, n_draws, seed),
         }
     )
     folder = Path(output_dir)
@@ -75,7 +75,7 @@ def write_map_evaluation(
     else:
         (folder / SANITY_PNG).unlink(missing_ok=True)
     with replacing(folder / "per_slice.csv") as path:
-        write_slices(sorted(slices, key=lambda one: one.image), path, class_names)
+        write_slices(sorted(slices, key=lambda one: one.image), path, classes)
     write_text(folder / "explanations.md", render_map_report(summary))
     write_json(folder / "explanations.json", summary)
     return summary

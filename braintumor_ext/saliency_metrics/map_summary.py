@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from braintumor_ext.classes import Classes
 from braintumor_ext.metrics.bootstrap import GroupBootstrap
 from braintumor_ext.saliency_metrics.baseline_maps import BASELINES
 from braintumor_ext.saliency_metrics.explained_slice import SCORES, ExplainedSlice
@@ -48,7 +49,7 @@ def summarise_maps(
     slices: Sequence[ExplainedSlice],
     sanity: Sequence[SanityStage],
     thresholds: Mapping[str, Threshold],
-    class_names: Sequence[str],
+    classes: Classes,
     n_draws: int = 2000,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -70,11 +71,11 @@ def summarise_maps(
     values = {n: {s: np.array([getattr(one.maps[n], s) for one in slices]) for s in SCORES} for n in names}
     true, right = np.array([one.true_class for one in slices]), np.array([one.right for one in slices])
     parts = {"all": np.ones(len(slices), dtype=bool), "right": right, "wrong": ~right}
-    parts |= {class_names[index]: true == index for index in sorted(set(true.tolist()))}
+    parts |= {classes[index]: true == index for index in sorted(set(true.tolist()))}
     methods = [name for name in names if name not in BASELINES]
     area = np.array([one.area_share for one in slices])
     result = {
-        "class_names": list(class_names),
+        "class_names": list(classes),
         "methods": methods,
         "trivial_baselines": [name for name in names if name in BASELINES],
         "slices": {

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from braintumor_ext.classes import Classes
 from braintumor_ext.data.datalist import true_mask
 from braintumor_ext.data.sampling import spread
 from braintumor_ext.keys import CLASS, GROUP, LABEL, UNKNOWN
@@ -31,13 +32,12 @@ def spread_order(items: Sequence[Item], seed: int = 0) -> list[int]:
 
 
 def tumour_slices(
-    items: Sequence[Item], empty_index: int | None, max_slices: int | None = None, seed: int = 0
+    items: Sequence[Item], classes: Classes, max_slices: int | None = None, seed: int = 0
 ) -> list[dict[str, Any]]:
     """Return the items with a known class of tumour and a mask that is not empty, in their own order.
 
     Args:
         items: of a datalist.
-        empty_index: the index of the class without tumour; None if there is none.
         max_slices: how many, spread over classes and groups; 0 or None for all.
         seed: of the choice.
 
@@ -47,7 +47,7 @@ def tumour_slices(
     known = [
         position
         for position, item in enumerate(items)
-        if item.get(LABEL) is not None and item.get(CLASS, UNKNOWN) not in (None, UNKNOWN, empty_index)
+        if item.get(LABEL) is not None and item.get(CLASS, UNKNOWN) not in (None, UNKNOWN, classes.empty_index)
     ]
     chosen: list[int] = []
     for index in spread_order([items[position] for position in known], seed):

@@ -72,7 +72,7 @@ class SlicesBundleOperator(MonaiBundleInferenceOperator):
             super()._init_config(config_names)
             content = {
                 name: self.parser.get_parsed_content(name)
-                for name in ("class_names", "empty_class", "image_size", "batch_size", "postprocessor")
+                for name in ("class_names", "image_size", "batch_size", "postprocessor")
             }
         self._check_settings(content)
         self._outputs = {PREDICTIONS: {"type": list}}
@@ -81,8 +81,7 @@ class SlicesBundleOperator(MonaiBundleInferenceOperator):
         calibration = self._postprocessor.calibration
         self.model = ModelIdentity(
             algorithm=read_algorithm(self.bundle_path / "configs" / "metadata.json", self._checkpoint),
-            class_names=tuple(content["class_names"]),
-            empty_class=content["empty_class"],
+            classes=self._postprocessor.classes,
             calibration=None if calibration is None else str(calibration),
             explained_by=self._inferer.explain,
         )

@@ -9,6 +9,7 @@ import numpy as np
 import pydicom
 from highdicom.seg import Segmentation
 
+from braintumor_ext.classes import Classes
 from braintumor_ext.dicom_output import Algorithm
 from braintumor_ext.prediction import Prediction
 from braintumor_ext.series_prediction import SeriesPrediction, series_prediction
@@ -20,15 +21,13 @@ class ModelIdentity:
 
     Args:
         algorithm: its name, version and checkpoint, as DICOM objects tell them.
-        class_names: the class names in the order of their indices.
-        empty_class: the class whose masks are empty; None if there is none.
+        classes: those that it tells apart.
         calibration: what made the probabilities cautious; None where nothing did.
         explained_by: how the heat maps were made.
     """
 
     algorithm: Algorithm
-    class_names: tuple[str, ...]
-    empty_class: str | None
+    classes: Classes
     calibration: str | None
     explained_by: str
 
@@ -61,7 +60,7 @@ class PredictedSeries:
     @property
     def prediction(self) -> SeriesPrediction:
         """The prediction about the series as a whole."""
-        return series_prediction(self.predictions, empty_class=self.model.empty_class)
+        return series_prediction(self.predictions, self.model.classes)
 
     @property
     def is_predicted(self) -> bool:

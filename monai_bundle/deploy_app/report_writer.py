@@ -18,7 +18,7 @@ class ReportWriterOperator(SeriesWriterOperator):
             series.sources,
             series.predictions,
             algorithm=series.model.algorithm,
-            empty_class=series.model.empty_class,
+            classes=series.model.classes,
             segmentation=series.segmentation,
         )
         series.written["report"] = folder / "report.dcm"

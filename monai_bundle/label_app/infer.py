@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
+from braintumor_ext.classes import Classes
 from braintumor_ext.errors import InputError
 from braintumor_ext.prediction import Prediction
 from braintumor_ext.series_prediction import series_prediction
@@ -62,7 +63,7 @@ class SliceInferTask(InferTask):
         found = predictor(list(study.slices), explain=self.explain)
         target = _temporary(study.suffix)
         study.write([self._plane(one, study) for one in found], target)
-        told = described(study, found, predictor.postprocessor.empty_class)
+        told = described(study, found, predictor.classes)
         return str(target), {**told, "latencies": {"total": round(time.perf_counter() - begun, 2)}}
 
     def _plane(self, found: Prediction, study: Study) -> np.ndarray:
@@ -76,7 +77,7 @@ class SliceInferTask(InferTask):
         return np.round(found.heat_map * 255).astype(np.uint8) if study.suffix == ".png" else found.heat_map
 
 
-def described(study: Study, found: list[Prediction], empty_class: str | None) -> dict[str, Any]:
+def described(study: Study, found: list[Prediction], classes: Classes) -> dict[str, Any]:
     """Return the predictions as plain values: those of a single slice at the top, of several under ``slices``.
 
     Raises:
@@ -90,7 +91,7 @@ def described(study: Study, found: list[Prediction], empty_class: str | None) ->
         name = Path(str(slice_.meta["filename_or_obj"])).name
         slices.append({**one.to_dict(), "source": name, "slice": index})
     top = slices[0] if len(slices) == 1 else {}
-    return {**top, "series": series_prediction(found, empty_class).to_dict(), "slices": slices}
+    return {**top, "series": series_prediction(found, classes).to_dict(), "slices": slices}
 
 
 def _temporary(suffix: str) -> Path:

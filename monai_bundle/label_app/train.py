@@ -9,6 +9,7 @@ from typing import Any
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 from monailabel.tasks.train.bundle import BundleTrainTask
 
+from braintumor_ext.classes import Classes
 from braintumor_ext.config_text import verbatim
 from braintumor_ext.errors import InputError
 from braintumor_ext.keys import CLASS, IMAGE, LABEL, SLICE
@@ -44,10 +45,9 @@ class SliceTrainTask(BundleTrainTask):
         return super().__call__(request, datastore)
 
     def _fetch_datalist(self, request: dict[str, Any], datastore: Datastore) -> list[dict[str, Any]]:
-        predictor = self.bundle.predictor()
-        names, empty = predictor.class_names, predictor.postprocessor.empty_class
+        classes = self.bundle.predictor().classes
         labelled = datastore.get_labeled_images()
-        items = [item for image_id in labelled for item in _items(datastore, image_id, names, empty)]
+        items = [item for image_id in labelled for item in _items(datastore, image_id, classes)]
         if not items:
             raise InputError("datastore", "has no labelled image", "Submit labels before training")
         return items
@@ -74,18 +74,18 @@ class SliceTrainTask(BundleTrainTask):
         return overrides
 
 
-def _items(datastore: Datastore, image_id: str, names: list[str], empty_class: str | None) -> Iterator[dict[str, Any]]:
+def _items(datastore: Datastore, image_id: str, classes: Classes) -> Iterator[dict[str, Any]]:
     tag = DefaultLabelTag.FINAL
     image, label = datastore.get_image_uri(image_id), datastore.get_label_uri(image_id, tag)
     told = datastore.get_image_info(image_id).get("class") or datastore.get_label_info(image_id, tag).get("class")
-    if told is not None and told not in names:
-        raise InputError(image_id, f"has the class {told!r} in the datastore", f"Valid are {', '.join(names)}")
-    known = {} if told is None else {CLASS: names.index(told)}
+    if told is not None and told not in classes:
+        raise InputError(image_id, f"has the class {told!r} in the datastore", f"Valid are {', '.join(classes)}")
+    known = {} if told is None else {CLASS: classes.index(told)}
     count = count_slices(image)
     if count == 1:
         yield {IMAGE: image, LABEL: label, **known}
         return
     for index in range(count):
         marked = bool((read_slice(label, index) > 0).any())
-        fits = marked == (told != empty_class)
+        fits = marked == (told != classes.empty)
         yield {IMAGE: image, LABEL: label, SLICE: index, **(known if fits else {})}

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from braintumor_ext.backends import BACKENDS, Description, export_network, keep_freed_memory, load_exported
-from braintumor_ext.classes import CLASS_NAMES
+from braintumor_ext.classes import CLASSES
 from braintumor_ext.engines import MixedPrecisionInferer, mixed_precision_supported
 from braintumor_ext.networks import BrainTumorNet
 from studies.benchmarks.command import main
@@ -31,7 +31,7 @@ def exported(network: BrainTumorNet, folder: Path) -> None:
         network: the network.
         folder: where to write.
     """
-    facts = Description(CLASS_NAMES, None, 3, 224, {}, "model.pt", "", "")
+    facts = Description(CLASSES, 3, 224, {}, "model.pt", "", "")
     images = torch.randn(2, 3, 64, 64)
     for backend in BACKENDS.values():
         export_network(network, backend, folder / f"model{backend.suffix}", facts, images, "noise")

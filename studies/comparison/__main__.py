@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from braintumor_ext.classes import CLASS_NAMES, EMPTY_CLASS
+from braintumor_ext.classes import CLASSES, Classes
 from braintumor_ext.data import read_group_sources
 from braintumor_ext.data.datalist import DATALIST_JSON
 from braintumor_ext.errors import InputError
@@ -105,8 +105,8 @@ def _comparison(options: argparse.Namespace) -> Comparison:
     named = options.models or defaults["models"]
     models = choose_models(ROOT, named, options.recipe)
     content = json.loads(_datalist(options.dataset_dir).read_text(encoding="utf-8-sig"))
-    class_names, empty_class = content.get("class_names", CLASS_NAMES), content.get("empty_class", EMPTY_CLASS)
-    items: Sequence[Any] = all_items(options.dataset_dir, class_names, empty_class)
+    classes = Classes.of({**CLASSES.stored(), **content})
+    items: Sequence[Any] = all_items(options.dataset_dir, classes)
     settings = {
         name: value
         for name in ("epochs", "image_size", "pretrained")
@@ -115,20 +115,19 @@ def _comparison(options: argparse.Namespace) -> Comparison:
     if options.quick:
         items = subset(items, defaults["count"])
         settings.setdefault("pretrained", False)
-    if list(class_names) != list(CLASS_NAMES) or empty_class != EMPTY_CLASS:
-        settings |= {"class_names": class_names, "empty_class": empty_class}
+    if classes != CLASSES:
+        settings |= classes.stored()
     extra = None
     if options.extra is not None:
         folders = (options.extra, options.extra_masks, options.extra_groups)
-        extra = ExtraSlices(*folders, items, options.dataset_dir, options.output / "extra", class_names, empty_class)
+        extra = ExtraSlices(*folders, items, options.dataset_dir, options.output / "extra", classes)
     return Comparison(
         items,
         options.dataset_dir,
         options.output,
         ROOT,
         models,
-        class_names,
-        empty_class,
+        classes,
         PROTOCOLS if options.protocol == "both" else (options.protocol,),
         tuple(options.seeds),
         options.folds or defaults["folds"],

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from braintumor_ext.classes import CLASS_NAMES
+from braintumor_ext.classes import CLASSES, Classes
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import write_json, write_text
 from braintumor_ext.jsonable import jsonable
@@ -26,8 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        before, after = (_read(paths, options.class_names) for paths in (options.without, options.with_it))
-        judgement = judge(before, after, len(options.class_names))
+        classes = Classes(options.class_names)
+        before, after = (_read(paths, classes) for paths in (options.without, options.with_it))
+        judgement = judge(before, after, len(classes))
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _read(paths: Sequence[Path], class_names: Sequence[str]) -> Mapping[str, Sequence[SliceRecord]]:
+def _read(paths: Sequence[Path], classes: Classes) -> Mapping[str, Sequence[SliceRecord]]:
     """Read each run's predictions, by the run's name: as much of its path as tells it from the others."""
     files = [path / "per_image.csv" if path.is_dir() else path for path in paths]
     names = [path.parent.parent.name for path in files]
@@ -48,7 +49,7 @@ def _read(paths: Sequence[Path], class_names: Sequence[str]) -> Mapping[str, Seq
         names = [str(path) for path in files]
     if len(set(names)) < len(names):
         raise InputError(names[0], "is given twice", "Give each run once")
-    return {name: read_records(path, class_names) for name, path in zip(names, files, strict=True)}
+    return {name: read_records(path, classes) for name, path in zip(names, files, strict=True)}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -59,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         "--with", dest="with_it", nargs="+", type=Path, required=True, metavar="DIR", help="those of the recipe"
     )
     parser.add_argument("--title", default="Judgement of a recipe", help="the table's heading")
-    parser.add_argument("--class_names", nargs="+", default=list(CLASS_NAMES), metavar="NAME", help="(default: ours)")
+    parser.add_argument("--class_names", nargs="+", default=list(CLASSES), metavar="NAME", help="(default: ours)")
     parser.add_argument("--output", type=Path, metavar="DIR", help="for judgement.md and judgement.json too")
     return parser
 

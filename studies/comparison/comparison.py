@@ -15,6 +15,7 @@ from typing import Any
 
 import filelock
 
+from braintumor_ext.classes import Classes
 from braintumor_ext.errors import InputError
 from studies.comparison.extra_slices import ExtraSlices
 from studies.comparison.models import OURS, ModelConfig
@@ -36,8 +37,7 @@ class Comparison:
         output_dir: where splits, runs and tables go.
         bundle_root: the folder of ``configs``.
         models: what to train; the first is the one that differences are measured from.
-        class_names: the class names in the order of their indices.
-        empty_class: the class without tumour; None if there is none.
+        classes: those of the items.
         protocols: ``grouped``, ``random`` or both.
         seeds: of splits and trainings.
         folds: K of the grouped cross-validation.
@@ -52,8 +52,7 @@ class Comparison:
     output_dir: Path
     bundle_root: Path
     models: Sequence[ModelConfig]
-    class_names: Sequence[str]
-    empty_class: str | None
+    classes: Classes
     protocols: Sequence[str] = PROTOCOLS
     seeds: Sequence[int] = (0,)
     folds: int = 5
@@ -68,7 +67,7 @@ class Comparison:
         Raises:
             InputError: when there are fewer groups than folds.
         """
-        splits = {p: make_splits(self.items, p, self.seeds, self.folds, self.class_names) for p in self.protocols}
+        splits = {p: make_splits(self.items, p, self.seeds, self.folds, self.classes) for p in self.protocols}
         if self.extra is None:
             return splits
         return {p: [self.extra.added_to(split) for split in some] for p, some in splits.items()}
@@ -112,7 +111,7 @@ class Comparison:
             InputError: when another comparison's runs of the same name are in ``output_dir``.
         """
         datalists = {
-            split.name: store_split(split, self.output_dir / "splits", self.class_names, self.empty_class)
+            split.name: store_split(split, self.output_dir / "splits", self.classes)
             for part in splits.values()
             for split in part
         }

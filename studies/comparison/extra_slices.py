@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from braintumor_ext.classes import Classes
 from braintumor_ext.data.compact import write_bit_mask
 from braintumor_ext.data.extra import ExtraPool, choose_extra, read_extra
 from braintumor_ext.data.folder_scan import FoundSlice
@@ -36,8 +37,7 @@ class ExtraSlices:
         items: the data set's own, with absolute paths.
         dataset_dir: the prepared data set, whose report tells which given groups are one there.
         output_dir: where choices and empty masks go; a choice that is there is not made again.
-        class_names: the class names in the order of their indices.
-        empty_class: the class without tumour; None if there is none.
+        classes: those of the items.
     """
 
     images: Path
@@ -46,8 +46,7 @@ class ExtraSlices:
     items: Sequence[Mapping[str, Any]]
     dataset_dir: Path
     output_dir: Path
-    class_names: Sequence[str]
-    empty_class: str | None
+    classes: Classes
 
     def added_to(self, split: Split) -> Split:
         """Return the split with a section ``extra``, of which its hash tells.
@@ -67,7 +66,7 @@ class ExtraSlices:
 
     @cached_property
     def _pool(self) -> ExtraPool:
-        return read_extra(self.images, self.masks, self.groups, self.class_names, self.empty_class)
+        return read_extra(self.images, self.masks, self.groups, self.classes)
 
     @cached_property
     def _joined(self) -> list[list[str]]:
@@ -80,7 +79,7 @@ class ExtraSlices:
         names = short_names(self.items)
         slices, unusable = inspect_slices(
             [
-                FoundSlice(name, Path(item[IMAGE]), name, self.class_names[item[CLASS]])
+                FoundSlice(name, Path(item[IMAGE]), name, self.classes[item[CLASS]])
                 for name, item in zip(names, self.items, strict=True)
             ]
         )
@@ -99,9 +98,9 @@ class ExtraSlices:
     def _item(self, slice_: InspectedSlice) -> dict[str, Any]:
         """Return a chosen slice's item, with absolute paths; an empty mask is written."""
         mask = slice_.mask
-        if slice_.class_name == self.empty_class:
+        if slice_.class_name == self.classes.empty:
             mask = self.output_dir / "empty_masks" / f"{slice_.sha256[:16]}.png"
             write_bit_mask(np.zeros((slice_.properties.height, slice_.properties.width), dtype=bool), mask)
         known: dict[str, Any] = {} if mask is None else {LABEL: os.path.abspath(mask)}
-        index = list(self.class_names).index(slice_.class_name)
-        return {IMAGE: os.path.abspath(slice_.found.path), **known, CLASS: index, GROUP: slice_.group}
+        known[CLASS] = self.classes.index(slice_.class_name)
+        return {IMAGE: os.path.abspath(slice_.found.path), **known, GROUP: slice_.group}

@@ -46,7 +46,7 @@ class ComparisonResult:
         self.plans = comparison.plans(splits)
         self.names = portable_names(comparison.items, comparison.dataset_dir)
         found = measure_slices(comparison.items, comparison.dataset_dir)
-        place, section, count = comparison.dataset_dir, comparison.section, len(comparison.class_names)
+        place, section, count = comparison.dataset_dir, comparison.section, len(comparison.classes)
         self.trivial_baselines = {
             protocol: [
                 self._renamed(baseline) for baseline in trivial_baseline_runs(part, found, place, section, count)
@@ -79,8 +79,7 @@ class ComparisonResult:
                 **of_runs,
                 **({"time_per_image_on": hardware()} if self.milliseconds else {}),
             },
-            "class_names": list(asked.class_names),
-            "empty_class": asked.empty_class,
+            **asked.classes.stored(),
             "protocols": {protocol: self._protocol(protocol) for protocol in self.splits},
         }
 
@@ -88,7 +87,7 @@ class ComparisonResult:
         asked = self.comparison
         trained = [self._model_runs(protocol, model.name) for model in asked.models]
         models = [*trained, *self.trivial_baselines[protocol]]
-        summary = summarise_protocol(protocol, models, asked.class_names, asked.empty_class, self.n_draws)
+        summary = summarise_protocol(protocol, models, asked.classes, self.n_draws)
         for row in summary["rows"]:
             if row["cost"] is not None:
                 row["cost"]["milliseconds_per_image"] = self.milliseconds.get(row["model"])
@@ -101,11 +100,11 @@ class ComparisonResult:
         return ModelRuns(name, plans[0].model.title, "network", len(plans), runs)
 
     def _run(self, plan: RunPlan) -> Run:
-        names, section = self.comparison.class_names, self.comparison.section
+        classes, section = self.comparison.classes, self.comparison.section
         done = plan.finished()
         assert done is not None
-        validation = read_records(plan.records_of("validation"), names) if section != "validation" else None
-        records = self._portable(read_records(plan.records_of(section), names))
+        validation = read_records(plan.records_of("validation"), classes) if section != "validation" else None
+        records = self._portable(read_records(plan.records_of(section), classes))
         return Run(
             plan.split.name, plan.split.seed, plan.split.fold, records, validation, done["cost"], done["hardware"]
         )

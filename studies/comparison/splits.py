@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from braintumor_ext.classes import Classes
 from braintumor_ext.data.datalist import load_datalist, shown_name, write_datalist
 from braintumor_ext.data.split import EXTRA, SECTIONS, SplitItem, canonical, given_split, grouped_folds, random_split
 from braintumor_ext.errors import InputError
@@ -55,7 +56,7 @@ class Split:
 
 
 def make_splits(
-    items: Sequence[Mapping[str, Any]], protocol: str, seeds: Sequence[int], folds: int, class_names: Sequence[str]
+    items: Sequence[Mapping[str, Any]], protocol: str, seeds: Sequence[int], folds: int, classes: Classes
 ) -> list[Split]:
     """Divide the items by a protocol.
 
@@ -68,14 +69,13 @@ def make_splits(
         protocol: ``grouped`` or ``random``.
         seeds: one cross-validation, or one split, for each.
         folds: K of the cross-validation.
-        class_names: the class names in the order of their indices.
 
     Raises:
         InputError: when there are fewer groups than folds.
     """
     named = {canonical(name): item for name, item in zip(short_names(items), items, strict=True)}
     slices = [
-        SplitItem(name, class_names[item[CLASS]] if CLASS in item else "unknown", str(item.get(GROUP, name)))
+        SplitItem(name, classes[item[CLASS]] if CLASS in item else "unknown", str(item.get(GROUP, name)))
         for name, item in named.items()
     ]
     if protocol == "random":
@@ -121,17 +121,17 @@ def portable_names(items: Sequence[Mapping[str, Any]], dataset_dir: str | os.Pat
     }
 
 
-def all_items(dataset_dir: str | os.PathLike[str], class_names: Sequence[str], empty_class: str | None) -> list[dict]:
+def all_items(dataset_dir: str | os.PathLike[str], classes: Classes) -> list[dict]:
     """Return the items of all sections of a data set's datalist.
 
     Raises:
         InputError: see :func:`~braintumor_ext.data.load_datalist`.
     """
-    loaded = load_datalist(dataset_dir, class_names=class_names, empty_class=empty_class)
+    loaded = load_datalist(dataset_dir, classes=classes)
     return [item for section in SECTIONS for item in loaded[section]]
 
 
-def store_split(split: Split, folder: Path, class_names: Sequence[str], empty_class: str | None) -> Path:
+def store_split(split: Split, folder: Path, classes: Classes) -> Path:
     """Write a split as a datalist whose paths are relative to ``folder``; return its path."""
 
     def relative(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,8 +141,7 @@ def store_split(split: Split, folder: Path, class_names: Sequence[str], empty_cl
     path = folder / f"{split.name}.json"
     folder.mkdir(parents=True, exist_ok=True)
     content = {
-        "class_names": list(class_names),
-        "empty_class": empty_class,
+        **classes.stored(),
         "protocol": split.protocol,
         "split_seed": split.seed,
         "fold": split.fold,

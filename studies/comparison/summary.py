@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from braintumor_ext.classes import Classes
 from braintumor_ext.keys import UNKNOWN
 from braintumor_ext.metrics.evaluation_summary import summarise_evaluation
 from braintumor_ext.metrics.paired import (
@@ -33,12 +34,7 @@ Summarise = Callable[[Sequence[SliceRecord]], dict[str, Any]]
 
 
 def summarise_protocol(
-    name: str,
-    models: Sequence[ModelRuns],
-    class_names: Sequence[str],
-    empty_class: str | None,
-    n_draws: int = 2000,
-    seed: int = 0,
+    name: str, models: Sequence[ModelRuns], classes: Classes, n_draws: int = 2000, seed: int = 0
 ) -> dict[str, Any]:
     """Return what a comparison's report says of one protocol; None is an undefined number.
 
@@ -48,8 +44,6 @@ def summarise_protocol(
     Args:
         name: ``grouped`` or ``random``; McNemar's test is made for ``random`` only, as it knows no groups.
         models: the first is the one that differences are measured from.
-        class_names: K class names in the order of their indices.
-        empty_class: the name of the class whose masks are empty; None if there is none.
         n_draws: draws of the bootstrap over groups.
         seed: the draws' seed.
 
@@ -63,13 +57,13 @@ def summarise_protocol(
     pooled = [record for model in models for record in model.pooled]
 
     def summarise(records: Sequence[SliceRecord]) -> dict[str, Any]:
-        return summarise_evaluation(records, class_names, empty_class, n_draws, seed)
+        return summarise_evaluation(records, classes, n_draws, seed)
 
     return {
         "slices": len({record.image for record in pooled}),
         "groups": len({record.group for record in pooled}),
-        "rows": [_row(model, summarise, len(class_names), n_draws, seed) for model in models],
-        "differences": _differences(name, models, len(class_names), n_draws, seed),
+        "rows": [_row(model, summarise, len(classes), n_draws, seed) for model in models],
+        "differences": _differences(name, models, len(classes), n_draws, seed),
     }
 
 

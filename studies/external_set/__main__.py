@@ -15,6 +15,7 @@ from typing import Any
 
 from braintumor_ext import Predictor
 from braintumor_ext.calibration import describe_calibration
+from braintumor_ext.classes import Classes
 from braintumor_ext.engines.provenance import provenance
 from braintumor_ext.errors import InputError
 from studies.external_set.predictions import SequencePredictions, predict_sequence
@@ -47,12 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         checkpoint = options.checkpoint_dir / "model.pt"
         predictor = Predictor.from_bundle(ROOT, checkpoint, options.device)
-        names, empty = predictor.class_names, predictor.postprocessor.empty_class
-        if empty is None:
+        classes = predictor.classes
+        if classes.empty is None:
             raise InputError(checkpoint, "has no class without tumour", "Give a checkpoint that has one")
-        slices, remarks = find_slices(options.data, names, empty, options.sequences, options.masks, options.groups)
+        slices, remarks = find_slices(options.data, classes, options.sequences, options.masks, options.groups)
         predictions = {name: predict_sequence(predictor, found, name) for name, found in slices.items()}
-        sequences = {name: _summary(name, found, names, empty) for name, found in predictions.items()}
+        sequences = {name: _summary(name, found, classes) for name, found in predictions.items()}
         context = {
             "data": options.data.resolve().name,
             "checkpoint": str(checkpoint),
@@ -74,11 +75,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def _summary(name: str, found: SequencePredictions, class_names: Sequence[str], empty_class: str) -> dict[str, Any]:
+def _summary(name: str, found: SequencePredictions, classes: Classes) -> dict[str, Any]:
     if not found.records:
         first = next(iter(found.failed.items()), ("all slices", "are blank"))
         raise InputError(name, f"no slice could be judged. The first one: {first[0]}: {first[1]}", "Look at the files")
-    numbers = summarise_sequence(found.records, class_names, empty_class, DRAWS, SEED)
+    numbers = summarise_sequence(found.records, classes, DRAWS, SEED)
     return {**numbers, "blank": found.blank, "failed": found.failed}
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from braintumor_ext import Predictor
+from braintumor_ext.classes import Classes
 from braintumor_ext.errors import InputError
 from braintumor_ext.metrics import SliceRecord
 from braintumor_ext.prediction import Prediction
@@ -49,13 +50,13 @@ def predict_sequence(predictor: Predictor, slices: Sequence[ExternalSlice], titl
     return predictions
 
 
-def true_mask(item: ExternalSlice, empty_class: str | None, shape: tuple[int, ...]) -> np.ndarray | None:
+def true_mask(item: ExternalSlice, classes: Classes, shape: tuple[int, ...]) -> np.ndarray | None:
     """Return a slice's true mask, (H, W) bool: empty in the class without tumour; None where it is unknown.
 
     Raises:
         InputError: the mask cannot be read, or has another size than its slice.
     """
-    if item.class_name == empty_class:
+    if item.class_name == classes.empty:
         return np.zeros(shape, dtype=bool)
     if item.mask is None:
         return None
@@ -70,11 +71,11 @@ def _keep(predictions: SequencePredictions, predictor: Predictor, item: External
             predictions.failed[item.name] = str(prediction.error).replace(str(item.path), item.name)
         return
     try:
-        true = true_mask(item, predictor.postprocessor.empty_class, prediction.mask.shape)
+        true = true_mask(item, predictor.classes, prediction.mask.shape)
     except InputError as error:
         predictions.failed[item.name] = f"its mask {error.problem}. {error.remedy}."
         return
-    true_class = predictor.class_names.index(item.class_name)
+    true_class = predictor.classes.index(item.class_name)
     predictions.records.append(SliceRecord.of(prediction, item.name, item.patient, true_class, true))
 
 

@@ -42,22 +42,27 @@ def write_report(
         output: the folder, made if it does not exist.
     """
     output.mkdir(parents=True, exist_ok=True)
-    names, empty = predictor.class_names, str(predictor.postprocessor.empty_class)
+    classes = predictor.classes
     curves = {
         f"{sequence}, P({display_name(name)})": (
-            np.array([record.true_class != names.index(empty) for record in found.records]),
+            np.array([record.true_class != classes.empty_index for record in found.records]),
             score,
         )
         for sequence, found in predictions.items()
         if found.records
-        for name, score in tumour_scores(found.records, names, empty).items()
+        for name, score in tumour_scores(found.records, classes).items()
     }
     plot_roc_curves(curves, output / "roc.png", "Slices with a tumour against slices without")
     for name, found in predictions.items():
-        _draw_slices(_worth_seeing(found.records, names.index(empty)), slices[name], predictor, output / f"{name}.png")
+        _draw_slices(
+            _worth_seeing(found.records, classes.index(str(classes.empty))),
+            slices[name],
+            predictor,
+            output / f"{name}.png",
+        )
     with replacing(output / "per_slice.csv") as partial:
         records = [record for found in predictions.values() for record in found.records]
-        write_records(records, partial, names, names.index(empty))
+        write_records(records, partial, classes)
     write_text(output / "external_set.md", render_report(content))
     write_json(output / "external_set.json", jsonable(dict(content)))
 
@@ -126,7 +131,7 @@ def _draw_slices(chosen: Mapping[str, str], slices: Sequence[ExternalSlice], pre
         prediction = predictor(item.path)
         assert prediction.image is not None
         assert prediction.mask is not None
-        true = true_mask(item, predictor.postprocessor.empty_class, prediction.mask.shape)
+        true = true_mask(item, predictor.classes, prediction.mask.shape)
         note = "; ".join(prediction.flags) or None
         words = f"{title}: {item.path.stem}"
         shown = render_overlay(prediction.image, prediction.mask, words, prediction.probabilities, true, note)

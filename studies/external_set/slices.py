@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from braintumor_ext.classes import class_of_folder
+from braintumor_ext.classes import Classes, class_of_folder
 from braintumor_ext.data.folder_scan import read_groups, scan_folder
 from braintumor_ext.errors import InputError
 from braintumor_ext.transforms import find_images
@@ -36,8 +36,7 @@ class ExternalSlice:
 
 def find_slices(
     data: Path,
-    class_names: Sequence[str],
-    empty_class: str,
+    classes: Classes,
     sequences: Sequence[str] | None = None,
     masks: Path | None = None,
     groups: Path | None = None,
@@ -46,8 +45,7 @@ def find_slices(
 
     Args:
         data: the folder.
-        class_names: the classes of the model.
-        empty_class: the one without tumour.
+        classes: those of the model; one is without tumour.
         sequences: the folders to take; None for all but the masks'.
         masks: holds ``<sequence>/<class>/<stem>.png``, or ``<class>/<stem>.png`` where the sequences share them; None
             for ``data/masks``, which may be absent.
@@ -69,12 +67,10 @@ def find_slices(
         raise InputError(data, "holds no folder of a sequence", _LAYOUT)
     scans, remarks = {}, []
     for name in names:
-        _check_class_folders(data / name, class_names)
+        _check_class_folders(data / name, classes)
         of_sequence = own_masks / name if (own_masks / name).is_dir() else own_masks
-        scan = scan_folder(
-            data / name, of_sequence if of_sequence.is_dir() else None, class_names=class_names, whole=False
-        )
-        with_tumour = {found.class_name != empty_class for found in scan.slices}
+        scan = scan_folder(data / name, of_sequence if of_sequence.is_dir() else None, classes=classes, whole=False)
+        with_tumour = {found.class_name != classes.empty for found in scan.slices}
         if with_tumour != {True, False}:
             lacking = "without tumour" if with_tumour == {True} else "with tumour"
             raise InputError(data / name, f"holds no slices {lacking}", _LAYOUT)
@@ -103,8 +99,8 @@ def _sequences(data: Path, masks: Path) -> list[str]:
     return [folder.name for folder in folders if folder.resolve() != masks.resolve()]
 
 
-def _check_class_folders(sequence: Path, class_names: Sequence[str]) -> None:
+def _check_class_folders(sequence: Path, classes: Classes) -> None:
     """A class folder without files is a mistake that would only show in a count."""
     for folder in sorted(sequence.iterdir()) if sequence.is_dir() else ():
-        if folder.is_dir() and class_of_folder(folder.name, class_names) and not find_images(folder):
+        if folder.is_dir() and class_of_folder(folder.name, classes) and not find_images(folder):
             raise InputError(folder, "holds no images", "Put the slices of the class in it, or remove the folder")

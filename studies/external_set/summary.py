@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from braintumor_ext.classes import Classes
 from braintumor_ext.metrics import GroupBootstrap, SliceRecord
 from braintumor_ext.metrics.bootstrap import Estimate
 from braintumor_ext.metrics.classification import roc_auc
@@ -15,26 +16,21 @@ from braintumor_ext.metrics.classification import roc_auc
 ANY_TUMOUR = "any tumour"
 
 
-def tumour_scores(records: Sequence[SliceRecord], class_names: Sequence[str], empty_class: str) -> dict[str, Any]:
+def tumour_scores(records: Sequence[SliceRecord], classes: Classes) -> dict[str, Any]:
     """Return what may rank slices with tumour before those without: a score's name to its values, (N,) in [0, 1].
 
     They are the probability of any tumour, and that of each tumour class which some slice truly has.
     """
     probabilities = np.array([record.probabilities for record in records])
-    empty = class_names.index(empty_class)
     true = {record.true_class for record in records}
     return {
-        ANY_TUMOUR: np.delete(probabilities, empty, axis=1).sum(axis=1),
-        **{name: probabilities[:, i] for i, name in enumerate(class_names) if i != empty and i in true},
+        ANY_TUMOUR: probabilities[:, list(classes.tumours.values())].sum(axis=1),
+        **{name: probabilities[:, i] for name, i in classes.tumours.items() if i in true},
     }
 
 
 def summarise_sequence(
-    records: Sequence[SliceRecord],
-    class_names: Sequence[str],
-    empty_class: str,
-    n_draws: int = 2000,
-    seed: int = 0,
+    records: Sequence[SliceRecord], classes: Classes, n_draws: int = 2000, seed: int = 0
 ) -> dict[str, Any]:
     """Return all numbers about a sequence as JSON can hold them.
 
@@ -43,16 +39,14 @@ def summarise_sequence(
 
     Args:
         records: of tumour slices and slices without; ``group`` is the patient.
-        class_names: K class names in the order of their indices.
-        empty_class: the one without tumour.
+        classes: K of them, one without tumour.
         n_draws: draws of the bootstrap over patients.
         seed: the draws' seed.
     """
     records = sorted(records, key=lambda record: record.image)
     bootstrap = GroupBootstrap([record.group for record in records], n_draws, seed)
-    empty = class_names.index(empty_class)
-    tumour = np.array([record.true_class != empty for record in records])
-    called = np.array([record.predicted_class != empty for record in records])
+    tumour = np.array([record.true_class != classes.empty_index for record in records])
+    called = np.array([record.predicted_class != classes.empty_index for record in records])
     outlined = np.array([record.mask_known and record.true_area_px > 0 for record in records]) & tumour
     area = np.array([record.pred_area_px for record in records])
     dice = np.array([record.dice for record in records])
@@ -61,7 +55,7 @@ def summarise_sequence(
     def share(hit: np.ndarray, of: np.ndarray) -> Estimate:
         return {"count": int((hit & of).sum()), **bootstrap.mean(np.where(of, hit, np.nan))}
 
-    scores = tumour_scores(records, class_names, empty_class)
+    scores = tumour_scores(records, classes)
     flags = sorted({flag for record in records for flag in record.flags})
     flagged = {flag: np.array([flag in record.flags for record in records]) for flag in flags}
     return {
@@ -73,8 +67,8 @@ def summarise_sequence(
         "sensitivity": share(called, tumour),
         "specificity": share(~called, ~tumour),
         "called": {
-            name: _counts([record for record in records if record.true_class == index], class_names)
-            for index, name in enumerate(class_names)
+            name: _counts([record for record in records if record.true_class == index], classes)
+            for index, name in enumerate(classes)
             if any(record.true_class == index for record in records)
         },
         "mask_unknown": int((tumour & ~np.array([record.mask_known for record in records])).sum()),
@@ -97,6 +91,6 @@ def _auc(tumour: np.ndarray, score: np.ndarray, bootstrap: GroupBootstrap) -> Es
     return {**bootstrap.estimate(roc_auc(tumour, columns)[1], np.concatenate(draws)), "n": len(tumour)}
 
 
-def _counts(records: Sequence[SliceRecord], class_names: Sequence[str]) -> dict[str, int]:
+def _counts(records: Sequence[SliceRecord], classes: Classes) -> dict[str, int]:
     counts = Counter(record.predicted_class for record in records)
-    return {name: counts[index] for index, name in enumerate(class_names)}
+    return {name: counts[index] for index, name in enumerate(classes)}

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from braintumor_ext.classes import Classes
 from braintumor_ext.errors import InputError
 from braintumor_ext.inference import Predictor, list_inputs
 from braintumor_ext.inference.tolerant_dataset import describe
@@ -36,8 +37,7 @@ class ExternalValidation:
 
     Args:
         name: the data's name.
-        class_names: the class names in the order of their indices.
-        empty_class: the class without tumour; None if there is none.
+        classes: those that the model tells apart.
         healthy: whether all slices are known to be without tumour.
         files: how many image files there are.
         records: one for each slice that could be predicted; ``group`` is the file's name.
@@ -47,8 +47,7 @@ class ExternalValidation:
     """
 
     name: str
-    class_names: list[str]
-    empty_class: str | None
+    classes: Classes
     healthy: bool
     files: int = 0
     records: list[SliceRecord] = field(default_factory=list)
@@ -82,19 +81,15 @@ class ExternalValidation:
             },
         }
 
-    @property
-    def _empty_index(self) -> int | None:
-        return None if self.empty_class is None else self.class_names.index(self.empty_class)
-
     def _classes(self, records: Sequence[SliceRecord]) -> dict[str, int]:
         counts = Counter(record.predicted_class for record in records)
-        return {name: counts[index] for index, name in enumerate(self.class_names)}
+        return {name: counts[index] for index, name in enumerate(self.classes)}
 
     def _found(self, records: Sequence[SliceRecord]) -> dict[str, Any] | None:
         """How many tumours were found, by class and by mask, and how well they were outlined."""
         if not records:
             return None
-        called = [record.predicted_class != self._empty_index for record in records]
+        called = [record.predicted_class != self.classes.empty_index for record in records]
         dice = np.array([record.dice for record in records])
         gated = np.where(called, dice, 0.0)
         return {
@@ -115,11 +110,11 @@ class ExternalValidation:
             return None
         return {
             "n": len(found),
-            "called_without_tumour": _share([record.predicted_class == self._empty_index for record in found]),
+            "called_without_tumour": _share([record.predicted_class == self.classes.empty_index for record in found]),
             "classes": self._classes(found),
             "any_pixel": {
                 "raw": _share([record.pred_area_px > 0 for record in found]),
-                "gated": _share([record.gated_area_px(self._empty_index) > 0 for record in found]),
+                "gated": _share([record.gated_area_px(self.classes) > 0 for record in found]),
             },
             "largest_area_px": max(record.pred_area_px for record in found),
         }
@@ -156,8 +151,7 @@ def validate_images(
         raise InputError(root, "holds masks only", "Give the folder of the images")
     probe = ExternalValidation(
         name or root.resolve().name,
-        predictor.class_names,
-        predictor.postprocessor.empty_class,
+        predictor.classes,
         healthy,
         files=_files(items),
     )
@@ -221,8 +215,8 @@ def _keep(
     except InputError as error:
         probe.failed[title] = str(error)
         return
-    known_class = probe.healthy and probe.empty_class is not None
-    true_class = probe.class_names.index(str(probe.empty_class)) if known_class else UNKNOWN
+    empty = probe.classes.empty_index
+    true_class = empty if probe.healthy and empty is not None else UNKNOWN
     probe.records.append(SliceRecord.of(prediction, title, item["name"], true_class, true))
     if draw and prediction.image is not None:
         note = "; ".join(prediction.flags) or None

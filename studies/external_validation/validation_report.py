@@ -45,9 +45,8 @@ def write_validations(
         }
     )
     for probe in probes:
-        empty = None if probe.empty_class is None else probe.class_names.index(probe.empty_class)
         with replacing(folder / f"{probe.name}.csv") as partial:
-            write_records(probe.records, partial, probe.class_names, empty)
+            write_records(probe.records, partial, probe.classes)
         if probe.pictures:
             write_sheet(probe.pictures, folder / f"{probe.name}.png")
     write_text(folder / "probes.md", render_probes(content))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from braintumor_ext import Predictor
+from braintumor_ext.classes import Classes
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import sha256_of, write_json
 from braintumor_ext.jsonable import jsonable
@@ -33,12 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
         metrics = read_metrics(options.evaluation)
+        classes = Classes.of(metrics)
         slices = read_evaluated(options.evaluation, options.dataset_dir, options.groups, options.datalist)
-        content = known_failures(slices, metrics["class_names"], metrics["empty_class"])
+        content = known_failures(slices, classes)
         worst = worst_errors(slices, options.worst)
         options.output.mkdir(parents=True, exist_ok=True)
         report = options.output / "known_failures.md"
-        write_known_failures(content, report, worst, metrics["class_names"], metrics["context"])
+        write_known_failures(content, report, worst, classes, metrics["context"])
         write_json(report.with_suffix(".json"), jsonable(content))
         print(report)
         if options.checkpoint_dir is not None and worst:

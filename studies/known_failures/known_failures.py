@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from braintumor_ext.classes import display_name
+from braintumor_ext.classes import CLASSES, Classes, display_name
 from braintumor_ext.data.group_sources import PATIENT, SIMILARITY
 from braintumor_ext.data.suspicions import looks_like_ct
 from braintumor_ext.files import write_text
@@ -30,11 +30,7 @@ SOURCE_TITLES = {PATIENT: "patient known", SIMILARITY: "patient unknown, near-du
 
 
 def known_failures(
-    slices: Sequence[EvaluatedSlice],
-    class_names: Sequence[str],
-    empty_class: str | None,
-    n_draws: int = 2000,
-    seed: int = 0,
+    slices: Sequence[EvaluatedSlice], classes: Classes, n_draws: int = 2000, seed: int = 0
 ) -> dict[str, Any]:
     """Return the accuracy of an evaluation by class and source, as JSON can hold it.
 
@@ -42,8 +38,6 @@ def known_failures(
 
     Args:
         slices: what was evaluated; slices of unknown class are left out.
-        class_names: the class names in the order of their indices.
-        empty_class: the class without tumour; None if there is none.
         n_draws: draws of the bootstrap.
         seed: the draws' seed.
 
@@ -67,7 +61,7 @@ def known_failures(
 
     def by_class(part: Callable[[EvaluatedSlice], bool]) -> dict[str, Any]:
         rows = {"all": accuracy(part)}
-        for index, name in enumerate(class_names):
+        for index, name in enumerate(classes):
             rows[name] = accuracy(lambda s, index=index: part(s) and s.record.true_class == index)  # type: ignore[misc]
         return rows
 
@@ -82,11 +76,11 @@ def known_failures(
         parts["without one"] = by_class(lambda s: s.copied is not True)
     patients_are_usual = all((s.group_source == PATIENT) == _is_usual(s) for s in known)
     confusions = Counter(
-        (class_names[s.record.true_class], class_names[s.record.predicted_class])
+        (classes[s.record.true_class], classes[s.record.predicted_class])
         for s in known
         if s.record.predicted_class != s.record.true_class
     )
-    empty = None if empty_class is None else list(class_names).index(empty_class)
+    empty = classes.empty_index
     return {
         "slices": len(known),
         "groups": bootstrap.n_groups,
@@ -165,7 +159,7 @@ def draw_errors(predictor: Predictor, slices: Sequence[EvaluatedSlice]) -> list[
         if prediction.image is None or prediction.mask is None:
             continue
         true = None if slice_.mask is None else read_mask(slice_.mask)
-        note = f"true class: {display_name(predictor.class_names[slice_.record.true_class])}"
+        note = f"true class: {display_name(predictor.classes[slice_.record.true_class])}"
         shown = render_overlay(
             prediction.image, prediction.mask, slice_.source, prediction.probabilities, true_mask=true, note=note
         )
@@ -177,7 +171,7 @@ def write_known_failures(
     content: Mapping[str, Any],
     path: str | PathLike[str],
     worst: Sequence[EvaluatedSlice] = (),
-    class_names: Sequence[str] = (),
+    classes: Classes = CLASSES,
     context: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the report as Markdown.
@@ -186,17 +180,13 @@ def write_known_failures(
         content: what :func:`known_failures` returned.
         path: ``known_failures.md``.
         worst: the errors to list by name.
-        class_names: the class names in the order of their indices.
         context: what the numbers belong to (checkpoint, split, date).
     """
-    write_text(Path(path), render_known_failures(content, worst, class_names, context or {}))
+    write_text(Path(path), render_known_failures(content, worst, classes, context or {}))
 
 
 def render_known_failures(
-    content: Mapping[str, Any],
-    worst: Sequence[EvaluatedSlice],
-    class_names: Sequence[str],
-    context: Mapping[str, Any],
+    content: Mapping[str, Any], worst: Sequence[EvaluatedSlice], classes: Classes, context: Mapping[str, Any]
 ) -> str:
     """Return the Markdown report; the arguments are those of :func:`write_known_failures`."""
     return render_from(
@@ -204,7 +194,7 @@ def render_known_failures(
         "known_failures.md",
         **content,
         worst=worst,
-        class_names=class_names,
+        classes=classes,
         context=context,
         side=USUAL_SIDE,
         patient_known=SOURCE_TITLES[PATIENT],

@@ -13,6 +13,7 @@ from monai.bundle import ConfigWorkflow
 
 from braintumor_ext import Predictor
 from braintumor_ext.calibration.calibration import CALIBRATION
+from braintumor_ext.classes import Classes
 from braintumor_ext.data.datalist import DATALIST_JSON
 from braintumor_ext.errors import InputError, InputErrors, unwrapped
 from braintumor_ext.files import sha256_of
@@ -72,8 +73,8 @@ def _release(options: argparse.Namespace) -> Agreement:
     predictor = Predictor.from_bundle(ROOT, checkpoint, options.device, calibration="none")
     full = predictor(list(compared))
 
-    names, empty_class = settings["class_names"], settings["empty_class"]
-    facts: dict[str, Any] = {"split_hash": split_hash(options.dataset_dir, options.datalist, names, empty_class)}
+    classes = Classes.of(settings)
+    facts: dict[str, Any] = {"split_hash": split_hash(options.dataset_dir, options.datalist, classes)}
     if options.recipe:
         facts["recipe"] = options.recipe
     released = write_release(checkpoint, options.output, facts)

@@ -116,7 +116,7 @@ def write_expected(
             {
                 "image": slice_.source,
                 "sha256": slice_.sha256,
-                "true_class": predictor.class_names[slice_.record.true_class],
+                "true_class": predictor.classes[slice_.record.true_class],
                 **stored_values(prediction, slice_.mask),
             }
             for slice_, prediction in zip(slices, found, strict=True)

@@ -12,6 +12,7 @@ from PIL import Image
 
 from braintumor_ext.backends import BACKENDS, Description, compare, export_network
 from braintumor_ext.backends.torchscript import TorchScript
+from braintumor_ext.classes import Classes
 from braintumor_ext.errors import InputError
 from braintumor_ext.explain import ExplainingInferer
 from braintumor_ext.networks import BrainTumorNet
@@ -19,7 +20,7 @@ from scripts.export import COUNT, main
 
 pytestmark = pytest.mark.slow
 
-DESCRIPTION = Description(("a", "b", "c", "d"), None, 3, 64, {}, "model.pt", "0" * 64, "0.0.0")
+DESCRIPTION = Description(Classes(("a", "b", "c", "d")), 3, 64, {}, "model.pt", "0" * 64, "0.0.0")
 
 
 class Halved(TorchScript):

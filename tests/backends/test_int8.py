@@ -23,6 +23,7 @@ from braintumor_ext.backends import (
     usable_calibration,
 )
 from braintumor_ext.backends.heads_and_features import HeadsAndFeatures
+from braintumor_ext.classes import Classes
 from braintumor_ext.errors import InputError
 from braintumor_ext.inference import score_section
 from braintumor_ext.metrics.section_scores import SectionScores
@@ -33,7 +34,7 @@ from tests.inference.bright_square_model import square_slice
 
 pytestmark = pytest.mark.slow
 
-DESCRIPTION = Description(("a", "b", "c", "d"), None, 3, 64, {}, "model.pt", "0" * 64, "0.0.0")
+DESCRIPTION = Description(Classes(("a", "b", "c", "d")), 3, 64, {}, "model.pt", "0" * 64, "0.0.0")
 CHANNELS = (8, 12, 16, 24)
 SAME = SectionScores(200, 0.9, 0.8, (0,) * 200)
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from braintumor_ext import Predictor, __version__
 from braintumor_ext.backends import BACKENDS, METADATA_KEY, ExportedNetwork, HeadsAndFeatures
-from braintumor_ext.classes import CLASS_NAMES
+from braintumor_ext.classes import CLASSES
 from braintumor_ext.explain import ExplainingInferer
 from braintumor_ext.files import sha256_of
 from braintumor_ext.networks import BrainTumorNet
@@ -91,7 +91,7 @@ def test_the_exported_form_is_the_network_with_features(eager, images):
 def test_the_file_holds_what_its_use_needs(name, models, networks):
     found = document(models, name)
     assert networks[name].description.to_json() == json.dumps(found)
-    assert found["class_names"] == list(CLASS_NAMES)
+    assert found["class_names"] == list(CLASSES)
     assert (found["empty_class"], found["in_channels"], found["image_size"]) == ("no_tumor", 3, 64)
     assert found["checkpoint"] == "model.pt"
     assert found["sha256"] == sha256_of(models / "model.pt")

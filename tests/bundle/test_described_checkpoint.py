@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from braintumor_ext import Predictor
-from braintumor_ext.classes import CLASS_NAMES
+from braintumor_ext.classes import CLASSES
 from braintumor_ext.errors import InputError
 from braintumor_ext.networks import BrainTumorNet, describe_network, write_settings
 from monai_bundle.pack import NAME, pack
@@ -35,7 +35,7 @@ def other(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     path.parent.mkdir()
     torch.save(network.state_dict(), path)
     if request.param:
-        settings = {"class_names": list(CLASS_NAMES), "in_channels": 3, "image_size": 64}
+        settings = {"class_names": list(CLASSES), "in_channels": 3, "image_size": 64}
         write_settings(path, {**settings, "network": describe_network(network)})
     return path
 
@@ -93,7 +93,7 @@ def test_the_predictor_and_the_packed_bundle_run_it(other, tmp_path):
     expected = own_prediction(other, predictors[0], image)["class"].softmax(1)[0]
     for predictor in predictors:
         prediction = predictor(image)
-        found = [prediction.probabilities[name] for name in predictor.class_names]
+        found = [prediction.probabilities[name] for name in predictor.classes]
         torch.testing.assert_close(torch.tensor(found), expected, atol=1e-5, rtol=0)
     config = json.loads((folder / "configs" / "train.json").read_text())["network_def"]
     assert {name: config[name] for name in OTHER} == OTHER  # what a consumer reads that knows the configs alone

@@ -12,7 +12,7 @@ import monai.bundle
 import pytest
 
 import braintumor_ext
-from braintumor_ext.classes import CLASS_NAMES
+from braintumor_ext.classes import CLASSES
 from tests.bundle.workflows import ROOT, make_workflow
 
 META = json.loads((ROOT / "configs" / "metadata.json").read_text(encoding="utf-8"))
@@ -68,8 +68,8 @@ def test_the_mask_is_the_first_output_and_the_classes_are_in_their_order():
     outputs = META["network_data_format"]["outputs"]
     assert list(outputs) == ["pred", "class"]
     assert outputs["pred"]["num_channels"] == 1
-    assert list(outputs["class"]["channel_def"].values()) == list(CLASS_NAMES)
-    assert outputs["class"]["num_channels"] == len(CLASS_NAMES)
+    assert list(outputs["class"]["channel_def"].values()) == list(CLASSES)
+    assert outputs["class"]["num_channels"] == len(CLASSES)
 
 
 def test_the_inputs_range_is_what_normalised_black_and_white_are():

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 TINY_NET = {
     "_target_": "tests.bundle.tiny_net.TinyNet",
     "in_channels": "@in_channels",
-    "num_classes": "$len(@class_names)",
+    "num_classes": "$len(@classes)",
 }
 SMALL = {"image_size": 64, "batch_size": 8, "num_workers": 0, "amp": False}
 FLAT = {"image_size": 32, "network_def": TINY_NET}

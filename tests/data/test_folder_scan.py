@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from braintumor_ext.classes import FOLDER_NAMES
+from braintumor_ext.classes import FOLDER_NAMES, Classes
 from braintumor_ext.data.folder_scan import read_groups, scan_folder
 from braintumor_ext.errors import InputError
 from tests.data.folders import class_folders, write_mask_file, write_slice
@@ -74,7 +74,7 @@ def test_an_empty_class_folder_and_a_single_class_are_noted(tmp_path):
 def test_other_class_lists_are_possible(tmp_path):
     write_slice(tmp_path / "Low grade" / "a.png", 0)
     write_slice(tmp_path / "High-Grade" / "a.png", 1)
-    scan = scan_folder(tmp_path, class_names=["low grade", "high_grade"])
+    scan = scan_folder(tmp_path, classes=Classes(("low grade", "high_grade")))
     assert [s.class_name for s in scan.slices] == ["high_grade", "low grade"]
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from scipy.ndimage import binary_dilation, binary_erosion, binary_fill_holes, distance_transform_edt, label
 
-from braintumor_ext.classes import CLASS_NAMES, class_of_folder
+from braintumor_ext.classes import CLASSES, class_of_folder
 from braintumor_ext.data.phantom_head import cavity_distance, draw_head, head_distance
 from braintumor_ext.data.phantom_shapes import Noise
 from braintumor_ext.data.phantoms import FIELD_OF_VIEW, PLANES, make_phantoms, phantom_slice, scan, slice_points
@@ -90,7 +90,7 @@ def test_every_class_has_as_many_slices_of_each_plane(rows: list[dict[str, str]]
         folder, stem = row["image"].removesuffix(".png").split("/")
         key = class_of_folder(folder), stem.split("_")[-1]
         counts[key] = counts.get(key, 0) + 1
-    assert counts == {(name, plane): HEADS * SLICES // 12 for name in CLASS_NAMES for plane in PLANES}
+    assert counts == {(name, plane): HEADS * SLICES // 12 for name in CLASSES for plane in PLANES}
 
 
 def test_a_group_is_one_head_of_one_class(rows: list[dict[str, str]]) -> None:

@@ -12,6 +12,7 @@ import pytest
 from monai.data import load_decathlon_datalist
 from PIL import Image
 
+from braintumor_ext.classes import Classes
 from braintumor_ext.data import load_datalist
 from braintumor_ext.data.prepare import prepare
 from braintumor_ext.errors import InputError
@@ -346,8 +347,6 @@ def test_slices_of_one_stem_do_not_overwrite_each_other(tmp_path):
     [
         ({"protocol": "loo"}, "--protocol"),
         ({"size": 8}, "--size"),
-        ({"empty_class": "nothing"}, "--empty_class"),
-        ({"class_names": ["a", "a"]}, "--class_names"),
     ],
 )
 def test_an_impossible_option_is_refused(folder, options, message):
@@ -382,7 +381,7 @@ def test_other_classes_and_folder_names_come_by_the_command_line(tmp_path):
          "--empty_class", "none", "--folder-map", str(table)]
     )  # fmt: skip
     assert code == 0
-    loaded = load_datalist(tmp_path / "out", class_names=["low", "high"], empty_class=None)
+    loaded = load_datalist(tmp_path / "out", classes=Classes(("low", "high")))
     items = [item for section in loaded.values() for item in section]
     assert sorted(item["class"] for item in items) == [0] * 6 + [1] * 6
     assert not any("label" in item for item in items)

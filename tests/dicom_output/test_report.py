@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from braintumor_ext.classes import CLASS_NAMES
+from braintumor_ext.classes import CLASSES
 from braintumor_ext.dicom_output import prediction_report, tumour_segmentation, write_dicom
 from braintumor_ext.prediction import Prediction
 from tests.dicom_output.test_segmentation import ALGORITHM, masks, multi_frame, series
@@ -20,8 +20,8 @@ SHARES = [[0.7, 0.1, 0.15, 0.05], [0.2, 0.6, 0.1, 0.1], [0.1, 0.1, 0.1, 0.7]]
 
 def prediction(shares: list[float], mask: np.ndarray, **more: object) -> Prediction:
     best = int(np.argmax(shares))
-    named = dict(zip(CLASS_NAMES, shares, strict=True))
-    return Prediction("slice", CLASS_NAMES[best], best, named, mask, **more)
+    named = dict(zip(CLASSES, shares, strict=True))
+    return Prediction("slice", CLASSES[best], best, named, mask, **more)
 
 
 def text_of(node: pydicom.Dataset) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from braintumor_ext import transforms
-from braintumor_ext.classes import CLASS_NAMES
+from braintumor_ext.classes import CLASSES
 from braintumor_ext.data.prepare import PROTOCOLS
 from braintumor_ext.networks import BrainTumorNet
 
@@ -214,4 +214,4 @@ def test_the_parameter_counts_are_those_of_the_network():
 def test_the_protocols_and_classes_are_named():
     text = (DOCS / "how-to" / "own-data.md").read_text(encoding="utf-8")
     assert [p for p in PROTOCOLS if f"`{p}`" not in text] == []
-    assert OPTIONS["class_names"]["train"] == f"`{json.dumps(list(CLASS_NAMES))}`"
+    assert OPTIONS["class_names"]["train"] == f"`{json.dumps(list(CLASSES))}`"

@@ -6,10 +6,11 @@ import resource
 
 import pytest
 
+from braintumor_ext.classes import Classes
 from braintumor_ext.inference.prediction_table import PredictionTable
 from braintumor_ext.prediction import Prediction
 
-CLASSES = ("a", "b")
+CLASSES = Classes(("a", "b"))
 
 
 def test_rows_that_found_no_space_are_never_passed_over(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from monai.transforms import Compose, Resized
 from PIL import Image
 
 from braintumor_ext.calibration import Calibration
+from braintumor_ext.classes import CLASSES
 from braintumor_ext.errors import InputError
 from braintumor_ext.inference import (
     Postprocessor,
@@ -176,13 +178,13 @@ def test_flags_tell_of_small_inputs_and_of_contradictions(tmp_path):
         "fits.png": "",
         "empty.png": "",
     }
-    run(folder, tmp_path / "contradict", empty_class="glioma")
+    run(folder, tmp_path / "contradict", classes=replace(CLASSES, empty="glioma"))
     assert {row["file"]: row["flags"] for row in table(tmp_path / "contradict")} == {
         "small.png": "upscaled; class and mask disagree",
         "fits.png": "class and mask disagree",
         "empty.png": "class and mask disagree",
     }
-    run(folder, tmp_path / "no empty class", empty_class=None)
+    run(folder, tmp_path / "no empty class", classes=replace(CLASSES, empty=None))
     assert {row["flags"] for row in table(tmp_path / "no empty class")} == {"upscaled", ""}
 
 

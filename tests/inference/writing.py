@@ -53,7 +53,7 @@ def run(
     data = list_inputs(path, slices, exclude=output)
     chain = [LoadImageSliced("image"), ToUnitGreyd("image"), Resized("image", spatial_size=(SIZE, SIZE))]
     writer = PredictionWriter(output, data, image_size=SIZE, **settings)
-    known = {name: settings[name] for name in ("class_names", "empty_class", "calibration") if name in settings}
+    known = {name: settings[name] for name in ("classes", "calibration") if name in settings}
     postprocessor = Postprocessor(image_size=SIZE, **known)
     engine = Engine(lambda _, batch: postprocessor({**batch, "pred": network(batch["image"])}))
     writer.attach(engine)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from braintumor_ext.classes import CLASSES
 from braintumor_ext.errors import InputError
 from braintumor_ext.metrics import SliceRecord, read_records, write_records
 
-CLASS_NAMES = ("glioma", "meningioma", "pituitary", "no_tumor")
 NO_TUMOR = 3
 
 FULL = SliceRecord(
@@ -33,21 +33,21 @@ def test_predicted_class_and_confidence_are_those_of_the_highest_probability() -
     assert (BARE.predicted_class, BARE.confidence) == (3, 0.7)
 
 
-@pytest.mark.parametrize(("empty_class", "area"), [(NO_TUMOR, 0), (0, 55), (None, 55)])
-def test_gating_removes_the_mask_only_where_the_empty_class_is_predicted(empty_class: int | None, area: int) -> None:
-    assert replace(BARE, pred_area_px=55).gated_area_px(empty_class) == area
+@pytest.mark.parametrize(("empty", "area"), [("no_tumor", 0), ("glioma", 55), (None, 55)])
+def test_gating_removes_the_mask_only_where_the_empty_class_is_predicted(empty: str | None, area: int) -> None:
+    assert replace(BARE, pred_area_px=55).gated_area_px(replace(CLASSES, empty=empty)) == area
 
 
 def test_a_table_gives_back_the_very_records_it_was_written_from(tmp_path: Path) -> None:
     known_empty = replace(BARE, image="y.png", mask_known=True)
     path = tmp_path / "per_image.csv"
-    write_records([FULL, BARE, known_empty], path, CLASS_NAMES, NO_TUMOR)
+    write_records([FULL, BARE, known_empty], path, CLASSES)
     # NaN is not equal to itself: the representations are compared.
-    assert list(map(repr, read_records(path, CLASS_NAMES))) == list(map(repr, [FULL, BARE, known_empty]))
+    assert list(map(repr, read_records(path, CLASSES))) == list(map(repr, [FULL, BARE, known_empty]))
 
 
 def test_the_unknown_is_blank_in_a_row() -> None:
-    row = BARE.to_row(CLASS_NAMES, NO_TUMOR)
+    row = BARE.to_row(CLASSES)
     assert [row[name] for name in ("true_class", "group", "true_area_px", "dice", "hd95", "row_mm")] == [""] * 6
     assert row["predicted_class"] == "no_tumor"
     assert row["p_no_tumor"] == "0.7"
@@ -55,13 +55,13 @@ def test_the_unknown_is_blank_in_a_row() -> None:
 
 def test_a_table_of_other_classes_is_named_in_the_error(tmp_path: Path) -> None:
     path = tmp_path / "per_image.csv"
-    write_records([FULL], path, CLASS_NAMES)
+    write_records([FULL], path, CLASSES)
     with pytest.raises(InputError, match=r"per_image\.csv: not a table of the classes benign, malignant"):
         read_records(path, ("benign", "malignant"))
 
 
 def test_a_network_without_masks_leaves_their_areas_blank() -> None:
     record = replace(BARE, mask_predicted=False)
-    row = record.to_row(CLASS_NAMES)
+    row = record.to_row(CLASSES)
     assert (row["pred_area_px"], row["gated_area_px"], row["dice"]) == ("", "", "")
-    assert SliceRecord.from_row(row, CLASS_NAMES).mask_predicted is False
+    assert SliceRecord.from_row(row, CLASSES).mask_predicted is False

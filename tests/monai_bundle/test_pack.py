@@ -133,7 +133,9 @@ def test_another_checkpoint_does_not_overwrite_the_bundle_before(models, tmp_pat
 
 def test_the_settings_of_the_checkpoint_are_the_configs_defaults(models, tmp_path):
     told = json.loads((models / "training.json").read_text())
-    (models / "training.json").write_text(json.dumps({**told, "class_names": ["gl", "me", "pi", "none"]}))
+    (models / "training.json").write_text(
+        json.dumps({**told, "class_names": ["gl", "me", "pi", "none"], "empty_class": "none"})
+    )
     (models / "calibration.json").unlink()
     folder = pack(models / "model.pt", tmp_path / "dist")
     for name in ("train", "inference"):

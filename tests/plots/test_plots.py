@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from braintumor_ext.classes import Classes
 from braintumor_ext.metrics.calibration import reliability_bins
 from braintumor_ext.plots import (
     plot_confusion_matrix,
@@ -19,11 +20,11 @@ from braintumor_ext.plots import (
     training_figure,
 )
 
-NAMES = ("glioma", "no_tumor", "a class of a rather long name")
+CLASSES = Classes(("glioma", "no_tumor", "a class of a rather long name"))
 TRUE = np.array([0, 0, 1, 1, 0])
 SHARES = np.array([[0.7, 0.2, 0.1], [0.3, 0.4, 0.3], [0.1, 0.8, 0.1], [0.5, 0.4, 0.1], [1.0, 0.0, 0.0]])
 NO_SHARES, NO_TRUE = np.zeros((0, 3)), np.array([], dtype=int)
-CURVES = {name: (index == TRUE, SHARES[:, index]) for index, name in enumerate(NAMES)}
+CURVES = {name: (index == TRUE, SHARES[:, index]) for index, name in enumerate(CLASSES)}
 HISTORY = {
     "train_loss": [(1, 0.9), (2, 0.7), (3, float("nan"))],
     "val_score": [(1, 0.2), (2, 0.5), (3, 0.4)],
@@ -31,9 +32,9 @@ HISTORY = {
 }
 
 PLOTS: dict[str, Callable[[Path], None]] = {
-    "confusion matrix": lambda path: plot_confusion_matrix(np.array([[5, 1, 0], [2, 9, 3], [0, 0, 4]]), NAMES, path),
+    "confusion matrix": lambda path: plot_confusion_matrix(np.array([[5, 1, 0], [2, 9, 3], [0, 0, 4]]), CLASSES, path),
     "confusion matrix with a class without slices": lambda path: plot_confusion_matrix(
-        np.eye(3, dtype=int) * 0, NAMES, path
+        np.eye(3, dtype=int) * 0, CLASSES, path
     ),
     "ROC curves, one undefined": lambda path: plot_roc_curves(CURVES, path),
     "ROC curves of one class": lambda path: plot_roc_curves({"glioma": (TRUE == 5, SHARES[:, 0])}, path),

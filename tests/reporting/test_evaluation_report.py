@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from braintumor_ext.classes import CLASSES
 from braintumor_ext.metrics import SliceRecord, read_records
 from braintumor_ext.reporting import write_evaluation
 from tests.report_files import read_strict_json, read_tables
 
-CLASS_NAMES = ("glioma", "meningioma", "pituitary", "no_tumor")
 FILES = {"metrics.json", "per_image.csv", "report.md", "confusion_matrix.png", "roc_curves.png", "reliability.png"}
 
 GLIOMA = SliceRecord(
@@ -23,7 +23,7 @@ UNKNOWN = SliceRecord("who/knows.png", None, -1, (0.1, 0.2, 0.3, 0.4))
 
 
 def evaluate(records: list[SliceRecord], folder: Path, **options: object) -> dict:
-    return write_evaluation(records, folder, CLASS_NAMES, "no_tumor", n_draws=40, **options)  # type: ignore[arg-type]
+    return write_evaluation(records, folder, CLASSES, n_draws=40, **options)  # type: ignore[arg-type]
 
 
 def test_all_files_are_written_and_nothing_else(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_json_is_what_was_returned_without_any_nan(tmp_path: Path) -> None:
 
 def test_table_holds_each_slice_once_sorted_by_its_path(tmp_path: Path) -> None:
     evaluate([UNKNOWN, EMPTY, GLIOMA], tmp_path)
-    read = read_records(tmp_path / "per_image.csv", CLASS_NAMES)
+    read = read_records(tmp_path / "per_image.csv", CLASSES)
     assert list(map(repr, read)) == list(map(repr, [GLIOMA, EMPTY, UNKNOWN]))
 
 

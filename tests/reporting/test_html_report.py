@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from braintumor_ext.classes import Classes
 from braintumor_ext.reporting.html_report import read_pictures, write_html_report
 from tests.reporting.report_rows import HOSTILE, NAMES, ROWS, failed, predicted, shares
 
@@ -52,7 +53,7 @@ class Page(HTMLParser):
 
 
 def write(folder: Path, rows: Sequence[dict[str, Any]] = ROWS, pictures: dict[int, bytes] | None = None) -> str:
-    write_html_report(folder / "report.html", rows, pictures or {}, NAMES, "A & B </title>", FACTS)
+    write_html_report(folder / "report.html", rows, pictures or {}, Classes(NAMES), "A & B </title>", FACTS)
     return (folder / "report.html").read_text(encoding="utf-8")
 
 
@@ -166,7 +167,7 @@ def test_what_cannot_be_right_is_refused_and_leaves_the_old_file(tmp_path: Path)
     write(tmp_path)
     before = (tmp_path / "report.html").read_bytes()
     with pytest.raises(ValueError, match=r"unknown classes \['glioma'\]"):
-        write_html_report(tmp_path / "report.html", ROWS[:1], {}, ["meningioma"], "", {})
+        write_html_report(tmp_path / "report.html", ROWS[:1], {}, Classes(("meningioma",)), "", {})
     with pytest.raises(ValueError, match=r"pictures \[6\] belong to no row: there are 6 rows"):
         write(tmp_path, pictures={6: b""})
     assert (tmp_path / "report.html").read_bytes() == before

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from braintumor_ext.classes import CLASSES
 from braintumor_ext.errors import InputError
 from braintumor_ext.saliency_metrics.map_evaluation import MapEvaluation, checked_methods
 from braintumor_ext.saliency_metrics.map_summary import summarise_maps
@@ -17,7 +18,6 @@ from braintumor_ext.transforms import LoadImageSlice, ToUnitGrey
 from tests.bundle.workflows import read_table
 from tests.saliency_metrics.quadrant_net import QuadrantNet
 
-NAMES = ["glioma", "meningioma", "pituitary", "no_tumor"]
 SIZE = 32
 HALF = SIZE // 2
 
@@ -77,7 +77,7 @@ def evaluation(
 
 def evaluate(folder: Folder, data: list, validation: list, *args: Any, **options: Any) -> Any:
     found = evaluation(folder, data, validation, *args, **options).evaluate()
-    return {"settings": found.settings, **summarise_maps(found.slices, found.sanity, found.thresholds, NAMES, 200)}
+    return {"settings": found.settings, **summarise_maps(found.slices, found.sanity, found.thresholds, CLASSES, 200)}
 
 
 def values(result: Any, part: str, name: str) -> dict[str, float]:
@@ -196,11 +196,11 @@ def test_a_cap_spreads_over_classes_and_groups(folder: Folder) -> None:
     # Class 0 has one patient of six slices and two of one slice; class 1 one patient of three.
     groups = [(0, "many")] * 6 + [(0, "b"), (0, "c")] + [(1, "d")] * 3
     data = [{**folder.bright(k, k), "group": group} for k, group in groups]
-    chosen = tumour_slices(data, 3, max_slices=6)
+    chosen = tumour_slices(data, CLASSES, max_slices=6)
     assert [item["class"] for item in chosen].count(1) == 3
     assert sorted(item["group"] for item in chosen if item["class"] == 0) == ["b", "c", "many"]
-    assert len(tumour_slices(data, 3, max_slices=0)) == len(tumour_slices(data, 3, None)) == 11
-    assert tumour_slices(data, 3, 6, seed=0) == chosen
+    assert len(tumour_slices(data, CLASSES, max_slices=0)) == len(tumour_slices(data, CLASSES, None)) == 11
+    assert tumour_slices(data, CLASSES, 6, seed=0) == chosen
     assert [data.index(item) for item in chosen] == sorted(data.index(item) for item in chosen)
 
 

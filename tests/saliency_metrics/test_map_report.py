@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from braintumor_ext.classes import CLASSES
 from braintumor_ext.saliency_metrics.explained_slice import ExplainedSlice, ScoredMap
 from braintumor_ext.saliency_metrics.map_report import write_map_evaluation
 from braintumor_ext.saliency_metrics.map_summary import SanityStage, Threshold, summarise_maps
@@ -15,7 +16,6 @@ from braintumor_ext.saliency_metrics.randomisation import Similarity
 from tests.bundle.workflows import read_table
 from tests.report_files import read_strict_json, read_tables
 
-NAMES = ("glioma", "meningioma", "pituitary", "no_tumor")
 FILES = {"explanations.json", "explanations.md", "per_slice.csv", "deletion_insertion.png", "sanity.png"}
 MAPS = ("gradcam", "occlusion", "random", "centre")
 
@@ -65,7 +65,7 @@ THRESHOLDS = {name: Threshold(0.35, 0.2) for name in MAPS}
 
 
 def summary(found: list[ExplainedSlice], stages: list[SanityStage]) -> dict[str, Any]:
-    return summarise_maps(found, stages, THRESHOLDS, NAMES, n_draws=200)
+    return summarise_maps(found, stages, THRESHOLDS, CLASSES, n_draws=200)
 
 
 def write(folder: Path, found: list[ExplainedSlice] | None = None, stages: list[SanityStage] | None = None) -> Any:
@@ -74,7 +74,7 @@ def write(folder: Path, found: list[ExplainedSlice] | None = None, stages: list[
         sanity() if stages is None else stages,
         THRESHOLDS,
         folder,
-        NAMES,
+        CLASSES,
         settings={"tolerance_px": 15, "layer": "encoder.attention4"},
         title="Maps",
         context={"split": "test", "checkpoint": "model.pt"},

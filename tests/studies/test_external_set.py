@@ -12,7 +12,7 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from braintumor_ext import Predictor
-from braintumor_ext.classes import CLASS_NAMES
+from braintumor_ext.classes import CLASSES
 from braintumor_ext.errors import InputError
 from braintumor_ext.metrics import SliceRecord
 from studies.external_set.__main__ import main
@@ -21,8 +21,6 @@ from studies.external_set.slices import find_slices
 from studies.external_set.summary import ANY_TUMOUR, summarise_sequence
 from tests.conftest import REPOSITORY
 from tests.inference.bright_square_model import square_slice
-
-EMPTY = "no_tumor"
 
 
 @pytest.fixture
@@ -75,7 +73,7 @@ def random_records(rng, patients=12, classes=4):
 
 def test_the_figures_are_those_of_the_slices():
     records = random_records(np.random.default_rng(0))
-    found = summarise_sequence(records, CLASS_NAMES, EMPTY, n_draws=50)
+    found = summarise_sequence(records, CLASSES, n_draws=50)
     true = [record.true_class == 0 for record in records]
     p = np.array([record.probabilities for record in records])
     assert found["auc"][ANY_TUMOUR]["value"] == pytest.approx(roc_auc_score(true, 1 - p[:, 3]))
@@ -98,7 +96,7 @@ def test_the_figures_are_those_of_the_slices():
 def test_intervals_are_over_patients_so_more_slices_alike_of_each_change_nothing():
     records = random_records(np.random.default_rng(1))
     twice = [*records, *records]
-    once, doubled = (summarise_sequence(r, CLASS_NAMES, EMPTY, n_draws=200) for r in (records, twice))
+    once, doubled = (summarise_sequence(r, CLASSES, n_draws=200) for r in (records, twice))
     for measure in (lambda s: s["auc"][ANY_TUMOUR], lambda s: s["sensitivity"], lambda s: s["dice"]["raw"]):
         assert measure(doubled)["ci95"] == pytest.approx(measure(once)["ci95"])
         low, high = measure(once)["ci95"]
@@ -108,11 +106,11 @@ def test_intervals_are_over_patients_so_more_slices_alike_of_each_change_nothing
 
 def test_an_unknown_mask_counts_for_the_classes_alone(data, example_models):
     predictor = Predictor.from_bundle(REPOSITORY, example_models / "model.pt", "cpu")
-    slices, remarks = find_slices(data, predictor.class_names, EMPTY)
+    slices, remarks = find_slices(data, predictor.classes)
     assert list(slices) == ["flair", "t1c"]
     assert remarks == []
     assert [item.patient for item in slices["t1c"][:6]] == ["p0", "p0", "p1", "p1", "p2", "p2"]
-    found = summarise_sequence(predict_sequence(predictor, slices["t1c"]).records, predictor.class_names, EMPTY, 50)
+    found = summarise_sequence(predict_sequence(predictor, slices["t1c"]).records, predictor.classes, 50)
     assert (found["tumour_slices"], found["no_tumour_slices"], found["mask_unknown"]) == (6, 3, 1)
     assert found["dice"]["raw"]["n"] == found["overlap"]["raw"]["n"] == 5
     assert found["dice"]["raw"]["value"] > 0.5  # the model outlines bright squares
@@ -145,7 +143,7 @@ def test_blank_and_broken_slices_and_masks_that_do_not_fit_are_counted_and_stop_
 
 def test_sequences_may_share_one_folder_of_masks(data):
     (data / "masks" / "t1c").rename(data / "outlines")
-    slices, _ = find_slices(data, CLASS_NAMES, EMPTY, ["flair", "t1c"], masks=data / "outlines")
+    slices, _ = find_slices(data, CLASSES, ["flair", "t1c"], masks=data / "outlines")
     for found in slices.values():
         assert sum(item.mask is not None for item in found) == 5
 
@@ -169,7 +167,7 @@ def remove(path):
 def test_what_is_missing_is_named(data, change, message):
     change(data)
     with pytest.raises(InputError, match=message):
-        find_slices(data, CLASS_NAMES, EMPTY, ["flair", "t1c"])
+        find_slices(data, CLASSES, ["flair", "t1c"])
 
 
 def test_the_command_names_a_missing_checkpoint(tmp_path, capsys):

@@ -19,14 +19,13 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
+from braintumor_ext.classes import CLASSES
 from braintumor_ext.data.prepare import prepare
 from braintumor_ext.metrics import read_records
 from studies.comparison.__main__ import main
 from tests.conftest import REPOSITORY
 
 pytestmark = pytest.mark.slow
-
-NAMES = ["glioma", "meningioma", "pituitary", "no_tumor"]
 
 
 @dataclass
@@ -78,7 +77,7 @@ def test_the_table_holds_the_pooled_folds_and_says_what_was_not_run(compared):
     assert rows["vgg16"]["status"] == "not run"  # it was not asked for
     assert {"nearest_neighbour", "file_properties"} <= set(rows)
     for name in ("ours", "resnet50"):
-        records = [r for path in output.glob(f"runs/{name}-*/test/per_image.csv") for r in read_records(path, NAMES)]
+        records = [r for path in output.glob(f"runs/{name}-*/test/per_image.csv") for r in read_records(path, CLASSES)]
         assert len(records) == result["slices"] == 40
         right = [record.predicted_class == record.true_class for record in records]
         assert rows[name]["summary"]["classification"]["accuracy"]["value"] == pytest.approx(np.mean(right))
@@ -125,7 +124,7 @@ def test_the_evidence_gives_the_same_table_and_counts_as_finished(compared, phan
     runs = [path.name for path in output.glob("runs/*")]
     kept = ("run.json", "validation/per_image.csv", "test/per_image.csv")
     assert names == {f"{run}/{name}" for run in runs for name in kept}
-    copied_records = read_records(tmp_path / "copy" / "runs" / runs[0] / "test" / "per_image.csv", NAMES)
+    copied_records = read_records(tmp_path / "copy" / "runs" / runs[0] / "test" / "per_image.csv", CLASSES)
     assert {record.image.count("/") for record in copied_records} == {1}  # class/file, and no folder of this machine
 
     def told(folder):

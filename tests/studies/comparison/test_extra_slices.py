@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from braintumor_ext.classes import CLASSES
 from braintumor_ext.data import load_datalist
 from braintumor_ext.data.prepare import prepare
 from studies.comparison.extra_slices import ExtraSlices
 from studies.comparison.splits import Split, make_splits, store_split
 from tests.data.folders import class_folders, write_slice
-
-NAMES = ["glioma", "meningioma", "pituitary", "no_tumor"]
 
 
 def data_set(folder: Path) -> dict[str, list[dict]]:
@@ -44,7 +43,7 @@ def test_they_are_those_that_a_preparation_of_the_same_split_chooses(tmp_path):
     items = [item for part in sections.values() for item in part]
     split = Split("grouped", 0, None, sections, "0" * 64)
     chooser = ExtraSlices(
-        tmp_path / "more", None, tmp_path / "more.csv", items, tmp_path / "data", tmp_path / "out", NAMES, "no_tumor"
+        tmp_path / "more", None, tmp_path / "more.csv", items, tmp_path / "data", tmp_path / "out", CLASSES
     )
     found = chooser.added_to(split)
     wanted = {(item["image"], item["class"], item["group"], "label" in item) for item in loaded["extra"]}
@@ -59,9 +58,9 @@ def test_each_fold_has_its_own_and_they_are_not_sought_again(tmp_path):
 
     def chooser() -> ExtraSlices:
         folders = (tmp_path / "more", None, tmp_path / "more.csv")
-        return ExtraSlices(*folders, items, tmp_path / "data", tmp_path / "out", NAMES, "no_tumor")
+        return ExtraSlices(*folders, items, tmp_path / "data", tmp_path / "out", CLASSES)
 
-    splits = make_splits(items, "grouped", [0], 3, NAMES)
+    splits = make_splits(items, "grouped", [0], 3, CLASSES)
     first = [chooser().added_to(split) for split in splits]
     assert len({split.sha256 for split in first}) == 3
     for split in first:
@@ -72,7 +71,7 @@ def test_each_fold_has_its_own_and_they_are_not_sought_again(tmp_path):
         patients = {f"{name[:-1]}{int(name[-1]) // 2}" for name in copies}
         assert patients
         assert not held_out & patients
-        path = store_split(split, tmp_path / "splits", NAMES, "no_tumor")
+        path = store_split(split, tmp_path / "splits", CLASSES)
         stored = load_datalist(path.parent, path.name, ("training", "extra"))
         assert len(stored["extra"]) == len(extra)
     (tmp_path / "more" / "glioma_tumor" / "b7.png").write_bytes(b"")  # would be told if it were read

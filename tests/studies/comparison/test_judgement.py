@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from scipy.stats import sem
 
+from braintumor_ext.classes import Classes
 from braintumor_ext.errors import InputError
 from braintumor_ext.metrics import SliceRecord, write_records
 from studies.comparison import compare_runs, judge, render_judgement
 
-NAMES = ("tumor", "no_tumor")
+CLASSES = Classes(("tumor", "no_tumor"), empty="no_tumor")
 
 
 def run(fold: int, right: int, dice: float = 0.5) -> list[SliceRecord]:
@@ -107,10 +108,10 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         for fold in range(3):
             folder = tmp_path / f"{side}-fold{fold}" / "validation"
             folder.mkdir(parents=True)
-            write_records(run(fold, right), folder / "per_image.csv", NAMES, 1)
+            write_records(run(fold, right), folder / "per_image.csv", CLASSES)
             folders[side].append(str(folder))
     output = tmp_path / "out"
-    options = ["--class_names", *NAMES, "--title", "Of a test", "--output", str(output)]
+    options = ["--class_names", *CLASSES, "--title", "Of a test", "--output", str(output)]
     assert compare_runs.main(["--without", *folders["a"], "--with", *folders["b"], *options]) == 0
     told = capsys.readouterr().out
     assert told.startswith("# Of a test")

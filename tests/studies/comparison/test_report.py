@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
+from braintumor_ext.classes import CLASSES
 from braintumor_ext.colours import OKABE_ITO
 from braintumor_ext.jsonable import jsonable
 from braintumor_ext.metrics import SliceRecord
@@ -22,7 +23,6 @@ from studies.comparison.report_tables import METRIC_NAMES, difference_text, dura
 from studies.comparison.summary import summarise_protocol
 from tests.report_files import read_strict_json, read_tables
 
-CLASS_NAMES = ("glioma", "meningioma", "pituitary", "no_tumor")
 COST = {
     "parameters": 29651665,
     "file_bytes": 118_700_000,
@@ -102,7 +102,7 @@ def protocol(name: str, skill: float) -> dict[str, Any]:
         for i in range(3 if grouped else 1)
     ]
     told = {"grouping": "patient-grouped where known (2,317 images), near-duplicate-grouped else"} if grouped else {}
-    found = summarise_protocol(name, models, CLASS_NAMES, "no_tumor", n_draws=60)
+    found = summarise_protocol(name, models, CLASSES, n_draws=60)
     return jsonable({**found, **told, "splits": splits})
 
 
@@ -122,8 +122,7 @@ def result() -> dict[str, Any]:
             "seeds": [0],
             "folds": 3,
         },
-        "class_names": list(CLASS_NAMES),
-        "empty_class": "no_tumor",
+        **CLASSES.stored(),
         "protocols": {"grouped": protocol("grouped", 0.8), "random": protocol("random", 0.9)},
     }
 
@@ -289,7 +288,7 @@ def test_baselines_have_neither_masks_nor_probabilities(
 
 def test_per_class_tables_are_the_summarys(text: str, result: dict[str, Any]) -> None:
     row = result["protocols"]["grouped"]["rows"][0]
-    for place, name in enumerate(CLASS_NAMES):
+    for place, name in enumerate(CLASSES):
         values = row["summary"]["per_class"][name]
         masks = row["summary"]["segmentation"]["tumour_slices"]["per_class"]
         expected = [str(values["support"]), *(percent(values[rate]) for rate in ("recall", "precision", "f1"))]

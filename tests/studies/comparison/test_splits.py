@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from braintumor_ext.classes import CLASSES
 from braintumor_ext.data.datalist import load_datalist
 from braintumor_ext.errors import InputError
 from studies.comparison.splits import make_splits, short_names, store_split, subset
-
-NAMES = ["glioma", "meningioma", "pituitary", "no_tumor"]
 
 
 def items(root="/data", count=240):
@@ -23,13 +22,13 @@ def items(root="/data", count=240):
     while len(made) < count:
         group, index = f"g{len(made):04d}", draw.randrange(4)
         for _ in range(draw.choice([1, 1, 2, 5, 12])):
-            made.append({"image": f"{root}/{NAMES[index]}/{len(made)}.png", "class": index, "group": group})
+            made.append({"image": f"{root}/{CLASSES[index]}/{len(made)}.png", "class": index, "group": group})
     return made
 
 
 def test_folds_test_every_image_once_and_divide_no_group():
     given = items(count=800)
-    splits = make_splits(given, "grouped", [0], 5, NAMES)
+    splits = make_splits(given, "grouped", [0], 5, CLASSES)
     tested = Counter(item["image"] for split in splits for item in split.sections["test"])
     assert tested == Counter(item["image"] for item in given)
     for split in splits:
@@ -45,7 +44,7 @@ def test_folds_test_every_image_once_and_divide_no_group():
 
 def test_a_random_split_is_70_15_15_and_divides_groups():
     given = items()
-    first, second = make_splits(given, "random", [0, 1], 5, NAMES)
+    first, second = make_splits(given, "random", [0, 1], 5, CLASSES)
     sizes = [len(first.sections[name]) for name in ("training", "validation", "test")]
     assert sizes == [round(len(given) * share) for share in (0.7, 0.15, 0.15)]
     assert {i["group"] for i in first.sections["training"]} & {i["group"] for i in first.sections["test"]}
@@ -54,24 +53,24 @@ def test_a_random_split_is_70_15_15_and_divides_groups():
 
 
 def test_the_hash_is_of_what_is_divided_not_of_where_it_lies_or_in_which_order():
-    here = make_splits(items("/data"), "grouped", [0], 3, NAMES)
+    here = make_splits(items("/data"), "grouped", [0], 3, CLASSES)
     elsewhere = items("/another/disk")
     random.Random(1).shuffle(elsewhere)
-    there = make_splits(elsewhere, "grouped", [0], 3, NAMES)
+    there = make_splits(elsewhere, "grouped", [0], 3, CLASSES)
     assert [split.sha256 for split in here] == [split.sha256 for split in there]
     assert len({split.sha256 for split in here}) == 3
     changed = items()
     changed[0] = {**changed[0], "class": 3 - changed[0]["class"]}
     assert (
-        make_splits(changed, "random", [0], 3, NAMES)[0].sha256
-        != make_splits(items(), "random", [0], 3, NAMES)[0].sha256
+        make_splits(changed, "random", [0], 3, CLASSES)[0].sha256
+        != make_splits(items(), "random", [0], 3, CLASSES)[0].sha256
     )
 
 
 def test_a_stored_split_is_a_datalist_that_can_be_moved_with_its_data(tmp_path, phantoms):
     given = [item for part in load_datalist(phantoms).values() for item in part]
-    split = make_splits(given, "grouped", [0], 2, NAMES)[0]
-    path = store_split(split, tmp_path / "splits", NAMES, "no_tumor")
+    split = make_splits(given, "grouped", [0], 2, CLASSES)[0]
+    path = store_split(split, tmp_path / "splits", CLASSES)
     stored = json.loads(path.read_text())
     assert stored["sha256"] == split.sha256
     assert not Path(stored["test"][0]["image"]).is_absolute()
@@ -89,7 +88,7 @@ def test_more_folds_than_groups_are_refused():
             "grouped",
             [0],
             4,
-            NAMES,
+            CLASSES,
         )
 
 

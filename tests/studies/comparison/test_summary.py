@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
+from braintumor_ext.classes import Classes
 from braintumor_ext.errors import InputError
 from braintumor_ext.metrics import SliceRecord, summarise_evaluation
 from braintumor_ext.metrics.paired import mcnemar_exact
@@ -14,7 +15,7 @@ from studies.comparison.model_runs import ModelRuns, Run, paired_records
 from studies.comparison.summary import BOOTSTRAP_TEST, MCNEMAR_TEST, summarise_protocol
 from studies.comparison.temperatures import temperature_of, with_temperature
 
-CLASS_NAMES = ("glioma", "meningioma", "no_tumor")
+CLASSES = Classes(("glioma", "meningioma", "no_tumor"), empty="no_tumor")
 DRAWS = 40
 UNDEFINED = {"value": None, "ci95": None}
 
@@ -65,7 +66,7 @@ def baseline(images: range = range(90)) -> ModelRuns:
 
 
 def summarise(models: list[ModelRuns], name: str = "grouped", n_draws: int = DRAWS) -> dict:
-    return summarise_protocol(name, models, CLASS_NAMES, "no_tumor", n_draws)
+    return summarise_protocol(name, models, CLASSES, n_draws)
 
 
 def differences(result: dict, **wanted: str) -> list[dict]:
@@ -104,7 +105,7 @@ def test_pooled_folds_are_one_evaluation_of_all_slices(grouped: dict) -> None:
     whole = predictions(range(90), 3.0, 1)
     found = grouped["rows"][0]["summary"]
     assert found["slices"]["total"] == 90
-    expected = summarise_evaluation(whole, CLASS_NAMES, "no_tumor", DRAWS)
+    expected = summarise_evaluation(whole, CLASSES, DRAWS)
     assert found == expected
 
 
@@ -153,7 +154,7 @@ def test_each_run_is_scaled_by_the_temperature_of_its_own_validation(grouped: di
     temperatures = [temperature_of(run.validation_records or ()) for run in OURS.runs]
     assert len(set(temperatures)) == 3
     scaled = [r for run, t in zip(OURS.runs, temperatures, strict=True) for r in with_temperature(run.records, t)]
-    expected = summarise_evaluation(scaled, CLASS_NAMES, "no_tumor", DRAWS)["calibration"]
+    expected = summarise_evaluation(scaled, CLASSES, DRAWS)["calibration"]
     found = grouped["rows"][0]["after_temperature"]
     assert found["temperatures"] == temperatures
     for name in ("ece", "nll", "brier"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -103,7 +104,8 @@ def test_false_masks_and_false_classes_of_healthy_slices_are_counted(predictor, 
 
 
 def test_gating_removes_the_masks_of_slices_called_without_tumour(predictor, other_data, monkeypatch):
-    monkeypatch.setattr(predictor.postprocessor, "empty_class", predictor(other_data / "dicom-head" / "0.png").label)
+    label = predictor(other_data / "dicom-head" / "0.png").label
+    monkeypatch.setattr(predictor.postprocessor, "classes", replace(predictor.classes, empty=label))
     found = validate_images(predictor, other_data / "dicom-head" / "0.png", healthy=True).summary()
     assert found["slices_without_tumour"]["any_pixel"]["raw"]["count"] == 1
     assert found["slices_without_tumour"]["any_pixel"]["gated"]["count"] == 0

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from braintumor_ext.classes import CLASSES, Classes
 from braintumor_ext.metrics import SliceRecord
 from studies.evaluated_slices import EvaluatedSlice, read_evaluated
 from studies.known_failures import __main__ as command
@@ -18,14 +19,12 @@ from tests.studies.conftest import read
 
 pytestmark = pytest.mark.slow
 
-NAMES = ("glioma", "meningioma", "pituitary", "no_tumor")
-
 
 def evaluated(number, true, predicted, group, source="patient", size=(512, 512), confidence=0.7, path="gone.png"):
     """A slice of class ``true`` that was called ``predicted`` with some confidence."""
     shares = [(1 - confidence) / 3] * 4
-    shares[NAMES.index(predicted)] = confidence
-    record = SliceRecord(f"{number}.png", group, NAMES.index(true) if true else -1, tuple(shares))
+    shares[CLASSES.index(predicted)] = confidence
+    record = SliceRecord(f"{number}.png", group, CLASSES.index(true) if true else -1, tuple(shares))
     return EvaluatedSlice(record, Path(path), f"{true}/{number}.png", *size, "", None, source)
 
 
@@ -41,7 +40,7 @@ SLICES = [
 
 
 def test_accuracy_is_counted_by_class_and_source():
-    content = known_failures(SLICES, NAMES, "no_tumor", n_draws=200)
+    content = known_failures(SLICES, CLASSES, n_draws=200)
     assert (content["slices"], content["groups"]) == (6, 5)
     counts = {
         part: {name: (row["n"] - row["errors"], row["n"], row["groups"]) for name, row in rows.items() if row["n"]}
@@ -66,12 +65,12 @@ def test_accuracy_is_counted_by_class_and_source():
 
 
 def test_what_the_size_tells_and_how_the_model_does_where_it_misleads():
-    rule = known_failures(SLICES, NAMES, "no_tumor", n_draws=50)["size_rule"]
+    rule = known_failures(SLICES, CLASSES, n_draws=50)["size_rule"]
     assert (rule["recall"], rule["precision"]) == (0.5, 0.5)
     right, wrong = rule["where_it_is_right"], rule["where_it_is_wrong"]
     assert (right["n"], right["errors"]) == (4, 1)
     assert (wrong["n"], wrong["errors"]) == (2, 2)
-    assert known_failures(SLICES, NAMES, None, n_draws=50)["size_rule"] is None
+    assert known_failures(SLICES, Classes(CLASSES.names), n_draws=50)["size_rule"] is None
 
 
 def test_ct_like_slices_are_told_where_the_images_are_at_hand(tmp_path):
@@ -86,10 +85,10 @@ def test_ct_like_slices_are_told_where_the_images_are_at_hand(tmp_path):
         evaluated(2, "glioma", "glioma", "c", path=tmp_path / "ct.png"),
         evaluated(3, "no_tumor", "no_tumor", "d"),
     ]
-    found = known_failures(slices, NAMES, "no_tumor", n_draws=50)["ct_like"]
+    found = known_failures(slices, CLASSES, n_draws=50)["ct_like"]
     assert found["looked_at"] == 2
     assert (found["ct_like"]["n"], found["ct_like"]["errors"]) == (1, 1)
-    assert known_failures(SLICES, NAMES, "no_tumor", n_draws=50)["ct_like"]["looked_at"] == 0
+    assert known_failures(SLICES, CLASSES, n_draws=50)["ct_like"]["looked_at"] == 0
 
 
 def test_the_surest_errors_come_first_and_an_unknown_class_is_none():
@@ -99,7 +98,7 @@ def test_the_surest_errors_come_first_and_an_unknown_class_is_none():
 
 def test_slices_without_a_class_cannot_be_judged():
     with pytest.raises(ValueError, match="no evaluated slice has a known class"):
-        known_failures(SLICES[-1:], NAMES, "no_tumor")
+        known_failures(SLICES[-1:], CLASSES)
 
 
 def test_an_evaluations_slices_are_joined_with_the_data_set(evaluation, phantoms):
@@ -138,7 +137,7 @@ def test_the_sheet_is_refused_for_another_checkpoint(evaluation, phantoms, relea
 def test_slices_that_extra_ones_copy_are_told_apart():
     """Of no tumour one is copied and right, one is not and wrong."""
     slices = [replace(s, copied=s.source == "no_tumor/4.png") for s in SLICES]
-    parts = known_failures(slices, NAMES, "no_tumor", n_draws=200)["parts"]
+    parts = known_failures(slices, CLASSES, n_draws=200)["parts"]
     counts = {part: parts[part]["all"]["n"] for part in ("with a copy among the extra slices, left out", "without one")}
     assert counts == {"with a copy among the extra slices, left out": 1, "without one": 5}
     assert parts["without one"]["no_tumor"]["value"] == 0.0

@@ -54,7 +54,7 @@ def test_metadata_and_card_tell_its_own_evaluation():
 def test_inference_uses_it_by_default_as_it_was_trained():
     predictor = Predictor.from_bundle(REPOSITORY, device="cpu")
     settings = read_settings(MODELS / "model.pt")
-    assert predictor.class_names == settings["class_names"]
+    assert list(predictor.classes) == settings["class_names"]
     assert predictor.postprocessor.image_size == settings["image_size"]
     assert predictor.postprocessor.calibration is not None
     assert {value.dtype for value in predictor.network.parameters()} == {torch.float32}
