@@ -193,7 +193,7 @@ def _without_padding(frames: np.ndarray, header: pydicom.Dataset) -> np.ndarray:
     first = header.get("PixelPaddingValue")
     if first is None or frames.shape[1] != 1:
         return frames
-    stored = sorted((int(first), int(header.get("PixelPaddingRangeLimit", first))))
+    stored = sorted(_as_stored(int(value), header) for value in (first, header.get("PixelPaddingRangeLimit", first)))
     slope, intercept = _rescale(header)
     ends = np.array([slope * value + intercept for value in stored])
     if header.PhotometricInterpretation == "MONOCHROME1":
@@ -203,6 +203,13 @@ def _without_padding(frames: np.ndarray, header: pydicom.Dataset) -> np.ndarray:
     if not padding.any() or padding.all():
         return frames
     return np.where(padding, frames[~padding].min(), frames)
+
+
+def _as_stored(value: int, header: pydicom.Dataset) -> int:
+    """Return a pixel's value in the pixels' own sign: some scanners tell that of signed ones without it."""
+    bits = int(header.get("BitsAllocated", 16))
+    low = -(2 ** (bits - 1)) if int(header.get("PixelRepresentation", 0)) else 0
+    return (value - low) % 2**bits + low
 
 
 def _damaged(path: Path, error: Exception) -> InputError:

@@ -26,6 +26,8 @@ from braintumor_ext.transforms.grid import (
 from braintumor_ext.transforms.limits import DEFLATE, check_held, check_size
 
 _GZIP = b"\x1f\x8b"
+_PART = 2**22  # bytes that are unpacked at a time
+_AFTER = 2**24  # what may stand beside the voxels: header, extensions, filling
 # What nibabel and gzip raise on broken files.
 _BROKEN = (OSError, EOFError, ValueError, OverflowError, MemoryError, zlib.error, ImageFileError, HeaderDataError)
 
@@ -47,17 +49,29 @@ def nifti_pixels(path: Path) -> np.ndarray:
     """Return the slices of a NIfTI file as a person sees them, (slices, 1, H, W), with its scaling applied.
 
     Raises:
-        InputError: as for `nifti_grid`, and if the data are truncated or damaged.
+        InputError: as for `nifti_grid`, and if the data are truncated or damaged, by the checksum of a gzipped file.
     """
     image = _opened(path)
     grid = _grid(path, image)
     try:
         data = np.asanyarray(image.dataobj)
+        _check_sum(path, data.nbytes)
     except _BROKEN as error:
         raise _damaged(path, error) from error
     to_display = ornt_transform(IDENTITY_ORNT, grid.native_ornt)
     shown = apply_orientation(data.reshape(grid.native_shape), to_display)
     return np.moveaxis(shown, 2, 0)[:, None]
+
+
+def _check_sum(path: Path, held: int) -> None:
+    """Read a gzipped file to its end, where its checksum is: nibabel stops at the last voxel."""
+    with path.open("rb") as file:
+        if file.read(2) != _GZIP:
+            return
+    left = held + _AFTER
+    with gzip.open(path) as stream:
+        while left > 0 and (part := stream.read(_PART)):
+            left -= len(part)
 
 
 def _opened(path: Path) -> Any:

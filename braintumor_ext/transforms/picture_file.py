@@ -39,6 +39,7 @@ _MIXED_MODES = {"L", "LA", "RGB", "RGBA"}
 """Modes that the frames of one picture may have beside each other: 8 bits a channel."""
 _READABLE_MODES = ("1", "L", "LA", "RGB", "RGBA", "I", "F")
 _BITS = {"1": 1, "I": 32, "F": 32}
+_CUT_MODES = ("L", "LA", "RGB", "RGBX", "RGBA", "RGBa", "CMYK", "YCbCr", "LAB")
 _CHANNELS = {"1": 1, "L": 1, "I": 1, "F": 1, "LA": 2, "PA": 4, "La": 2, "RGBA": 4, "RGBa": 4, "CMYK": 4}
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 _PNG_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
@@ -56,13 +57,14 @@ def picture_grid(path: Path) -> SliceGrid:
         path: a picture. An EXIF orientation is honoured: the grid is that of the picture as it is shown.
 
     Raises:
-        InputError: if Pillow does not know the format, or the header asks for more than the limits or than the file
-            can hold (see `transforms.limits`).
+        InputError: if Pillow does not know the format or would cut its values to 8 bits, or the header asks for more
+            than the limits or than the file can hold (see `transforms.limits`).
     """
     with _opened(path) as image:
+        _refuse_deep_colours(path, image)
         height, width = _shown_size(image)
-        deep = image.mode.startswith("I;16") or _is_deep_png(path) or _is_signed_byte(image)
-        bits = 16 if deep else _BITS.get(image.mode, 8)
+        deep = image.mode.startswith("I;16") or _is_deep_png(path) or _stored_type(image) is not None
+        bits = _BITS.get(image.mode, 16 if deep else 8)
         return flat_grid(height, width, slices=_frame_count(image), bits=bits)
 
 
@@ -95,16 +97,16 @@ def _frames(
     path: Path, image: Image.Image, factors: tuple[int, int], labels: bool, colour: str | None = None
 ) -> np.ndarray:
     """Return all frames in one array, each put there as it is decoded, in the mode ``colour`` (None: its own)."""
-    signed, count = _is_signed_byte(image), _frame_count(image)
+    stored, count = _stored_type(image), _frame_count(image)
     pixels, first = np.empty(0), None
     for index in range(count):
         image.seek(index)
         if factors == (1, 1):
             # exif_transpose copies the frame, which also decodes it: a truncated file fails here.
             frame = _taken(ImageOps.exif_transpose(image), labels, colour)
-            found, values = (frame.mode, frame.size), _channels_first(frame, signed)
+            found, values = (frame.mode, frame.size), _channels_first(frame, stored)
         else:
-            found, values = _shrunk_frame(image, factors, labels, colour, signed)
+            found, values = _shrunk_frame(image, factors, labels, colour, stored)
         if image.format in ("JPEG", "MPO") and (values[..., -1, :] == _JPEG_FILLING).all():
             problem = f"ends in rows of the grey {_JPEG_FILLING} that a decoder puts where pixels are missing"
             raise InputError(path, problem, "Copy it again from its source, or save it as PNG if the grey is meant")
@@ -124,7 +126,7 @@ def _frames(
 
 
 def _shrunk_frame(
-    image: Image.Image, factors: tuple[int, int], labels: bool, colour: str | None, signed: bool
+    image: Image.Image, factors: tuple[int, int], labels: bool, colour: str | None, stored: np.dtype | None
 ) -> tuple[tuple[str, tuple[int, int]], np.ndarray]:
     """Return the mode and size of a frame, and its values shrunk, (C, rows, columns), without a whole copy of it."""
     down, across = factors
@@ -139,7 +141,7 @@ def _shrunk_frame(
     for top in range(0, height, band):
         part = _taken(image.crop((0, top, width, min(top + band, height))), labels, colour)
         mode = part.mode
-        parts.append(shrunk(_channels_first(part, signed), (down, across), labels))
+        parts.append(shrunk(_channels_first(part, stored), (down, across), labels))
     return (mode, (width, height)), np.concatenate(parts, axis=-2)
 
 
@@ -149,9 +151,9 @@ def _taken(frame: Image.Image, labels: bool, colour: str | None) -> Image.Image:
     return frame if colour is None else frame.convert(colour)
 
 
-def _channels_first(frame: Image.Image, signed: bool) -> np.ndarray:
+def _channels_first(frame: Image.Image, stored: np.dtype | None) -> np.ndarray:
     values = np.asarray(frame)
-    values = values.view(np.int8) if signed else values
+    values = values if stored is None else values.view(stored)
     return values[None] if values.ndim == 2 else np.moveaxis(values, -1, 0)
 
 
@@ -279,10 +281,28 @@ def _png_data(content: bytes) -> Iterator[bytes]:
         place += 12 + size
 
 
-def _is_signed_byte(image: Image.Image) -> bool:
-    """Return whether a picture is a TIFF of signed bytes, which Pillow takes for unsigned ones."""
-    tags = getattr(image, "tag_v2", {})
-    return image.mode == "L" and tags.get(_SAMPLE_FORMAT) == (2,)
+def _stored_type(image: Image.Image) -> np.dtype | None:
+    """Return the type of a TIFF's values that Pillow takes for another of as many bits; None of all else."""
+    kind = getattr(image, "tag_v2", {}).get(_SAMPLE_FORMAT, (1,))
+    if image.mode == "L" and kind == (2,):
+        return np.dtype(np.int8)
+    return (
+        np.dtype(np.uint32)
+        if image.mode == "I" and image.format == "TIFF" and _deepest(image) == 32 and kind == (1,)
+        else None
+    )
+
+
+def _deepest(image: Image.Image) -> int:
+    """Return the bits of a TIFF's samples; 0 of other pictures."""
+    return max(map(int, getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (0,))))
+
+
+def _refuse_deep_colours(path: Path, image: Image.Image) -> None:
+    """Refuse a TIFF of which Pillow keeps the upper 8 bits of each sample."""
+    if _deepest(image) > 8 and image.mode in _CUT_MODES:
+        problem = f"is a TIFF of {_deepest(image)}-bit colours, which is not read"
+        raise InputError(path, problem, "Save it as PNG, in grey, or with 8 bits a colour")
 
 
 def _refuse_inverted(path: Path, image: Image.Image) -> None:

@@ -276,6 +276,21 @@ def enhanced(path, positions, orientations=None):
     return write_dicom(path, pixels, ImagePositionPatient=None, PerFrameFunctionalGroupsSequence=frames)
 
 
+@pytest.mark.parametrize("kind", ["SS", "US"])
+def test_the_padding_of_signed_pixels_may_be_told_without_its_sign(tmp_path, kind):
+    """As some scanners do: 63,536 to 63,546 are -2,000 to -1,990 in 16 bits."""
+    values = gradient(dtype=np.int16)
+    values[:, :10] = np.arange(-2000, -1990)
+    path = write_dicom(tmp_path / "a.dcm", values)
+    whole = pydicom.dcmread(path)
+    for tag, value in ((0x00280120, -2000), (0x00280121, -1990)):
+        whole.add_new(tag, kind, value + (2**16 if kind == "US" else 0))
+    whole.save_as(path)
+    read = read_slice(path)[0].numpy()
+    np.testing.assert_array_equal(read[:, 10:], values[:, 10:])
+    assert (read[:, :10] == 10).all()  # the darkest of the rest
+
+
 def test_frames_are_read_in_their_spatial_order_wherever_they_are_stored(tmp_path):
     stored = [3, 0, 2, 1]  # the place of each stored frame
     path = enhanced(tmp_path / "a.dcm", [(1, 2, 5.0 * place) for place in stored])

@@ -131,3 +131,16 @@ def test_a_truncated_file_of_the_right_name_is_still_called_damaged(tmp_path):
     (tmp_path / "a.nii.gz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match="truncated or damaged"):
         read_slice(tmp_path / "a.nii.gz")
+
+
+def test_a_flipped_bit_of_a_gzipped_file_is_noticed(tmp_path):
+    """Each of 40: most still are a stream of voxels, of other values."""
+    volume = np.random.default_rng(0).normal(500, 100, (16, 16, 8)).astype(np.int16)
+    nib.Nifti1Image(volume, np.eye(4)).to_filename(tmp_path / "a.nii.gz")
+    content = (tmp_path / "a.nii.gz").read_bytes()
+    for number, place in enumerate(np.linspace(20, len(content) - 5, 40).astype(int)):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << number % 8
+        (tmp_path / "b.nii.gz").write_bytes(damaged)
+        with pytest.raises(InputError, match=r"b\.nii\.gz"):
+            read_slice(tmp_path / "b.nii.gz", 3)

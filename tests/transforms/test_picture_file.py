@@ -2,6 +2,7 @@ import struct
 import zlib
 from pathlib import Path
 
+import itk
 import numpy as np
 import pytest
 from PIL import Image, ImageFile
@@ -265,6 +266,40 @@ def test_a_tiff_of_numbers_that_are_not_read_says_what_to_save(tmp_path, dtype, 
     path.write_bytes(tiff_of(gradient(dtype=dtype), kind, big))
     with pytest.raises(InputError, match=rf"a\.tif: is a TIFF of {told}, which is not read\. Save it as .*32-bit"):
         read_slice(path)
+
+
+@pytest.mark.parametrize(("mode", "samples"), [("RGB", 3), ("RGBA", 4)])
+def test_a_tiff_of_16_bit_colours_is_refused_with_a_remedy_that_works(tmp_path: Path, mode: str, samples: int) -> None:
+    """Pillow keeps the upper 8 bits: of a 12-bit picture 16 greys near black."""
+    values = np.stack([gradient(dtype=np.uint16) * 20] * samples, axis=-1)
+    itk.imwrite(itk.image_from_array(values, is_vector=True), tmp_path / "a.tif")
+    with Image.open(tmp_path / "a.tif") as image:
+        assert image.mode == mode
+    with pytest.raises(InputError, match=r"a\.tif: is a TIFF of 16-bit colours, .*Save it as PNG"):
+        count_slices(tmp_path / "a.tif")
+    itk.imwrite(itk.image_from_array(values, is_vector=True), tmp_path / "a.png")
+    np.testing.assert_array_equal(read_slice(tmp_path / "a.png").numpy(), np.moveaxis(values, -1, 0))
+
+
+def test_32_bit_whole_numbers_of_a_tiff_are_not_negative(tmp_path: Path) -> None:
+    values = gradient(dtype=np.uint32) * 23_000_000  # up to 4.3e9
+    (tmp_path / "a.tif").write_bytes(tiff_of(values, 1))
+    np.testing.assert_array_equal(read_slice(tmp_path / "a.tif").numpy()[0], values.astype(np.float32))
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_flipped_bit_among_the_pixels_of_a_png_is_noticed(tmp_path: Path, deep: bool) -> None:
+    """Each of 40: most still are a stream of pixels, of other values."""
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint16 if deep else np.uint8)
+    itk.imwrite(itk.image_from_array(pixels, is_vector=True), tmp_path / "a.png")
+    content = (tmp_path / "a.png").read_bytes()
+    first, last = content.index(b"IDAT") + 4, content.index(b"IEND") - 8
+    for number, place in enumerate(np.linspace(first, last - 1, 40).astype(int)):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << number % 8
+        (tmp_path / "b.png").write_bytes(damaged)
+        with pytest.raises(InputError, match=r"b\.png"):
+            read_slice(tmp_path / "b.png")
 
 
 def test_a_tiff_whose_bits_are_no_number_is_damaged(tmp_path):
