@@ -34,6 +34,7 @@ OWN_OUTPUT = "in the output folder"
 LITTER_FOLDERS = {
     "@eadir",
     "#recycle",
+    "#snapshot",
     "@recycle",
     "@recently-snapshot",
     "$recycle.bin",
@@ -46,7 +47,11 @@ LITTER_FOLDERS = {
     "lost+found",
 }
 _LITTER_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store", ".directory"}
-_MASK_NAME = re.compile(r"(.+?)[_\- .](mask|seg|segmentation|label|labels|gt)(_\d+)?", re.IGNORECASE)
+_MASK_WORDS = "(?:mask|seg|segmentation|label|labels|gt|roi)"
+_MASK_NAMES = (
+    re.compile(rf"(.+?)[_\- .](?:tumou?r[_\- .])?(?:{_MASK_WORDS}|\({_MASK_WORDS}\))(?:_\d+)?", re.IGNORECASE),
+    re.compile(rf"{_MASK_WORDS}[_\- .](.+)", re.IGNORECASE),
+)
 _SOP_CLASS = 0x00080016
 
 
@@ -90,7 +95,8 @@ def find_files(root: str | Path) -> FoundFiles:
     """Sort the files below a folder into those to read and those to leave out, each by its reason.
 
     Linked folders are searched like others, once: not one that holds the root, or that is searched already. A mask
-    beside its image is known by its name: ``x_mask.png``, ``x_seg.nii.gz`` where there is an ``x`` of any format.
+    beside its image is known by its name: ``x_mask.png``, ``mask_x.png``, ``x_seg.nii.gz`` where there is an ``x`` of
+    any format.
 
     Args:
         root: a folder (searched to any depth), or one file, which is to be read whatever it is.
@@ -172,9 +178,10 @@ def _reason(path: Path, parts: tuple[str, ...], images: set[tuple[Path, str]]) -
             return OTHER_FORMAT
     except OSError:
         return CLOSED
-    name = _MASK_NAME.fullmatch(without_suffix(path.name))
-    if name is not None and (path.parent, name[1].lower()) in images:
-        return MASKS
+    for pattern in _MASK_NAMES:
+        name = pattern.fullmatch(without_suffix(path.name))
+        if name is not None and (path.parent, name[1].lower()) in images:
+            return MASKS
     return _no_image(path)
 
 

@@ -41,7 +41,14 @@ def names(found: FoundFiles) -> tuple[list[str], dict[str, list[str]]]:
 
 def test_litter_of_file_servers_and_hidden_files_are_left_out_by_their_names(tmp_path: Path) -> None:
     litter = ["@eaDir/x.png/SYNOPHOTO_THUMB_M.jpg", ".AppleDouble/x.png", "a/._x.png", "Thumbs.db", ".DS_Store"]
-    litter += ["a/desktop.ini", "__MACOSX/x.png", "#recycle/x.png", "a/@Recycle/x.png", "$RECYCLE.BIN/x.png"]
+    litter += [
+        "a/desktop.ini",
+        "__MACOSX/x.png",
+        "#recycle/x.png",
+        "a/@Recycle/x.png",
+        "$RECYCLE.BIN/x.png",
+        "#snapshot/x.png",
+    ]
     made(tmp_path, "x.png", "a/x.png", *litter, ".cache/x.png", ".hidden.png", "notes.txt", "a/groups.csv")
     files, left_out = names(find_files(tmp_path))
     assert files == ["a/x.png", "x.png"]
@@ -55,7 +62,10 @@ def test_litter_of_file_servers_and_hidden_files_are_left_out_by_their_names(tmp
 
 @pytest.mark.parametrize(
     "mask",
-    ["x_mask.png", "x_seg.png", "X-Mask.PNG", "x mask.tif", "x_mask_1.png", "x_segmentation.nii.gz"],
+    [
+        *("x_mask.png", "x_seg.png", "X-Mask.PNG", "x mask.tif", "x_mask_1.png", "x_segmentation.nii.gz"),
+        *("mask_x.png", "Seg-X.nii.gz", "x (mask).png", "x_tumor_mask.png", "x-tumour-seg.png", "x_roi.png"),
+    ],
 )
 @pytest.mark.parametrize("image", ["x.png", "X.jpg", "x.nii.gz"])
 def test_a_mask_beside_its_image_is_left_out(tmp_path: Path, image: str, mask: str) -> None:
@@ -65,7 +75,10 @@ def test_a_mask_beside_its_image_is_left_out(tmp_path: Path, image: str, mask: s
     assert left_out == {MASKS: [mask]}
 
 
-@pytest.mark.parametrize("name", ["x_masked.png", "xmask.png", "unmask_x.png", "x_1.png", "mask.png", "x_seg2.png"])
+@pytest.mark.parametrize(
+    "name",
+    ["x_masked.png", "xmask.png", "unmask_x.png", "x_1.png", "mask.png", "x_seg2.png", "masked_x.png", "x_tumor.png"],
+)
 def test_other_names_are_no_masks(tmp_path: Path, name: str) -> None:
     assert len(find_images(made(tmp_path, "x.png", "un.png", name))) == 3
 
