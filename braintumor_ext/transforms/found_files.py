@@ -52,6 +52,19 @@ _MASK_NAMES = (
     re.compile(rf"(.+?)[_\- .](?:tumou?r[_\- .])?(?:{_MASK_WORDS}|\({_MASK_WORDS}\))(?:_\d+)?", re.IGNORECASE),
     re.compile(rf"{_MASK_WORDS}[_\- .](.+)", re.IGNORECASE),
 )
+_MASK_FOLDERS = {
+    "mask",
+    "masks",
+    "seg",
+    "segs",
+    "segmentation",
+    "segmentations",
+    "label",
+    "labels",
+    "gt",
+    "roi",
+    "rois",
+}
 _SOP_CLASS = 0x00080016
 
 
@@ -96,7 +109,8 @@ def find_files(root: str | Path) -> FoundFiles:
 
     Linked folders are searched like others, once: not one that holds the root, or that is searched already. A mask
     beside its image is known by its name: ``x_mask.png``, ``mask_x.png``, ``x_seg.nii.gz`` where there is an ``x`` of
-    any format.
+    any format; so is any file of a folder ``masks``, ``labels``, ``segmentations`` ... where an image of its name, or
+    of its name without such a word, lies below the folder that holds it.
 
     Args:
         root: a folder (searched to any depth), or one file, which is to be read whatever it is.
@@ -111,9 +125,7 @@ def find_files(root: str | Path) -> FoundFiles:
         raise InputError(root, "no such file or folder", "Check the path")
     # Compared by parts as strings, so that the order does not depend on the machine's path separator or locale.
     paths = sorted(_walk(root), key=lambda path: path.relative_to(root).as_posix())
-    images = {
-        (path.parent, without_suffix(path.name).lower()) for path in paths if has_suffix(path, SUPPORTED_SUFFIXES)
-    }
+    images = _image_names(paths, root)
     found, left_out = FoundFiles(root), defaultdict(list)
     for path in paths:
         reason = _reason(path, path.relative_to(root).parts, images)
@@ -123,6 +135,23 @@ def find_files(root: str | Path) -> FoundFiles:
             left_out[reason].append(path)
     found.left_out = dict(left_out)
     return found
+
+
+def _image_names(paths: list[Path], root: Path) -> set[tuple[Path, str]]:
+    """Return each possible image's name by the folder that it lies in, and by each above up to the root, as `below` it.
+
+    What lies below a folder of masks is named by its own folder only.
+    """
+    names = set()
+    for path in paths:
+        if not has_suffix(path, SUPPORTED_SUFFIXES):
+            continue
+        name = without_suffix(path.name).lower()
+        names.add((path.parent, name))
+        folders = path.relative_to(root).parts[:-1]
+        if _MASK_FOLDERS.isdisjoint(folder.lower() for folder in folders):
+            names.update((root.joinpath(*folders[:depth], "*"), name) for depth in range(len(folders) + 1))
+    return names
 
 
 def find_images(root: str | Path) -> list[Path]:
@@ -178,10 +207,14 @@ def _reason(path: Path, parts: tuple[str, ...], images: set[tuple[Path, str]]) -
             return OTHER_FORMAT
     except OSError:
         return CLOSED
-    for pattern in _MASK_NAMES:
-        name = pattern.fullmatch(without_suffix(path.name))
-        if name is not None and (path.parent, name[1].lower()) in images:
-            return MASKS
+    stem = without_suffix(path.name)
+    matches = [match for pattern in _MASK_NAMES if (match := pattern.fullmatch(stem))]
+    of = [match[1].lower() for match in matches]
+    holders = [path.parents[len(parts) - 2 - k] for k, folder in enumerate(lower[:-1]) if folder in _MASK_FOLDERS]
+    if any((path.parent, name) in images for name in of):
+        return MASKS
+    if any((folder.parent / "*", name) in images for folder in holders for name in (stem.lower(), *of)):
+        return MASKS
     return _no_image(path)
 
 

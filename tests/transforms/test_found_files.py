@@ -84,6 +84,24 @@ def test_other_names_are_no_masks(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("image", "mask"),
+    [
+        ("x.png", "masks/x.png"),
+        ("images/x.png", "masks/x_mask.png"),
+        ("images/glioma/x.jpg", "Masks/glioma/x.png"),
+        ("glioma/x.png", "glioma/segmentations/x.nii.gz"),
+    ],
+)
+def test_a_folder_of_masks_beside_the_images_is_left_out(tmp_path: Path, image: str, mask: str) -> None:
+    assert names(find_files(made(tmp_path, image, mask))) == ([image], {MASKS: [mask]})
+
+
+@pytest.mark.parametrize("files", [("masks/x.png",), ("images/y.png", "masks/x.png"), ("labels/x.png", "roi/a/x.png")])
+def test_a_folder_called_masks_is_read_where_no_image_has_its_files_names(tmp_path: Path, files: tuple[str]) -> None:
+    assert names(find_files(made(tmp_path, *files))) == (list(files), {})
+
+
+@pytest.mark.parametrize(
     ("uid", "name"),
     [
         (SegmentationStorage, "Segmentation"),
