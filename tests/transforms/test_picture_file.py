@@ -228,13 +228,23 @@ def test_rarer_suffixes_of_known_formats_are_read(tmp_path: Path, suffix: str) -
     assert np.abs(read_slice(tmp_path / f"a{suffix}").mean(0).numpy() - gradient()).mean() < 4
 
 
-@pytest.mark.parametrize(("orientation", "turned"), [(3, 2), (6, -1), (8, 1)])
-def test_a_turned_tiff_is_read_upright_with_the_grid_of_what_is_shown(
-    tmp_path: Path, orientation: int, turned: int
-) -> None:
+# TIFF 6.0: which sides the 0th row and the 0th column of what is stored are
+UPRIGHT = {
+    2: np.fliplr,  # top, right
+    3: lambda stored: np.rot90(stored, 2),  # bottom, right
+    4: np.flipud,  # bottom, left
+    5: np.transpose,  # left, top
+    6: lambda stored: np.rot90(stored, -1),  # right, top
+    7: lambda stored: np.rot90(stored, 2).T,  # right, bottom
+    8: np.rot90,  # left, bottom
+}
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_a_turned_tiff_is_read_upright_with_the_grid_of_what_is_shown(tmp_path: Path, orientation: int) -> None:
     Image.fromarray(gradient(40, 30)).save(tmp_path / "a.tif", tiffinfo={274: orientation})
     read = read_slice(tmp_path / "a.tif")
-    np.testing.assert_array_equal(read[0].numpy(), np.rot90(gradient(40, 30), turned))
+    np.testing.assert_array_equal(read[0].numpy(), UPRIGHT[orientation](gradient(40, 30)))
     np.testing.assert_array_equal(read.meta["slice_size"], read.shape[1:])
 
 
