@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from braintumor_ext.classes import CLASSES, Classes
 from braintumor_ext.networks import BrainTumorNet, HeadView
 from tests.bundle.workflows import ROOT, TINY_NET, make_workflow, places, read_table
 
@@ -92,8 +93,8 @@ TRAIN_OVERRIDES = [
     ("batch_size", 5, "train::dataloader::batch_size", 5),
     ("batch_size", 5, "validate::dataloader::batch_size", 5),
     ("class_names", ["a", "no_tumor"], "network_def::num_classes", 2),
-    ("class_names", ["a", "no_tumor"], "train::dataset::data::classes::names", ("a", "no_tumor")),
-    ("empty_class", "glioma", "train::dataset::data::classes::empty", "glioma"),
+    ("class_names", ["a", "no_tumor"], "train::dataset::data::classes", Classes(("a", "no_tumor"), "no_tumor")),
+    ("empty_class", "glioma", "train::dataset::data::classes", Classes(CLASSES.names, "glioma")),
     ("in_channels", 1, "network_def::in_channels", 1),
     ("pretrained", "resnet50.pth", "train::handlers::8::pretrained", "resnet50.pth"),
     ("learning_rate", 0.01, "optimizer::lr", 0.01),
