@@ -180,7 +180,7 @@ class TrainingFiles:
             raise InputError(
                 path,
                 f"cannot be resumed ({type(error).__name__}: {str(error).partition(chr(10))[0]})",
-                "Give the classes, in_channels, image_size and weight_decay_on that the training began with, or "
+                "Give the class_names, in_channels, image_size and weight_decay_on that the training began with, or "
                 "start a new one",
             ) from error
         trainer.state.epoch = self.saved_epoch = epoch
