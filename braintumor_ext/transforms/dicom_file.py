@@ -74,9 +74,8 @@ def dicom_pixels(path: Path, reader: str = "itk") -> np.ndarray:
     or ``pydicom`` decodes; the other one is tried if it fails.
 
     Raises:
-        InputError: as for `dicom_grid`, if the file holds fewer pixels than its header needs, or more frames or
-            others, and if neither
-            reader can decode them.
+        InputError: as for `dicom_grid`, if the file holds fewer pixels than its header needs, more frames, or frames of
+            another size, and if neither reader can decode them.
     """
     header = _header(path)
     try:
