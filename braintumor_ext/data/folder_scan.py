@@ -191,19 +191,20 @@ def read_groups(path: Path, keys: Sequence[str]) -> tuple[dict[str, str], list[s
         keys: the keys of the images at hand.
 
     Returns:
-        The group by key where it is told, and notes on rows that belong to no image.
+        The group by key where it is told, and notes on rows that belong to no image and images without a group.
 
     Raises:
-        InputError: if the file or one of the columns is absent, it is not UTF-8, no row belongs to an image, a name
-            fits several images, or an image stands in two groups.
+        InputError: if the file or one of the columns is absent, a column stands there twice, it is not UTF-8, no row
+            tells a group or belongs to an image, a name fits several images, or an image stands in two groups.
     """
     if not path.is_file():
         raise InputError(path, "there is no such file", "Give a CSV with the columns image,group")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            if not {"image", "group"} <= set(reader.fieldnames or ()):
-                problem = f"has the columns {reader.fieldnames}, not image and group"
+            columns = list(reader.fieldnames or ())
+            if any(columns.count(name) != 1 for name in ("image", "group")):
+                problem = f"has the columns {columns}, not image and group once each"
                 raise InputError(path, problem, "Write the header image,group and one row for each image")
             rows = [((row["image"] or "").strip(), (row["group"] or "").strip()) for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
@@ -223,13 +224,20 @@ def read_groups(path: Path, keys: Sequence[str]) -> tuple[dict[str, str], list[s
             raise InputError(
                 path, f"{image} stands in two groups, {groups[key]!r} and {group!r}", "Keep one row for it"
             )
-    if spare and len(spare) == len(rows):
+    if not any(group for _, group in rows):
+        raise InputError(path, "no row of it tells a group", "Fill the column group, or leave --groups away")
+    if len(spare) == len(rows):
         raise InputError(
             path,
             f"none of its {len(spare)} row(s) belongs to an image: {spare[0]!r}, but images are called {keys[0]!r}",
             "Write the path from the class folder on",
         )
     notes = [f"{len(spare)} row(s) of {path} belong to no image, e.g. {spare[0]!r}"] if spare else []
+    if without := [key for key in keys if key not in groups]:
+        notes.append(
+            f"{path} tells no group of {len(without):,} image(s), e.g. {without[0]!r}: only with near-duplicates and "
+            "copies of theirs are they kept together"
+        )
     return groups, notes
 
 

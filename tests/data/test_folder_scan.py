@@ -93,8 +93,9 @@ def test_groups_are_read_with_any_separator_or_prefix(tmp_path):
     )
     groups, notes = read_groups(table, ["glioma/a.png", "glioma/b.png", "glioma/c.png", "glioma/d.png"])
     assert groups == {"glioma/a.png": "p1", "glioma/b.png": "p2"}
-    assert len(notes) == 1
+    assert len(notes) == 2
     assert "gone.png" in notes[0]
+    assert "2 image(s), e.g. 'glioma/c.png'" in notes[1]
 
 
 def test_groups_of_a_test_part_need_no_prefix_unless_names_clash(tmp_path):
@@ -107,7 +108,15 @@ def test_groups_of_a_test_part_need_no_prefix_unless_names_clash(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("file,group\na,b\n", "columns"), ("", "columns"), ("image,group\ng/a,p1\ng/a,p2\n", "two groups")],
+    [
+        ("file,group\na,b\n", "columns"),
+        ("", "columns"),
+        ("image,group\ng/a,p1\ng/a,p2\n", "two groups"),
+        ("image;group\ng/a;p1\n", "columns"),
+        ("image,group,group\ng/a,p1,p2\n", "once each"),
+        ("image,group\n", "no row of it tells a group"),
+        ("image,group\ng/a\n", "no row of it tells a group"),
+    ],
 )
 def test_a_broken_table_of_groups_is_told(tmp_path, text, message):
     table = tmp_path / "groups.csv"
@@ -146,7 +155,9 @@ def test_a_table_may_name_images_by_stem_file_or_longer_path(tmp_path, written):
     image = written.format(folder="glioma_tumor").removeprefix("\ufeff")
     table.write_text(f"image,group\n{image},p1\n", encoding="utf-8-sig" if "\ufeff" in written else "utf-8")
     groups, notes = read_groups(table, ["glioma_tumor/head (1).png", "glioma_tumor/head (2).png"])
-    assert (groups, notes) == ({"glioma_tumor/head (1).png": "p1"}, [])
+    assert groups == {"glioma_tumor/head (1).png": "p1"}
+    assert len(notes) == 1
+    assert "head (2).png" in notes[0]
 
 
 def test_a_name_without_the_test_part_means_the_image_outside_it(tmp_path):
