@@ -1,18 +1,25 @@
-"""Paths on the command line of ``python -m monai.bundle run``: used as given, or one line says what to write.
+"""Options of ``python -m monai.bundle run``: known and used as given, or one line says what to write.
 
-Two programs change them on the way. Python Fire reads each value as Python where it can: ``2024_03_11`` becomes the
-number 20240311, ``a,b`` a tuple, ``a#b`` the text ``a``. MONAI's parser takes ``@`` and ``%`` at the beginning for a
-reference and a macro, and writes ``::`` for ``#``.
+MONAI takes an option that the config does not have for a new entry of it, which nothing uses: ``--epoch 5`` would train
+100 epochs. And two programs change paths on the way. Python Fire reads each value as Python where it can:
+``2024_03_11`` becomes the number 20240311, ``a,b`` a tuple, ``a#b`` the text ``a``. MONAI's parser takes ``@`` and
+``%`` at the beginning for a reference and a macro, and writes ``::`` for ``#``.
 """
 
 from __future__ import annotations
 
 import ast
+import difflib
+import inspect
+import re
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import monai.bundle
+from monai.bundle import ConfigParser
 
 from braintumor_ext.config_text import verbatim
 from braintumor_ext.errors import InputError, explain_plainly
@@ -31,18 +38,74 @@ PATH_OPTIONS = (
 )
 """The options of the bundle's configs that are paths."""
 
+_RUN_OPTIONS = {
+    *inspect.signature(monai.bundle.run).parameters,
+    *inspect.signature(monai.bundle.run_workflow).parameters,
+}
 _NONE = ("none", "None", "null", "")
 _SWITCHES = ("true", "false", "True", "False")  # `pretrained` is one, too
 
 
 def guard_command_line() -> None:
-    """Let ``python -m monai.bundle`` tell its errors plainly, and check its paths: what the configs initialize first.
+    """Let ``python -m monai.bundle`` tell its errors plainly, and check its options: what the configs initialize first.
 
     Raises:
-        InputError: a path would not reach the config as it was given; it says what to write instead.
+        InputError: an option is none of the config's, or a path would not reach it as it was given; it says what to
+            write instead.
     """
     explain_plainly("monai.bundle")
+    check_names()
     check_paths()
+
+
+def check_names(arguments: Sequence[str] | None = None) -> None:
+    """Raise where an option on the command line is none of the config's, so that nothing would heed it.
+
+    A new entry is one on purpose where another option refers to it: ``--rate 0.01 --optimizer::lr @rate``.
+
+    Args:
+        arguments: as :func:`check_paths` takes them.
+
+    Raises:
+        InputError: it names the entries of the config that are alike.
+    """
+    if (options := _of_bundle_run(arguments)) is None:
+        return
+    config = _config_of(options)
+    if config is None:  # MONAI says what is wrong with the files
+        return
+    referred = " ".join(value or "" for _, value in options)
+    for name, _ in options:
+        if name in _RUN_OPTIONS or re.search(rf"[@%]{re.escape(name)}\b", referred):
+            continue
+        if (near := _absent(config, name.removeprefix("+"))) is not None:
+            hint = f"Did you mean {' or '.join(f'--{id_}' for id_ in near)}?" if near else "Leave it away"
+            raise InputError(f"--{name}", "the config has no such entry: it would change nothing", hint)
+
+
+def _config_of(options: Sequence[tuple[str, str | None]]) -> dict[str, Any] | None:
+    files = [_read_by_fire(value) for name, value in options if name == "config_file" and value is not None]
+    try:
+        return ConfigParser.load_config_files(files[-1]) if files else None
+    except Exception:  # a file of any kind
+        return None
+
+
+def _absent(config: Mapping[str, Any], name: str) -> list[str] | None:
+    """Return the ids that are like a name which nothing would use; None for one that is used."""
+    level: Any = config
+    parts = name.split("::")
+    for depth, part in enumerate(parts):
+        if isinstance(level, Mapping) and part not in level:
+            if "_target_" in level and depth == len(parts) - 1:
+                return None  # a further argument
+            before = "::".join(parts[:depth])
+            alike = difflib.get_close_matches(part, [key.removeprefix("+") for key in level])
+            return [f"{before}::{key}" if before else key for key in alike]
+        if not isinstance(level, Mapping):
+            return None  # an entry of a list, or what a reference stands for
+        level = level[part]
+    return None
 
 
 def check_paths(arguments: Sequence[str] | None = None) -> None:
@@ -55,12 +118,16 @@ def check_paths(arguments: Sequence[str] | None = None) -> None:
     Raises:
         InputError: it says what to write instead.
     """
-    given = sys.argv if arguments is None else list(arguments)
-    if Path(given[0]).parts[-3:] != ("monai", "bundle", "__main__.py"):
-        return
-    for name, value in _options(given[1:]):
+    for name, value in _of_bundle_run(arguments) or ():
         if name in PATH_OPTIONS:
             _check(name, value)
+
+
+def _of_bundle_run(arguments: Sequence[str] | None) -> list[tuple[str, str | None]] | None:
+    """Return the options of a command line of ``monai.bundle``, None for another program's."""
+    given = sys.argv if arguments is None else list(arguments)
+    ours = Path(given[0]).parts[-3:] == ("monai", "bundle", "__main__.py")
+    return list(_options(given[1:])) if ours else None
 
 
 def _options(arguments: Sequence[str]) -> Iterator[tuple[str, str | None]]:

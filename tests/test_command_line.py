@@ -1,4 +1,4 @@
-"""Paths reach the config as they are given, or one line says what to write; an interruption leaves no traceback."""
+"""Options reach the config as they are given, or one line says what to write; an interruption leaves no traceback."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser
 
-from braintumor_ext.command_line import PATH_OPTIONS, check_paths, writing_of
+from braintumor_ext.command_line import PATH_OPTIONS, check_names, check_paths, writing_of
 from braintumor_ext.errors import InputError
 from tests.bundle.workflows import ROOT, command_line
 
@@ -96,6 +96,40 @@ def test_an_option_without_its_path_is_told(arguments: list[str]) -> None:
         check_paths([PROGRAM, "run", *arguments])
 
 
+TRAINING = [PROGRAM, "run", "training", "--config_file", f"['{ROOT}/configs/train.json','{ROOT}/configs/demo.json']"]
+
+
+@pytest.mark.parametrize(
+    ("option", "near"),
+    [
+        ("--epoch", "--epochs"),
+        ("--datset-dir", "--dataset_dir"),
+        ("--train::trainr::max_epochs", "--train::trainer"),
+        ("--tain::trainer::max_epochs", "--train"),
+        ("--train::epochs", "Leave it away"),
+        ("--xyzzy", "Leave it away"),
+    ],
+)
+@pytest.mark.parametrize("form", ["{} 1", "{}=1"])
+def test_an_option_that_nothing_would_heed_is_told(option: str, near: str, form: str) -> None:
+    with pytest.raises(InputError, match="would change nothing") as caught:
+        check_names([*TRAINING, *form.format(option).split()])
+    assert near in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--epochs 1 --train::trainer::max_epochs 2 --image-size=64 --run_id training --logging_file x --tracking None",
+        "--optimizer::amsgrad True",  # a further argument of a component
+        "--rate 0.1 --optimizer::lr @rate",
+        "--train::handlers::0::anything 1",
+    ],
+)
+def test_options_of_the_config_pass(options: str) -> None:
+    check_names([*TRAINING, *options.split()])
+
+
 @pytest.mark.parametrize("config", ["inference", "train"])
 def test_the_bundle_s_runs_say_it_in_one_line(config: str, tmp_path: Path) -> None:
     options = ("--bundle_root", str(ROOT), "--config_file", str(ROOT / "configs" / f"{config}.json"))
@@ -105,6 +139,10 @@ def test_the_bundle_s_runs_say_it_in_one_line(config: str, tmp_path: Path) -> No
     assert ran.stderr.splitlines()[-1].startswith("error: --output_dir: a#b would be changed on the way")
     assert "Traceback" not in ran.stderr
     assert list(tmp_path.iterdir()) == []
+    ran = command_line(*run_id, *options, "--output_dri", "a", cwd=tmp_path)
+    assert ran.returncode == 1
+    assert ran.stderr.splitlines()[-1].startswith("error: --output_dri: ")
+    assert "Did you mean --output_dir" in ran.stderr
 
 
 WAIT = "$(print('ready', flush=True), __import__('time').sleep(60))"
