@@ -120,6 +120,8 @@ def _check_kind(path: Path, header: pydicom.Dataset) -> None:
     colour = header.get("PhotometricInterpretation")
     if header.get("SOPClassUID") == SegmentationStorage:
         raise InputError(path, "is a DICOM segmentation, not an image", "Leave it out")
+    if "MOSAIC" in (header.get("ImageType") or ()):  # Siemens lays the slices of a volume side by side
+        raise InputError(path, "is a mosaic of a volume's slices, not a slice", "Convert it to NIfTI, as dcm2niix does")
     if missing:
         raise InputError(
             path, f"holds no DICOM image (it lacks {', '.join(missing)})", "Give an image file of the series"

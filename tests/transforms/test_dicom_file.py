@@ -237,6 +237,12 @@ def test_a_segmentation_is_no_image(tmp_path):
         read_slice(path)
 
 
+def test_a_mosaic_of_slices_is_no_slice(tmp_path):
+    path = write_dicom(tmp_path / "a.dcm", gradient(), ImageType=["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"])
+    with pytest.raises(InputError, match=r"is a mosaic .* dcm2niix"):
+        read_slice(path)
+
+
 @pytest.mark.parametrize("photometric", ["MONOCHROME2", "MONOCHROME1"])
 @pytest.mark.parametrize("reader", READERS)
 def test_padding_is_as_dark_as_the_darkest_of_the_rest(tmp_path, reader, photometric):
