@@ -38,6 +38,7 @@ class EvaluatedSlice:
         sha256: of the source file.
         mask: the file of its true mask; None if it is unknown.
         group_source: how its group is known (``patient``, ``similarity``); None without a table that says so.
+        plane: the plane of the slice; None where it is not told.
         copied: whether an extra slice whose group is not held out is a copy of it; None if there were no extra slices,
             or none were compared.
     """
@@ -50,6 +51,7 @@ class EvaluatedSlice:
     sha256: str
     mask: Path | None = None
     group_source: str | None = None
+    plane: str | None = None
     copied: bool | None = None
 
 
@@ -76,6 +78,7 @@ def read_evaluated(
     dataset_dir: str | PathLike[str],
     groups: str | PathLike[str] | None = None,
     datalist: str | PathLike[str] | None = None,
+    planes: str | PathLike[str] | None = None,
 ) -> list[EvaluatedSlice]:
     """Return the slices of an evaluation.
 
@@ -84,6 +87,7 @@ def read_evaluated(
         dataset_dir: the prepared data set that was evaluated, with ``items.csv``.
         groups: a table with the columns image and group_source; None where it is not at hand.
         datalist: the datalist that was evaluated; None for the data set's own.
+        planes: a table with the columns image and plane; None where it is not at hand.
 
     Raises:
         InputError: a table is missing or broken, or a slice is not of this data set.
@@ -97,6 +101,7 @@ def read_evaluated(
     sections = _sections(folder, datalist, classes).values()
     masks = {Path(item[IMAGE]).resolve(): Path(item[LABEL]) for s in sections for item in s if LABEL in item}
     sources = {} if groups is None else read_group_sources(groups)
+    plane_of = {} if planes is None else _planes(Path(planes))
     copied = _copied(folder)
     found = []
     for record in read_records(table, classes):
@@ -115,6 +120,7 @@ def read_evaluated(
                 sha256=row["sha256"],
                 mask=masks.get(path.resolve()),
                 group_source=sources.get(short_name(row["source"])),
+                plane=plane_of.get(short_name(row["source"])),
                 copied=None if copied is None else short_name(row["source"]) in copied,
             )
         )
@@ -155,6 +161,14 @@ def _sections(
         section: load_section(dataset_dir, datalist, section, classes, check_files=False, allow_empty=True)
         for section in SECTIONS
     }
+
+
+def _planes(path: Path) -> dict[str, str]:
+    remedy = "Give a table with the columns image and plane"
+    try:
+        return {short_name(name): row["plane"] for name, row in _rows(path, "image", remedy).items()}
+    except KeyError as error:
+        raise InputError(path, f"lacks the column {error}", remedy) from error
 
 
 def _copied(folder: Path) -> set[str] | None:

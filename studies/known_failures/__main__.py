@@ -1,4 +1,4 @@
-"""Where a checkpoint fails: accuracy by class and source of an evaluation, and a sheet of its surest errors."""
+"""Where a checkpoint fails: an evaluation by class, source, plane and tumour size, and a sheet of its surest errors."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         metrics = read_metrics(options.evaluation)
         classes = Classes.of(metrics)
-        slices = read_evaluated(options.evaluation, options.dataset_dir, options.groups, options.datalist)
+        slices = read_evaluated(
+            options.evaluation, options.dataset_dir, options.groups, options.datalist, options.planes
+        )
         content = known_failures(slices, classes)
         worst = worst_errors(slices, options.worst)
         options.output.mkdir(parents=True, exist_ok=True)
@@ -71,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--datalist", type=Path, metavar="FILE", help="another datalist than the data set's own")
     parser.add_argument("--groups", type=Path, metavar="FILE.csv", help="columns image and group_source")
+    parser.add_argument("--planes", type=Path, metavar="FILE.csv", help="columns image and plane")
     parser.add_argument(
         "--checkpoint_dir", "--checkpoint-dir", type=Path, metavar="DIR", help="to draw the surest errors"
     )

@@ -1,4 +1,4 @@
-"""Where a checkpoint fails: accuracy by the slices' sources, and what its most confident errors look like."""
+"""Where a checkpoint fails: accuracy and Dice by source, plane and tumour size, and its most confident errors."""
 
 from __future__ import annotations
 
@@ -26,13 +26,16 @@ from studies.evaluated_slices import EvaluatedSlice
 USUAL_SIDE = 512
 """Most of the public set's slices are 512x512; most of its others show no tumour."""
 
+TUMOUR_SIZES = {"under 1%": 0.01, "1 to 3%": 0.03, "over 3%": 1.0}
+"""Up to which share of the picture's pixels a tumour is of a size."""
+
 SOURCE_TITLES = {PATIENT: "patient known", SIMILARITY: "patient unknown, near-duplicates grouped"}
 
 
 def known_failures(
     slices: Sequence[EvaluatedSlice], classes: Classes, n_draws: int = 2000, seed: int = 0
 ) -> dict[str, Any]:
-    """Return the accuracy of an evaluation by class and source, as JSON can hold it.
+    """Return accuracy and Dice of an evaluation by class and source, plane and tumour size, as JSON can hold it.
 
     Intervals are of a bootstrap over groups. A class with few groups in a part has a wide one, or none.
 
@@ -59,6 +62,14 @@ def known_failures(
             "errors": int(inside.sum() - right[inside].sum()),
         }
 
+    dice = np.array([s.record.dice if _tumour_share(s) else np.nan for s in known])
+
+    def mean_dice(belongs: Callable[[EvaluatedSlice], bool]) -> dict[str, Any]:
+        """Of the tumour slices with a known mask that belong to a part."""
+        inside = np.array([belongs(s) for s in known]) & ~np.isnan(dice)
+        groups = len(np.unique(bootstrap.group_index[inside]))
+        return {**bootstrap.mean(np.where(inside, dice, np.nan)), "groups": groups}
+
     def by_class(part: Callable[[EvaluatedSlice], bool]) -> dict[str, Any]:
         rows = {"all": accuracy(part)}
         for index, name in enumerate(classes):
@@ -74,6 +85,13 @@ def known_failures(
     if any(s.copied is not None for s in known):
         parts["with a copy among the extra slices, left out"] = by_class(lambda s: s.copied is True)
         parts["without one"] = by_class(lambda s: s.copied is not True)
+    finer: dict[str, Callable[[EvaluatedSlice], bool]] = {
+        plane: lambda s, plane=plane: s.plane == plane  # type: ignore[misc]
+        for plane in sorted({s.plane for s in known if s.plane is not None})
+    }
+    for title in TUMOUR_SIZES:
+        finer[f"tumour {title} of the picture"] = lambda s, title=title: _tumour_size(s) == title  # type: ignore[misc]
+    parts |= {name: by_class(part) for name, part in finer.items()}
     patients_are_usual = all((s.group_source == PATIENT) == _is_usual(s) for s in known)
     confusions = Counter(
         (classes[s.record.true_class], classes[s.record.predicted_class])
@@ -87,10 +105,30 @@ def known_failures(
         "bootstrap": {"n_draws": n_draws, "seed": seed},
         "patient_known_is_usual_size": patients_are_usual,
         "parts": {name: rows for name, rows in parts.items() if rows["all"]["n"]},
+        "dice": {
+            name: {"all": mean_dice(part)}
+            | {
+                title: mean_dice(lambda s, index=index, part=part: part(s) and s.record.true_class == index)  # type: ignore[misc]
+                for index, title in enumerate(classes)
+                if title != classes.empty
+            }
+            for name, part in {"all slices": lambda s: True, **finer}.items()
+        },
+        "planes_known": sum(s.plane is not None for s in known),
         "confusions": [{"true": t, "predicted": p, "n": n} for (t, p), n in confusions.most_common()],
         "size_rule": None if empty is None else _size_rule(known, empty, accuracy),
         "ct_like": None if empty is None else _ct_like(known, empty, accuracy),
     }
+
+
+def _tumour_share(slice_: EvaluatedSlice) -> float:
+    """Return the share of the picture that the true mask takes; 0 where it is empty or unknown."""
+    return slice_.record.true_area_px / (slice_.width * slice_.height)
+
+
+def _tumour_size(slice_: EvaluatedSlice) -> str | None:
+    share = _tumour_share(slice_)
+    return next((title for title, most in TUMOUR_SIZES.items() if 0 < share <= most), None)
 
 
 def _is_usual(slice_: EvaluatedSlice) -> bool:

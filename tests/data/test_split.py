@@ -199,3 +199,6 @@ def test_folds_divide_no_group_and_do_not_depend_on_the_order_of_the_items():
         assert sum(any(item.key in fold for item in items if item.group == group) for fold in folds) == 1
     assert grouped_folds(items[::-1], 3, seed=1) == folds
     assert grouped_folds(items, 3, seed=2) != folds
+    # As published folds were drawn, and as scikit-learn does from 1.8 on: before, shuffled folds were not stratified.
+    first = {"9", "10", "11", "15", "22", "23", "24", "26", "27", "28"}
+    assert {key.split("/")[0] for key in folds[0]} == first

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from braintumor_ext.classes import CLASSES, Classes
+from braintumor_ext.errors import InputError
 from braintumor_ext.metrics import SliceRecord
 from studies.evaluated_slices import EvaluatedSlice, read_evaluated
 from studies.known_failures import __main__ as command
@@ -142,3 +143,46 @@ def test_slices_that_extra_ones_copy_are_told_apart():
     assert counts == {"with a copy among the extra slices, left out": 1, "without one": 5}
     assert parts["without one"]["no_tumor"]["value"] == 0.0
     assert parts["without one"]["all"]["value"] == pytest.approx(2 / 5)
+
+
+def test_planes_and_tumour_sizes_are_told_apart():
+    """Shares of 512 x 512: 2,621 px are 1.0% rounded down, 2,622 are more; an unknown or an empty mask has no size."""
+
+    def slice_(number, plane, area, dice, true="glioma", predicted="glioma"):
+        found = evaluated(number, true, predicted, f"g{number}")
+        record = replace(found.record, mask_known=True, true_area_px=area, dice=dice)
+        return replace(found, record=record, plane=plane)
+
+    slices = [
+        slice_(0, "axial", 2621, 0.5),
+        slice_(1, "axial", 2622, 0.7, predicted="meningioma"),
+        slice_(2, "coronal", 7864, 0.9),
+        slice_(3, "coronal", 7865, 0.8, true="meningioma", predicted="meningioma"),
+        slice_(4, None, 0, np.nan),
+        slice_(5, "axial", 0, 0.0, true="no_tumor", predicted="no_tumor"),
+    ]
+    content = known_failures(slices, CLASSES, n_draws=50)
+    accuracy = {name: (rows["all"]["value"], rows["all"]["n"]) for name, rows in content["parts"].items()}
+    assert accuracy["axial"] == pytest.approx((2 / 3, 3))
+    assert accuracy["coronal"] == (1.0, 2)
+    assert accuracy["tumour under 1% of the picture"] == (1.0, 1)
+    assert accuracy["tumour 1 to 3% of the picture"] == (0.5, 2)
+    assert accuracy["tumour over 3% of the picture"] == (1.0, 1)
+    dice = {name: (rows["all"]["value"], rows["all"]["n"]) for name, rows in content["dice"].items()}
+    assert dice["all slices"] == pytest.approx((2.9 / 4, 4))
+    assert dice["axial"] == pytest.approx((0.6, 2))
+    assert dice["tumour 1 to 3% of the picture"] == pytest.approx((0.8, 2))
+    assert content["dice"]["coronal"]["glioma"]["value"] == pytest.approx(0.9)
+    assert "no_tumor" not in content["dice"]["all slices"]
+    assert content["planes_known"] == 5
+
+
+def test_the_planes_of_the_public_slices_are_read(evaluation, phantoms, tmp_path):
+    names = [s.source for s in read_evaluated(evaluation, phantoms / "dataset")]
+    table = tmp_path / "planes.csv"
+    table.write_text("image,plane\n" + f"{names[0]},axial\nTraining/{names[1]},sagittal\n")
+    found = read_evaluated(evaluation, phantoms / "dataset", planes=table)
+    assert [s.plane for s in found] == ["axial", "sagittal"] + [None] * (len(names) - 2)
+    table.write_text("image,view\na,b\n")
+    with pytest.raises(InputError, match="lacks the column 'plane'"):
+        read_evaluated(evaluation, phantoms / "dataset", planes=table)
