@@ -7,13 +7,14 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from braintumor_ext import Predictor
 from braintumor_ext.classes import Classes
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import sha256_of, write_json
 from braintumor_ext.jsonable import jsonable
-from studies.evaluated_slices import read_evaluated, read_metrics
+from studies.evaluated_slices import EvaluatedSlice, read_evaluated, read_metrics
 from studies.external_validation import write_sheet
 from studies.known_failures import draw_errors, known_failures, worst_errors, write_known_failures
 from studies.release import checkpoint_of
@@ -33,31 +34,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
-        metrics = read_metrics(options.evaluation)
-        classes = Classes.of(metrics)
-        slices = read_evaluated(
-            options.evaluation, options.dataset_dir, options.groups, options.datalist, options.planes
-        )
+        classes, context = _context(options.evaluation)
+        slices = _slices(options)
         content = known_failures(slices, classes)
         worst = worst_errors(slices, options.worst)
         options.output.mkdir(parents=True, exist_ok=True)
         report = options.output / "known_failures.md"
-        write_known_failures(content, report, worst, classes, metrics["context"])
+        write_known_failures(content, report, worst, classes, context)
         write_json(report.with_suffix(".json"), jsonable(content))
         print(report)
         if options.checkpoint_dir is not None and worst:
-            _draw(options, metrics["context"]["checkpoint_sha256"], worst)
+            _draw(options, context.get("checkpoint_sha256"), worst)
     except (InputError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def _draw(options: argparse.Namespace, measured: str, worst: Sequence) -> None:
+def _context(evaluations: Sequence[Path]) -> tuple[Classes, dict[str, Any]]:
+    """Return the classes of all evaluations and what their contexts have in common."""
+    metrics = [read_metrics(evaluation) for evaluation in evaluations]
+    classes = [Classes.of(content) for content in metrics]
+    if other := next((e for e, c in zip(evaluations, classes, strict=True) if c != classes[0]), None):
+        raise InputError(other, f"has other classes than {evaluations[0]}", "Give evaluations of one set of classes")
+    first, *others = (content["context"] for content in metrics)
+    common = {key: value for key, value in first.items() if all(context.get(key) == value for context in others)}
+    return classes[0], common if not others else {"evaluations": len(metrics), **common}
+
+
+def _slices(options: argparse.Namespace) -> list[EvaluatedSlice]:
+    pooled: dict[str, EvaluatedSlice] = {}
+    for evaluation in options.evaluation:
+        found = read_evaluated(evaluation, options.dataset_dir, options.groups, options.datalist, options.planes)
+        if twice := next((s.source for s in found if s.source in pooled), None):
+            raise InputError(evaluation, f"its slice {twice!r} is in another evaluation, too", "Give each slice once")
+        pooled |= {s.source: s for s in found}
+    return list(pooled.values())
+
+
+def _draw(options: argparse.Namespace, measured: str | None, worst: Sequence) -> None:
     """Draw the surest errors; the sheet shows slices of the data set and is not for publication."""
     checkpoint = checkpoint_of(options.checkpoint_dir)
     if sha256_of(checkpoint) != measured:
-        problem = f"is another checkpoint than the one that {options.evaluation} is of"
+        problem = f"is another checkpoint than the one that {', '.join(map(str, options.evaluation))} is of"
         raise InputError(checkpoint, problem, "Give the evaluated checkpoint, or leave --checkpoint_dir out")
     pictures = draw_errors(Predictor.from_bundle(ROOT, checkpoint, options.device, amp=False), worst)
     sheet = options.output / "known_failures.png"
@@ -67,7 +86,14 @@ def _draw(options: argparse.Namespace, measured: str, worst: Sequence) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m studies.known_failures", description=__doc__)
-    parser.add_argument("--evaluation", type=Path, required=True, metavar="DIR", help="metrics.json and per_image.csv")
+    parser.add_argument(
+        "--evaluation",
+        type=Path,
+        required=True,
+        nargs="+",
+        metavar="DIR",
+        help="with metrics.json and per_image.csv; several, such as the folds of a comparison, are pooled",
+    )
     parser.add_argument(
         "--dataset_dir", "--dataset-dir", type=Path, required=True, metavar="DIR", help="the evaluated data set"
     )

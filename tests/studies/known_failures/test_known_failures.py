@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -186,3 +187,20 @@ def test_the_planes_of_the_public_slices_are_read(evaluation, phantoms, tmp_path
     table.write_text("image,view\na,b\n")
     with pytest.raises(InputError, match="lacks the column 'plane'"):
         read_evaluated(evaluation, phantoms / "dataset", planes=table)
+
+
+def test_evaluations_of_other_slices_are_pooled(evaluation, phantoms, tmp_path, capsys):
+    rows = (evaluation / "per_image.csv").read_text().splitlines()
+    parts = {"first": rows[1:3], "second": rows[3:]}
+    for name, kept in parts.items():
+        shutil.copytree(evaluation, tmp_path / name)
+        (tmp_path / name / "per_image.csv").write_text("\n".join([rows[0], *kept]) + "\n")
+    arguments = ["--dataset_dir", str(phantoms / "dataset"), "--output", str(tmp_path / "out")]
+    folders = [str(tmp_path / name) for name in parts]
+    assert command.main([*arguments, "--evaluation", *folders]) == 0
+    content = read(tmp_path / "out" / "known_failures.json")
+    accuracy = read(evaluation / "metrics.json")["classification"]["accuracy"]
+    assert content["parts"]["all slices"]["all"]["n"] == len(rows) - 1
+    assert content["parts"]["all slices"]["all"]["value"] == pytest.approx(accuracy["value"])
+    assert command.main([*arguments, "--evaluation", *folders, folders[0]]) == 2
+    assert "is in another evaluation, too" in capsys.readouterr().err
