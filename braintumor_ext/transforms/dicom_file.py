@@ -138,16 +138,17 @@ def _check_kind(path: Path, header: pydicom.Dataset) -> None:
 def _check_claims(path: Path, header: pydicom.Dataset) -> None:
     """Refuse a file that asks for more than the limits, or claims more than it can hold."""
     frames, rows, columns = _frame_count(header), int(header.Rows), int(header.Columns)
-    if min(frames, rows, columns) < 1:
-        raise InputError(path, f"tells of {frames} frame(s) of {rows} x {columns} pixels", "Export it again")
-    samples = _COLOURS[header.PhotometricInterpretation]
-    needed = -(-frames * rows * columns * samples * int(header.get("BitsAllocated", 16)) // 8)
+    bits, samples = int(header.get("BitsAllocated", 16)), _COLOURS[header.PhotometricInterpretation]
+    if min(frames, rows, columns, bits) < 1:
+        problem = f"tells of {frames} frame(s) of {rows} x {columns} pixels of {bits} bits"
+        raise InputError(path, problem, "Export it again")
+    needed = -(-frames * rows * columns * samples * bits // 8)
     held, syntax = path.stat().st_size, _transfer_syntax(header)
     if syntax is None or not syntax.is_compressed or syntax.is_deflated:
         check_held(path, needed, held, DEFLATE if syntax is not None and syntax.is_deflated else 1)
     else:
         check_held(path, frames * 8, held)  # each is in an item of its own, whose head is as long
-    check_size(path, rows, columns, frames, samples * max(int(header.get("BitsAllocated", 16)) / 8, 2))
+    check_size(path, rows, columns, frames, samples * max(bits / 8, 2))
 
 
 def _transfer_syntax(header: pydicom.Dataset) -> pydicom.uid.UID | None:
@@ -157,6 +158,7 @@ def _transfer_syntax(header: pydicom.Dataset) -> pydicom.uid.UID | None:
 def _check_bytes(path: Path, header: pydicom.Dataset) -> None:
     """Refuse a file that holds fewer pixels than its header tells, which ITK fills up from stale memory, or more."""
     whole = pydicom.dcmread(path, force=True)
+    list(whole.file_meta)  # pydicom tells a kind that is none; GDCM would look for its length elsewhere
     for element in whole.values():
         # GDCM takes as much memory as an element claims.
         if isinstance(element, RawDataElement) and element.length != _UNDEFINED:

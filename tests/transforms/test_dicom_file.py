@@ -179,6 +179,27 @@ def test_an_element_of_no_known_kind_is_damage(tmp_path, tag, kind):
         count_slices(path)
 
 
+def test_an_element_of_no_known_kind_before_the_header_is_damage(tmp_path):
+    """GDCM took 1.2 GB for it: it reads the length of another kind in other places."""
+    path = write_dicom(tmp_path / "a.dcm", gradient())
+    content = bytearray(path.read_bytes())
+    place = content.index(bytes.fromhex("02001300")) + 4  # the version of the program that wrote it
+    assert content[place : place + 2] == b"SH"
+    content[place : place + 2] = b"Sh"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.dcm: .*damaged header"):
+        read_slice(path)
+
+
+def test_pixels_of_no_bits_are_an_error(tmp_path):
+    path = write_dicom(tmp_path / "a.dcm", gradient())
+    whole = pydicom.dcmread(path)
+    whole.BitsAllocated = 0
+    whole.save_as(path)
+    with pytest.raises(InputError, match=r"pixels of 0 bits"):
+        read_slice(path)
+
+
 @pytest.mark.parametrize("told", [1, 3])
 def test_other_fragments_than_frames_are_an_error(tmp_path, told):
     path = write_dicom(tmp_path / "a.dcm", np.stack([gradient(dtype=np.uint16)] * 2))
