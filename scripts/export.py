@@ -6,8 +6,9 @@ import argparse
 import logging
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,14 +26,14 @@ from braintumor_ext.backends import (
     preprocessing_constants,
 )
 from braintumor_ext.backends.openvino import OpenVino
-from braintumor_ext.data.datalist import load_section
+from braintumor_ext.data.datalist import load_section, true_mask
 from braintumor_ext.data.phantoms import make_phantoms
 from braintumor_ext.data.sampling import spread_over_groups
 from braintumor_ext.errors import InputError, InputErrors
 from braintumor_ext.files import sha256_of
-from braintumor_ext.inference import Postprocessor, TolerantDataset, list_inputs, score_section
-from braintumor_ext.keys import IMAGE
-from braintumor_ext.metrics.section_scores import SectionScores
+from braintumor_ext.inference import Postprocessor, TolerantDataset, list_inputs
+from braintumor_ext.keys import CLASS, IMAGE, SLICE, UNKNOWN
+from braintumor_ext.metrics import SliceRecord
 from braintumor_ext.networks import BrainTumorNet, read_settings
 
 logger = logging.getLogger(__name__)
@@ -139,11 +140,28 @@ def quantise(
     chosen = spread_over_groups(training, options.calibration_slices)
     slices = [predictor.preprocessing(item)[IMAGE].as_tensor() for item in chosen]
 
-    def score(exported: nn.Module) -> SectionScores:
+    def predict(exported: nn.Module) -> list[SliceRecord]:
         plain = Postprocessor(predictor.classes, predictor.postprocessor.image_size)
-        return score_section(Predictor(exported, predictor.preprocessing, plain), validation)
+        return records_of(Predictor(exported, predictor.preprocessing, plain), validation)
 
-    return export_int8(network, path, description, slices, score)
+    return export_int8(network, path, description, slices, predict)
+
+
+def records_of(predictor: Predictor, items: Iterable[Mapping[str, Any]]) -> list[SliceRecord]:
+    """Return a predictor's records of a datalist's items.
+
+    Raises:
+        InputError: a slice cannot be read.
+    """
+    return [
+        SliceRecord.of(
+            predictor(item[IMAGE], slice_index=item.get(SLICE)),
+            str(item[IMAGE]),
+            true_class=int(item.get(CLASS, UNKNOWN)),
+            true_mask=true_mask(item),
+        )
+        for item in items
+    ]
 
 
 def check_slices(predictor: Predictor, slices: Path | None) -> tuple[Tensor, str]:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +16,8 @@ from braintumor_ext.backends.description import Description
 from braintumor_ext.backends.export import converted, files_beside
 from braintumor_ext.backends.openvino import OpenVino
 from braintumor_ext.errors import InputError
-from braintumor_ext.metrics.section_scores import SectionScores
+from braintumor_ext.keys import UNKNOWN
+from braintumor_ext.metrics import SliceRecord
 from braintumor_ext.networks import BrainTumorNet
 
 LARGEST_LOSS = 0.005
@@ -55,16 +57,17 @@ class Quantisation:
         return f"is worse than float32 on {self.n} validation slices: {', '.join(lost)} ({limit})" if lost else None
 
     @classmethod
-    def of(cls, slices: int, before: SectionScores, after: SectionScores) -> Quantisation:
-        """Return what the scores of the same slices say, before in float32 and after in int8."""
-        same = [one == other for one, other in zip(before.classes, after.classes, strict=True)]
-        return cls(
-            slices,
-            len(same),
-            _both(before.accuracy, after.accuracy),
-            _both(before.dice, after.dice),
-            sum(same) / len(same),
+    def of(cls, slices: int, before: Sequence[SliceRecord], after: Sequence[SliceRecord]) -> Quantisation:
+        """Return what the records of the same slices say, before in float32 and after in int8."""
+        right = [
+            [r.predicted_class == r.true_class for r in found if r.true_class != UNKNOWN] for found in (before, after)
+        ]
+        dice = [[r.dice for r in found if r.true_area_px] for found in (before, after)]
+        accuracy, overlap = (
+            (float(np.mean(pair[0])), float(np.mean(pair[1]))) if all(pair) else None for pair in (right, dice)
         )
+        same = [one.predicted_class == other.predicted_class for one, other in zip(before, after, strict=True)]
+        return cls(slices, len(same), accuracy, overlap, sum(same) / len(same))
 
 
 def export_int8(
@@ -72,7 +75,7 @@ def export_int8(
     path: str | PathLike[str],
     description: Description,
     slices: Sequence[Tensor],
-    score: Callable[[nn.Module], SectionScores],
+    predict: Callable[[nn.Module], Sequence[SliceRecord]],
 ) -> Quantisation:
     """Write a network in int8 as OpenVINO's files, once it is known to predict as well as in float32.
 
@@ -84,7 +87,7 @@ def export_int8(
         path: the ``.xml`` file to write.
         description: what the file is to say of itself; the quantisation is added.
         slices: preprocessed training slices, each (C, H, W).
-        score: of a network, on the slices of the validation section.
+        predict: from a network to its records of the validation section's slices.
 
     Returns:
         The quantisation, which the file holds too.
@@ -102,12 +105,8 @@ def export_int8(
     with files_beside(Path(path), "float32", "tried", "final") as (exact, tried, final):
         backend.save(model, exact, description)
         backend.save(quantised, tried, description)
-        found = Quantisation.of(len(slices), *(score(backend.load(target, cpu)) for target in (exact, tried)))
+        found = Quantisation.of(len(slices), *(predict(backend.load(file, cpu)) for file in (exact, tried)))
         if found.problem is not None:
             raise InputError(path, found.problem, "It is not kept. Export it in float32, or give other data")
         backend.save(quantised, final, replace(description, quantisation=asdict(found)))
     return found
-
-
-def _both(before: float | None, after: float | None) -> tuple[float, float] | None:
-    return None if before is None or after is None else (before, after)

@@ -7,7 +7,6 @@ from braintumor_ext.inference.precision import inference_precision
 from braintumor_ext.inference.prediction_writer import PredictionWriter
 from braintumor_ext.inference.predictor import Predictor
 from braintumor_ext.inference.processes import Processes, torchrun_processes
-from braintumor_ext.inference.section_scores import score_section
 from braintumor_ext.inference.threads import ReadAheadLoader
 from braintumor_ext.inference.tolerant_dataset import TolerantDataset, collate_slices
 
@@ -26,6 +25,5 @@ __all__ = [
     "list_inputs",
     "mask_on_grid",
     "parse_slices",
-    "score_section",
     "torchrun_processes",
 ]

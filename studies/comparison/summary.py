@@ -11,15 +11,15 @@ import numpy as np
 from braintumor_ext.classes import Classes
 from braintumor_ext.keys import UNKNOWN
 from braintumor_ext.metrics.evaluation_summary import summarise_evaluation
-from braintumor_ext.metrics.paired import (
+from braintumor_ext.metrics.records import SliceRecord
+from studies.comparison.model_runs import NETWORK, TRIVIAL_BASELINE, ModelRuns, Run, paired_records
+from studies.comparison.paired import (
     PairedDifference,
     group_weighted_mean,
     holm,
     mcnemar_exact,
     paired_differences,
 )
-from braintumor_ext.metrics.records import SliceRecord
-from studies.comparison.model_runs import NETWORK, TRIVIAL_BASELINE, ModelRuns, Run, paired_records
 from studies.comparison.scores import predicted_classes, rightness, run_scores, true_classes, tumour_dice
 from studies.comparison.temperatures import temperature_of, with_temperature
 

@@ -25,10 +25,10 @@ from braintumor_ext.backends import (
 from braintumor_ext.backends.heads_and_features import HeadsAndFeatures
 from braintumor_ext.classes import Classes
 from braintumor_ext.errors import InputError
-from braintumor_ext.inference import score_section
-from braintumor_ext.metrics.section_scores import SectionScores
+from braintumor_ext.keys import UNKNOWN
+from braintumor_ext.metrics import SliceRecord
 from braintumor_ext.networks import ClassificationHead, SegmentationDecoder
-from scripts.export import main
+from scripts.export import main, records_of
 from tests.conftest import REPOSITORY
 from tests.inference.bright_square_model import square_slice
 
@@ -36,7 +36,17 @@ pytestmark = pytest.mark.slow
 
 DESCRIPTION = Description(Classes(("a", "b", "c", "d")), 3, 64, {}, "model.pt", "0" * 64, "0.0.0")
 CHANNELS = (8, 12, 16, 24)
-SAME = SectionScores(200, 0.9, 0.8, (0,) * 200)
+
+
+def answers(right: int, dice: float, other_class: int = 2) -> list[SliceRecord]:
+    """1,000 slices of class 0, so many right; the last of those that are wrong are taken for ``other_class``."""
+    found = [0] * right + [1] * (990 - right) + [other_class] * 10
+    return [
+        SliceRecord("x.png", None, 0, tuple(np.eye(4)[index].tolist()), True, 50, 50, dice, dice) for index in found
+    ]
+
+
+SAME = answers(900, 0.8)
 
 
 class SmallEncoder(nn.Module):
@@ -73,24 +83,21 @@ def slices() -> list[torch.Tensor]:
     return list(torch.randn(12, 3, 64, 64, generator=torch.Generator().manual_seed(1)))
 
 
-def export(path: Path, slices, scores: list[SectionScores]) -> Quantisation:
-    left = iter(scores)
+def export(path: Path, slices, found: list[list[SliceRecord]]) -> Quantisation:
+    left = iter(found)
     return export_int8(SmallNetwork().eval(), path, DESCRIPTION, slices, lambda _: next(left))
 
 
 def test_an_export_computes_in_int8_and_tells_what_it_costs(tmp_path, slices):
     pytest.importorskip("nncf")
     path = tmp_path / "model_int8.xml"
-    found = export(path, slices, [SAME, SectionScores(200, 0.896, 0.81, (0,) * 198 + (1, 1))])
-    assert asdict(found) == {
-        "slices": 12,
-        "n": 200,
-        "accuracy": (0.9, 0.896),
-        "dice": (0.8, 0.81),
-        "same_class": 0.99,
-    }
+    found = export(path, slices, [SAME, answers(896, 0.81, other_class=3)])
+    assert (found.slices, found.n, found.same_class) == (12, 1000, 0.986)  # 4 no longer right, 10 wrong otherwise
+    assert found.accuracy == pytest.approx((0.9, 0.896))
+    assert found.dice == pytest.approx((0.8, 0.81))
     network = load_exported(BACKENDS["openvino"], "no.pt", path)
-    assert network.description.quantisation == {**asdict(found), "accuracy": [0.9, 0.896], "dice": [0.8, 0.81]}
+    told = {**asdict(found), "accuracy": list(found.accuracy), "dice": list(found.dice)}
+    assert network.description.quantisation == told
     assert network.checkpoint_sha256 == "0" * 64
     assert 'type="FakeQuantize"' in path.read_text()
     images = torch.stack(slices)
@@ -103,13 +110,13 @@ def test_an_export_computes_in_int8_and_tells_what_it_costs(tmp_path, slices):
 
 @pytest.mark.parametrize(
     "after",
-    [SectionScores(200, 0.894, 0.8, (0,) * 200), SectionScores(200, 0.9, 0.794, (0,) * 200)],
+    [answers(894, 0.8), answers(900, 0.794)],
     ids=["accuracy", "Dice"],
 )
 def test_one_that_loses_more_than_half_a_point_is_not_kept(tmp_path, slices, after):
     pytest.importorskip("nncf")
     with pytest.raises(
-        InputError, match=r"model_int8\.xml: is worse than float32 on 200 validation slices: .*0\.\d{4}"
+        InputError, match=r"model_int8\.xml: is worse than float32 on 1000 validation slices: .*0\.\d{4}"
     ):
         export(tmp_path / "model_int8.xml", slices, [SAME, after])
     assert not list(tmp_path.iterdir())
@@ -164,7 +171,9 @@ def test_a_section_is_scored_by_class_and_by_masks_on_the_slices_own_grid(exampl
         # one slice right, one wrong, one of unknown class
         true = (prediction.class_index, (prediction.class_index + 1) % 4, -1)[number]
         items.append({"image": str(paths[0]), "label": str(paths[1]), "class": true})
-    found = score_section(predictor, items)
-    assert (found.n, found.accuracy) == (3, 0.5)
-    assert found.dice == pytest.approx(np.mean(dice), abs=1e-6)
-    assert len(found.classes) == 3
+    records = records_of(predictor, items)
+    found = Quantisation.of(12, records, records)
+    assert (found.slices, found.n, found.accuracy, found.same_class) == (12, 3, (0.5, 0.5), 1)
+    assert found.dice == pytest.approx([np.mean(dice)] * 2, abs=1e-6)
+    unknown = [replace(record, true_class=UNKNOWN, true_area_px=0) for record in records]
+    assert Quantisation.of(12, unknown, unknown) == Quantisation(12, 3, None, None, 1)

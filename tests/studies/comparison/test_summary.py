@@ -10,8 +10,8 @@ import sklearn.metrics
 from braintumor_ext.classes import Classes
 from braintumor_ext.errors import InputError
 from braintumor_ext.metrics import SliceRecord, summarise_evaluation
-from braintumor_ext.metrics.paired import mcnemar_exact
 from studies.comparison.model_runs import ModelRuns, Run, paired_records
+from studies.comparison.paired import mcnemar_exact
 from studies.comparison.summary import BOOTSTRAP_TEST, MCNEMAR_TEST, summarise_protocol
 from studies.comparison.temperatures import temperature_of, with_temperature
 

@@ -7,7 +7,7 @@ import pytest
 import sklearn.metrics
 
 from braintumor_ext.metrics import GroupBootstrap, group_bootstrap
-from braintumor_ext.metrics.paired import (
+from studies.comparison.paired import (
     PairedDifference,
     group_weighted_mean,
     holm,
