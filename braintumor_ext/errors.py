@@ -16,6 +16,9 @@ from braintumor_ext.plain_text import printable
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 """The system's numbers for: no space left, over the quota, file too large, file system that is only to be read."""
 
+LOOK_AT_IT = "Open it in a viewer, or leave it out"
+"""What to do about a file with which something went wrong that nobody foresaw."""
+
 _INTERRUPTED = 130  # as shells tell it: 128 and the signal's number
 
 
@@ -90,10 +93,12 @@ def plain_message(error: BaseException) -> str | None:
     return f"{path}: {full.strerror}. Make room, or write elsewhere, and run it again."
 
 
-def unreadable(path: str | PathLike[str], error: BaseException) -> InputError:
-    """Return what to say of a file that could not be read for a reason that nobody foresaw."""
+def unreadable(
+    path: str | PathLike[str], error: BaseException, problem: str = "could not be read", remedy: str = LOOK_AT_IT
+) -> InputError:
+    """Return what to say of a file where an error occurred that nobody foresaw."""
     reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-    return InputError(path, f"could not be read ({reason})", "Open it in a viewer, or leave it out")
+    return InputError(path, f"{problem} ({reason})", remedy)
 
 
 def disk_full(error: BaseException | None) -> OSError | None:

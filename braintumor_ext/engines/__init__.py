@@ -1,20 +1,15 @@
 """What MONAI's engines need beside the network: batches, schedule, precision, and handlers."""
 
 from braintumor_ext.engines.checkpointing import TrainingFiles
-from braintumor_ext.engines.cuda_options import set_cuda_options
-from braintumor_ext.engines.early_stopping import EarlyStopping
 from braintumor_ext.engines.epoch_line import EpochLine
 from braintumor_ext.engines.evaluation import EvaluationReport, evaluation_inferer
-from braintumor_ext.engines.gradient_clipping import GradientClipping
 from braintumor_ext.engines.history import TrainingHistory
-from braintumor_ext.engines.lr_schedule import WarmupCosineLR, warmup_length
-from braintumor_ext.engines.parameter_groups import parameter_groups
-from braintumor_ext.engines.precision import MixedPrecisionInferer, mixed_precision_supported
-from braintumor_ext.engines.prepare_batch import PrepareBatch, prepare_slices
-from braintumor_ext.engines.progressive_size import ProgressiveSize
+from braintumor_ext.engines.optimization import GradientClipping, WarmupCosineLR, parameter_groups, warmup_length
+from braintumor_ext.engines.precision import MixedPrecisionInferer, mixed_precision_supported, set_cuda_options
+from braintumor_ext.engines.prepare_batch import PrepareBatch, ProgressiveSize, prepare_slices
 from braintumor_ext.engines.reproducibility import SeedEachEpoch
 from braintumor_ext.engines.training_loss import TrainingLoss
-from braintumor_ext.engines.validation import ValidateEvery
+from braintumor_ext.engines.validation import EarlyStopping, ValidateEvery
 from braintumor_ext.engines.weight_averaging import WeightAveraging
 
 __all__ = [

@@ -20,11 +20,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from braintumor_ext.calibration import set_stale_calibration_aside
-from braintumor_ext.engines.background_writer import BackgroundWriter
 from braintumor_ext.engines.history import TrainingHistory
-from braintumor_ext.engines.lone_slice import lone_slice_error
-from braintumor_ext.engines.snapshot import snapshot
-from braintumor_ext.engines.state_file import read_state, write_state
+from braintumor_ext.engines.state_file import BackgroundWriter, read_state, snapshot, write_state
 from braintumor_ext.engines.weight_averaging import WeightAveraging
 from braintumor_ext.errors import InputError, causes_of, disk_full
 from braintumor_ext.files import backup_existing, remove_partials, replacing, sha256_of
@@ -37,13 +34,7 @@ logger = logging.getLogger(__name__)
 BEST = "model.pt"
 LAST = "last.pt"
 LOCK = ".training.lock"
-
-
-def _has_settings(path: Path) -> bool:
-    try:
-        return bool(read_settings(path))
-    except InputError:  # those of the file that was there before
-        return False
+_LONE_SLICE = "Expected more than 1 value per channel when training"  # torch's words
 
 
 class TrainingFiles:
@@ -64,9 +55,7 @@ class TrainingFiles:
     refused.
 
     Args:
-        ckpt_dir: the folder of both files.
         network: the network that is trained (unwrapped, not the distributed wrapper).
-        optimizer: its optimizer.
         lr_scheduler: its schedule, stepped before this handler runs.
         evaluator: the validation's engine, with ``best_metric`` and ``best_metric_epoch`` in its state.
         averaging: the average of the weights, attached with these files; None for none.
@@ -93,12 +82,9 @@ class TrainingFiles:
     ) -> None:
         self.folder = Path(ckpt_dir)
         self.network, self.optimizer, self.lr_scheduler, self.evaluator = network, optimizer, lr_scheduler, evaluator
-        self.averaging = averaging or WeightAveraging(network, evaluator)
+        self.averaging, self.history = averaging or WeightAveraging(network, evaluator), history
         self.resume = (self.folder / LAST).is_file() if resume == "auto" else as_bool(resume)
-        self.pretrained = pretrained
-        self.history = history
-        self.settings = dict(settings or {})
-        self.rank = rank
+        self.pretrained, self.settings, self.rank = pretrained, dict(settings or {}), rank
         self.best_sha256: str | None = None
         self.saved_epoch = 0
         """The epoch of the ``last.pt`` that is in place; 0 while there is none of this training."""
@@ -311,3 +297,27 @@ class TrainingFiles:
             with self._telling(Path(full.filename or self.folder)):
                 raise error
         raise lone_slice_error(error) or error
+
+
+def _has_settings(path: Path) -> bool:
+    try:
+        return bool(read_settings(path))
+    except InputError:  # those of the file that was there before
+        return False
+
+
+def lone_slice_error(error: BaseException) -> InputError | None:
+    """Return what to say where a training ended at a batch of one slice; None for any other error.
+
+    Batch normalisation cannot learn from one slice where its features are one cell.
+    """
+    cause = next((c for c in causes_of(error) if str(c).startswith(_LONE_SLICE)), None)
+    if cause is None:
+        return None
+    found = InputError(
+        "--batch_size",
+        "leaves a batch of one slice, which batch normalisation cannot learn from at an image_size this small",
+        "Give a --batch_size that leaves a last batch of two or more, or an --image_size of 64 or more",
+    )
+    found.__cause__ = cause
+    return found

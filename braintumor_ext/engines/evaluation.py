@@ -27,12 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 def evaluation_inferer(plain: Inferer, calibration: Calibration | None) -> Inferer:
-    """Return what runs the network in an evaluation: with a calibration it also gives the features for its detector.
-
-    Args:
-        plain: the inferer without a calibration.
-        calibration: what the predictions are calibrated by; None for nothing.
-    """
+    """Return what runs the network in an evaluation: with a calibration it also gives the features for its detector."""
     return plain if calibration is None else ExplainingInferer("none")
 
 
@@ -42,12 +37,9 @@ class EvaluationReport:
     Args:
         output_dir: where the report is written.
         data: the evaluated items, as in the datalist.
-        training_data: the training's items, for the baselines; None leaves the baselines out.
-        dataset_dir: the prepared data set, for the baselines.
-        title: the report's heading.
+        training_data: the training's items in ``dataset_dir``, for the baselines; None leaves the baselines out.
         context: what the report says of the run (checkpoint, split, seed).
-        n_draws: draws of the bootstrap.
-        seed: seed of the bootstrap.
+        n_draws: draws of the bootstrap, which ``seed`` is of.
         calibration: what the predictions are calibrated by; None for nothing.
     """
 
@@ -66,10 +58,8 @@ class EvaluationReport:
     ) -> None:
         self.folder = Path(output_dir)
         self.data, self.training_data, self.dataset_dir = data, training_data, dataset_dir
-        self.classes, self.title = classes, title
-        self.context = dict(context or {})
-        self.n_draws, self.seed = n_draws, seed
-        self.calibration = calibration
+        self.classes, self.title, self.context = classes, title, dict(context or {})
+        self.n_draws, self.seed, self.calibration = n_draws, seed, calibration
         self.records: dict[int, SliceRecord] = {}
         self.metrics: dict[str, Any] | None = None
 

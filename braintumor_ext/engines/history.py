@@ -24,15 +24,12 @@ class TrainingHistory:
     and at the end.
 
     Args:
-        output_dir: where to write.
         evaluator: the validation's engine.
         rank: the process's rank; only rank 0 writes.
     """
 
     def __init__(self, output_dir: str | os.PathLike[str], evaluator: Workflow, rank: int = 0) -> None:
-        self.folder = Path(output_dir)
-        self.evaluator = evaluator
-        self.rank = rank
+        self.folder, self.evaluator, self.rank = Path(output_dir), evaluator, rank
         self.values: dict[str, list[tuple[int, float]]] = {}
         self._started = time.monotonic()
         self._next_drawing = 0.0

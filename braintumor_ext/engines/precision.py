@@ -1,4 +1,4 @@
-"""Mixed precision where the hardware has it: float16 with loss scaling on CUDA, bfloat16 on CPUs that compute in it."""
+"""The arithmetic: mixed precision where the hardware has it, and what CUDA may trade for speed."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ from braintumor_ext.networks import cpu_has_bfloat16
 def mixed_precision_supported(device: str | torch.device) -> bool:
     """Return whether mixed precision pays: on any CUDA device, and on a CPU that multiplies in bfloat16."""
     kind = torch.device(device).type
-    if kind == "cuda":
-        return True
-    return kind == "cpu" and cpu_has_bfloat16()
+    return kind == "cuda" or (kind == "cpu" and cpu_has_bfloat16())
 
 
 class MixedPrecisionInferer(SimpleInferer):
@@ -29,7 +27,6 @@ class MixedPrecisionInferer(SimpleInferer):
     outputs are float32.
 
     Args:
-        enabled: whether to use mixed precision.
         device: where the engine computes.
         dtype: the type that CUDA computes in, ``float16`` or ``bfloat16``.
     """
@@ -47,3 +44,16 @@ class MixedPrecisionInferer(SimpleInferer):
         with torch.autocast("cpu", dtype=torch.bfloat16):
             out = super().__call__(inputs, network, *args, **kwargs)
         return {name: value.float() for name, value in out.items()} if isinstance(out, dict) else out.float()
+
+
+def set_cuda_options(tf32: bool | str = False, cudnn_benchmark: bool | str = False) -> None:
+    """Choose the arithmetic of float32 and the convolutions' algorithms on CUDA, for the whole process.
+
+    Args:
+        tf32: let float32 products be rounded to TensorFloat-32's 11 significant bits, from Ampere on.
+        cudnn_benchmark: let cuDNN try its algorithms on each new shape and take the fastest; two runs may then differ
+            in the last digits. Otherwise it takes deterministic ones.
+    """
+    allowed, benchmark = as_bool(tf32), as_bool(cudnn_benchmark)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = benchmark, not benchmark

@@ -1,4 +1,4 @@
-"""From a batch of the data loader to the network's input and its target."""
+"""From a batch of the data loader to the network's input and its target, of a size that may depend on the epoch."""
 
 from __future__ import annotations
 
@@ -6,28 +6,66 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from ignite.engine import Engine, Events
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from braintumor_ext.data.slice_cache import UNKNOWN_BYTE
-from braintumor_ext.engines.progressive_size import ProgressiveSize
 from braintumor_ext.keys import CLASS, IMAGE, LABEL, UNKNOWN
+from braintumor_ext.networks import MINIMUM_SIZE
 from braintumor_ext.transforms import BatchAugment
 
 
+class ProgressiveSize:
+    """Which size :class:`~braintumor_ext.engines.PrepareBatch` shrinks a training's batches to, stage by stage less.
+
+    A convolution's cost goes with the area: half the size is a quarter of the time. What is learnt at a small size
+    carries over, since the network is fully convolutional up to its pooling (Howard et al. 2018,
+    https://www.fast.ai/posts/2018-08-10-fastai-diu-imagenet.html; Touvron et al. 2019, https://arxiv.org/abs/1906.06423).
+    Validation always sees the full size.
+
+    Args:
+        max_epochs: the training's length.
+        stages: (end, size) pairs in rising order: until that share of the epochs, batches have that size, in pixels or,
+            up to 1, as a share of their own; rounded to a multiple of 32, never above their own. The last epoch always
+            has the full size.
+
+    Raises:
+        ValueError: when the stages are not in rising order, an end is not in (0, 1] or a size not positive.
+    """
+
+    def __init__(self, max_epochs: int, stages: Sequence[Sequence[float]] = ((0.6, 0.5), (0.85, 0.75))) -> None:
+        ends = [end for end, _ in stages]
+        if ends != sorted(set(ends)) or not all(0 < end <= 1 and size > 0 for end, size in stages):
+            wanted = "(end, size) pairs with rising ends in (0, 1] and positive sizes"
+            raise ValueError(f"stages must be {wanted}, got {list(stages)}.")
+        self.max_epochs, self.stages = max_epochs, [tuple(stage) for stage in stages]
+        self.epoch = max_epochs
+
+    def attach(self, engine: Engine) -> None:
+        """Follow the trainer's epochs; until then, batches keep their size."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self._follow)
+
+    def _follow(self, engine: Engine) -> None:
+        self.epoch = engine.state.epoch
+
+    def size(self, full: int) -> int:
+        """Return the size in pixels that this epoch's batches of ``full`` pixels are shrunk to."""
+        for end, size in self.stages:
+            if self.epoch <= min(round(end * self.max_epochs), self.max_epochs - 1):
+                pixels = full * size if size <= 1 else size
+                return min(max(round(pixels / MINIMUM_SIZE), 1) * MINIMUM_SIZE, full)
+        return full
+
+
 def prepare_slices(
-    batch: Mapping[str, Any],
-    device: str | torch.device | None = None,
-    non_blocking: bool = False,
-    **kwargs: Any,
+    batch: Mapping[str, Any], device: str | torch.device | None = None, non_blocking: bool = False, **kwargs: Any
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the images and ``{"class", "label"}`` of a batch, on the device: a MONAI engine's ``prepare_batch``.
 
     Args:
         batch: ``image`` (B, C, H, W); ``label`` (B, 1, H, W) and ``class`` (B,), both optional (then unknown).
-        device: where to put the tensors.
-        non_blocking: whether copies from pinned memory may be asynchronous.
-        kwargs: further arguments of ``Tensor.to``.
+        kwargs: further arguments of ``Tensor.to``, which ``device`` and ``non_blocking`` are too.
     """
 
     def move(value: Any, **extra: Any) -> Tensor:
@@ -36,8 +74,7 @@ def prepare_slices(
 
     image = move(batch[IMAGE], memory_format=torch.channels_last, **kwargs)
     count, _, height, width = image.shape
-    label = batch.get(LABEL)
-    classes = batch.get(CLASS)
+    label, classes = batch.get(LABEL), batch.get(CLASS)
     return image, {
         CLASS: image.new_full((count,), UNKNOWN, dtype=torch.long) if classes is None else move(classes).long(),
         LABEL: image.new_full((count, 1, height, width), UNKNOWN) if label is None else move(label),

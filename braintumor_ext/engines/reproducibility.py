@@ -18,10 +18,7 @@ class SeedEachEpoch:
     """
 
     def __init__(self, seed: int, dataset: Dataset, rank: int = 0, augment: Randomizable | None = None) -> None:
-        self.seed = seed
-        self.dataset = dataset
-        self.rank = rank
-        self.augment = augment
+        self.seed, self.dataset, self.rank, self.augment = seed, dataset, rank, augment
 
     def attach(self, engine: Engine) -> None:
         """Attach to the trainer."""

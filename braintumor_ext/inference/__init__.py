@@ -1,8 +1,13 @@
 """From files to predictions: inputs, a dataset that bears bad files, predictions, and what is written."""
 
 from braintumor_ext.inference.inputs import list_inputs, parse_slices
-from braintumor_ext.inference.postprocess_transform import Postprocessd
-from braintumor_ext.inference.postprocessor import Postprocessor, class_probabilities, heat_map_on_grid, mask_on_grid
+from braintumor_ext.inference.postprocessor import (
+    Postprocessd,
+    Postprocessor,
+    class_probabilities,
+    heat_map_on_grid,
+    mask_on_grid,
+)
 from braintumor_ext.inference.precision import inference_precision
 from braintumor_ext.inference.prediction_writer import PredictionWriter
 from braintumor_ext.inference.predictor import Predictor

@@ -20,23 +20,8 @@ from braintumor_ext.transforms.restore_grid import picture_as_nifti
 if TYPE_CHECKING:
     from braintumor_ext.inference.series_masks import SeriesMasks
 
-PNG_FORMAT, NIFTI_FORMAT, SEG_FORMAT = "png", "nifti", "dicom_seg"
-OUTPUT_FORMATS = (PNG_FORMAT, NIFTI_FORMAT, SEG_FORMAT)
+OUTPUT_FORMATS = PNG_FORMAT, NIFTI_FORMAT, SEG_FORMAT = "png", "nifti", "dicom_seg"
 """What masks can be written as, in place of each input's own format."""
-
-
-def parse_output_format(value: str | None) -> str | None:
-    """Return the format of masks that the user gave; None for each input's own.
-
-    Raises:
-        InputError: there is no such format.
-    """
-    if value is None or value in ("", "none", "None"):
-        return None
-    if value not in OUTPUT_FORMATS:
-        remedy = f"Give {', '.join(OUTPUT_FORMATS)}, or none for each input's own"
-        raise InputError("--output_format", f"there is no format {value!r}", remedy)
-    return value
 
 
 def numbered_stem(item: Mapping[str, Any]) -> str:
@@ -80,7 +65,10 @@ class MaskFiles:
         checkpoint: str | PathLike[str] | None = None,
     ) -> None:
         self.folder = folder
-        self.output_format = parse_output_format(output_format)
+        self.output_format = None if output_format in ("", "none", "None") else output_format
+        if self.output_format not in (None, *OUTPUT_FORMATS):
+            remedy = f"Give {', '.join(OUTPUT_FORMATS)}, or none for each input's own"
+            raise InputError("--output_format", f"there is no format {output_format!r}", remedy)
         self._open: _OpenVolume | None = None
         self._series: SeriesMasks | None = None
         if self.output_format == SEG_FORMAT:
@@ -91,11 +79,10 @@ class MaskFiles:
             self._series = SeriesMasks(folder, read_algorithm(metadata or "metadata.json", checkpoint))
 
     def write(self, item: Mapping[str, Any], mask: np.ndarray, meta: Mapping[str, Any]) -> str | None:
-        """Write the mask of a slice that has a mask file of its own, given as to :meth:`add`; several threads may.
+        """Write a mask that has a file of its own, given as to :meth:`add`, which does the others; several threads may.
 
         Returns:
-            the file's path relative to the folder's parent; None of a slice that shares its file with others, which is
-            for :meth:`add`.
+            the file's path relative to the folder's parent; None of a slice that shares its file with others.
 
         Raises:
             OSError: when the mask cannot be written.

@@ -35,12 +35,8 @@ def inference_precision(
     Args:
         amp: ``auto``: bfloat16 on a CPU that multiplies in it, if the calibration says that the predictions agree with
             those in float32; otherwise float32. True: bfloat16 on any CPU, float16 on CUDA. False: float32.
-        network: the network to run.
-        device: where it runs.
         calibration: the checkpoint's own; None where there is none.
-        explain: how predictions are explained, ``none`` or a method.
-        layer: the layer that is explained.
-        head: the head that is explained.
+        explain: how predictions are explained, by ``layer`` for ``head``: ``none`` or a method.
 
     Returns:
         ``float32``, ``bfloat16`` or ``float16``; of an exported network, which has its own, ``the export's``.

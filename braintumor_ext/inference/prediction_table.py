@@ -115,8 +115,6 @@ class PredictionTable:
             return cell
         if cell == "":
             return None
-        if column == "class":
-            return csv_text(cell)
         if column in ("slice", "area_px"):
             return int(cell)
         return float(cell) if column == "area_mm2" or column.startswith("p_") else csv_text(cell)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from ignite.engine import Events
@@ -21,17 +22,14 @@ from monai.engines.workflow import Workflow
 from braintumor_ext.calibration.calibration import NOT_CALIBRATED, Calibration
 from braintumor_ext.classes import CLASSES, Classes, display_name
 from braintumor_ext.errors import InputError
-from braintumor_ext.files import backup_existing, remove_partials, replacing, sha256_of
+from braintumor_ext.files import backup_existing, remove_partials, sha256_of, write_text
 from braintumor_ext.flags import as_bool
-from braintumor_ext.inference.earlier_rows import rows_to_keep
 from braintumor_ext.inference.mask_files import SEG_FORMAT, MaskFiles, numbered_stem
 from braintumor_ext.inference.prediction_table import PredictionTable
-from braintumor_ext.inference.processes import Processes
-from braintumor_ext.inference.report_pictures import ReportPictures
+from braintumor_ext.inference.processes import Processes, digest_of, share_slices
 from braintumor_ext.inference.row_errors import told_in
 from braintumor_ext.inference.run_folder import TABLE, RunFolder
-from braintumor_ext.inference.run_record import RunRecord
-from braintumor_ext.inference.shares import digest_of, share_slices
+from braintumor_ext.inference.run_record import RunRecord, rows_to_keep
 from braintumor_ext.inference.threads import side_threads
 from braintumor_ext.keys import INDEX, PREDICTION, SLICE
 from braintumor_ext.plain_text import csv_cell, printable
@@ -47,6 +45,9 @@ REPORT_PICTURES = 2000
 
 MOST_AWAITED = 32
 """How many slices may be drawn or wait for it at a time; the next batch waits until there are no more."""
+
+_Written = tuple[dict[str, Any], np.ndarray | None, Mapping[str, Any]]
+"""A slice's row, its mask where that shares its file with those of other slices, and its metadata."""
 
 
 class PredictionWriter:
@@ -67,20 +68,16 @@ class PredictionWriter:
     Args:
         output_dir: where to write; tables and the report of an earlier run there are renamed.
         data: the items of the dataset, as :func:`~braintumor_ext.inference.list_inputs` gives them.
-        image_size: the network's input size.
-        overlays: whether to draw overlays.
         calibration: what the predictions are calibrated by; None for nothing.
-        report: whether to write ``report.html``.
         context: what the report says of the run (checkpoint, explanation), name to value.
-        output_format: what masks are written as: ``png``, ``nifti``, ``dicom_seg``; None for each input's own format
-            (see :class:`~braintumor_ext.inference.mask_files.MaskFiles`).
+        output_format: what masks are written as; see :class:`~braintumor_ext.inference.mask_files.MaskFiles`.
         metadata: the bundle's ``metadata.json``, which DICOM segmentations tell of.
         resume: go on with the rows that an earlier run has left in ``output_dir``: :attr:`remaining` tells the slices
             that are still to be predicted. Rows with an error, of inputs that have changed since, or whose files are
             gone, are made anew; so is a volume of which not all slices are there.
         made_with: what rows depend on beside the other arguments, name to value: a resumed run must have the same.
         threads: how many threads draw and write; None for one less than there are cores, 4 at most.
-        processes: those that share the work; None for this one alone. All must have the same other arguments.
+        processes: those that share the work, all with the same other arguments; None for this one alone.
 
     Raises:
         InputError: there is no such format; or DICOM segmentations are wanted, and highdicom is not installed or the
@@ -104,21 +101,16 @@ class PredictionWriter:
         threads: int | None = None,
         processes: Processes | None = None,
     ) -> None:
-        self.folder = Path(output_dir)
-        self.data = data
+        self.folder, self.data, self.processes = Path(output_dir), data, processes or Processes()
         self.classes, self.calibration = classes, calibration
-        self.overlays, self.report = as_bool(overlays), as_bool(report)
+        self.overlays, self.report, self.resume = as_bool(overlays), as_bool(report), as_bool(resume)
         self.context = dict(context or {})
         self.made_with = {**(made_with or {}), "image_size": image_size}
         self.threads = threads or max(1, min(_cores() - 1, 4))
-        self.processes = processes
-        rank = 0 if processes is None else processes.rank
-        self._leads = rank == 0
-        self._place = RunFolder(self.folder, rank)
+        self._leads = self.processes.rank == 0
+        self._place = RunFolder(self.folder, self.processes.rank)
         self.table = PredictionTable(self._place.table, classes)
-        self.pictures = ReportPictures(self.folder / ".pictures")
         self.masks = MaskFiles(self.folder / "masks", output_format, metadata, self.context.get("checkpoint"))
-        self.resume = as_bool(resume)
         self.rows: dict[int, dict[str, Any]] = self._kept() if self.resume and self._leads else {}
         self._shares: list[list[int]] = []
         self._own = self._share()
@@ -147,8 +139,6 @@ class PredictionWriter:
 
     def _share(self) -> list[int]:
         """Return the slices of this process; process 0 deals them out."""
-        if self.processes is None:
-            return list(range(len(self.data)))
         if not self._leads:
             return self.processes.share(digest_of(self.data))
         missing = [index for index in range(len(self.data)) if index not in self.rows]
@@ -160,33 +150,22 @@ class PredictionWriter:
     # --- the beginning
 
     def _start(self, engine: Workflow | None = None) -> None:
-        if self.processes is not None and not self._leads:
+        if not self._leads:
             self.processes.await_beginning()
-        self._place.take()
-        try:
-            self._prepare_folder()
-        except OSError as error:
-            self._place.release()
-            raise self._place.unwritable(error) from error
-        except BaseException:
-            self._place.release()
-            raise
-        if self.processes is not None and self._leads:
+        with self._place.taking():
+            if self._leads:
+                remove_partials(self.folder)
+                kept = self._kept() if self.resume else {}
+                if kept != self.rows and not self._finished:
+                    raise InputError(self.folder, "was changed while this run was starting", "Start it again")
+                self.rows = kept
+                self._begin_tables()
+            else:
+                self.table.begin()
+        if self._leads:
             self.processes.begin()
         self._pool = side_threads(self.threads, "drawing")
         self._finished = False
-
-    def _prepare_folder(self) -> None:
-        """Bring the rows that there are, and the files that hold them, to the state that the run goes on from."""
-        if self._leads:
-            remove_partials(self.folder)
-            kept = self._kept() if self.resume else {}
-            if kept != self.rows and not self._finished:
-                raise InputError(self.folder, "was changed while this run was starting", "Start it again")
-            self.rows = kept
-            self._begin_tables()
-        else:
-            self.table.begin()
 
     def _begin_tables(self) -> None:
         if self.rows:
@@ -195,7 +174,7 @@ class PredictionWriter:
                 (self.folder / name).unlink(missing_ok=True)
             logger.info("Going on: %d of %d slices are there already.", len(self.rows), len(self.data))
         else:
-            self.pictures.clear()
+            self._remove_pictures()
             for path in (*(self.folder / name for name in (TABLE, JSON_TABLE, REPORT)), *self._place.parts()):
                 backup_existing(path)
         # The table first: a record of changed inputs must never stand beside rows of what they were.
@@ -208,11 +187,10 @@ class PredictionWriter:
 
     @cached_property
     def _record(self) -> RunRecord:
-        checkpoint = self.context.get("checkpoint")
         settings = {
             **self.made_with,
             **self.classes.stored(),
-            "checkpoint_sha256": self._checkpoint_sha256 if checkpoint else None,
+            "checkpoint_sha256": self._checkpoint_sha256,
             "calibration": None if self.calibration is None else self.calibration.to_dict(),
             "output_format": self.masks.output_format,
             "overlays": self.overlays,
@@ -249,15 +227,26 @@ class PredictionWriter:
             item = self.data[index]
             picture = pictures[positions[csv_cell(item["name"]), item.get(SLICE)]]
             if picture is not None:
-                self.pictures.save(numbered_stem(item), picture)
+                self._save_picture(index, picture)
+
+    def _picture_of(self, index: int) -> Path:
+        """Return where a slice's small picture lies, a JPEG file, until the report holds it."""
+        return self.folder / ".pictures" / f"{numbered_stem(self.data[index])}.jpg"
+
+    def _save_picture(self, index: int, picture: bytes) -> None:
+        path = self._picture_of(index)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture)
+
+    def _remove_pictures(self) -> None:
+        shutil.rmtree(self.folder / ".pictures", ignore_errors=True)
 
     # --- batch by batch
 
     def __call__(self, engine: Workflow) -> None:
         """Take the slices of one batch."""
         assert self._pool is not None
-        if self.processes is not None:
-            self.processes.tell_progress(len(self.rows))
+        self.processes.tell_progress(len(self.rows))
         indices = engine.state.batch[INDEX].tolist()
         for index, prediction in zip(indices, engine.state.output[PREDICTION], strict=True):
             self._settle(MOST_AWAITED - 1)
@@ -274,7 +263,7 @@ class PredictionWriter:
             if self.overlays or self.report:
                 with told_in(row, item["name"]):
                     self._draw(index, row, prediction)
-        return _Written(row, mask if row["mask"] is None else None, prediction.meta)
+        return row, mask if row["mask"] is None else None, prediction.meta
 
     def _draw(self, index: int, row: dict[str, Any], prediction: Prediction) -> None:
         """Draw the slice's overlay, and its picture for the report."""
@@ -286,7 +275,7 @@ class PredictionWriter:
             save_overlay(shown, path)
             row["overlay"] = path.relative_to(self.folder).as_posix()
         if self.report and index < REPORT_PICTURES:
-            self.pictures.save(numbered_stem(item), predicted_thumbnail(shown))
+            self._save_picture(index, predicted_thumbnail(shown))
 
     def _settle(self, most: int) -> None:
         """Take the rows that are there, in the order of the inputs; wait until no more than ``most`` are awaited.
@@ -332,9 +321,9 @@ class PredictionWriter:
             self.masks.close()
             self._settle(0)
             self.table.write(self._rows_in_order())  # once more: in their order, and with the masks that came late
-            if self.processes is not None and complete:
-                self._meet(self.processes)
-            results = self._leads and (complete or self.processes is None)
+            if complete and self.processes.size > 1:
+                self._meet()
+            results = self._leads and (complete or self.processes.size == 1)
             if results:
                 self._write_results()
         except OSError as error:
@@ -354,14 +343,14 @@ class PredictionWriter:
         what, name = ("report", REPORT) if self.report else ("table", TABLE)
         logger.info("The %s: %s; masks and overlays beside it.", what, self.folder / name)
 
-    def _meet(self, processes: Processes) -> None:
+    def _meet(self) -> None:
         """Hand this process's rows over, or as process 0 take those of all others."""
         if not self._leads:
             self._place.release()  # nothing more is written, and process 0 removes the lock
-            processes.hand_over(self.rows)
+            self.processes.hand_over(self.rows)
             return
         for rank, share in enumerate(self._shares[1:], start=1):
-            rows = processes.take_over(rank)
+            rows = self.processes.take_over(rank)
             if sorted(rows) != share:
                 problem = f"has predicted {len(rows)} slices, and not the {len(share)} that were its share"
                 raise InputError(f"process {rank}", problem, "Go on with --resume true")
@@ -371,15 +360,15 @@ class PredictionWriter:
 
     def _write_results(self) -> None:
         indices, rows = sorted(self.rows), self._rows_in_order()
-        with replacing(self.folder / JSON_TABLE) as partial:
-            calibration = str(self.calibration or NOT_CALIBRATED)
-            content = {"class_names": list(self.classes), "calibration": calibration, "predictions": rows}
-            partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        calibration = str(self.calibration or NOT_CALIBRATED)
+        content = {"class_names": list(self.classes), "calibration": calibration, "predictions": rows}
+        write_text(self.folder / JSON_TABLE, json.dumps(content, indent=2) + "\n")
         if self.report:
-            stems = {position: numbered_stem(self.data[index]) for position, index in enumerate(indices)}
-            facts, pictures = self._facts(len(rows)), self.pictures.of(stems)
+            paths = {position: self._picture_of(index) for position, index in enumerate(indices)}
+            pictures = {position: path for position, path in paths.items() if path.is_file()}
+            facts = self._facts(len(rows))
             write_html_report(self.folder / REPORT, rows, pictures, self.classes, "Predictions", facts)
-        self.pictures.clear()
+        self._remove_pictures()
 
     def _facts(self, count: int) -> dict[str, str]:
         """What the report says of the run as a whole."""
@@ -402,8 +391,7 @@ class PredictionWriter:
             except Exception as second:
                 logger.warning("%s", second)
             logger.warning("The run broke off after %d of %d slices.", len(self.rows), len(self.data))
-        if self.processes is not None:
-            self.processes.break_off(error)
+        self.processes.break_off(error)
         raise error
 
     def finish(self) -> None:
@@ -416,14 +404,6 @@ class PredictionWriter:
             lines = "".join(f"\n  {printable(row['file'])}: {row['error']}" for row in failed[:20])
             more = f"\n  ... and {len(failed) - 20} more" if len(failed) > 20 else ""
             raise SystemExit(f"{len(failed)} of {len(self.rows)} inputs could not be predicted:{lines}{more}")
-
-
-class _Written(NamedTuple):
-    """A slice's row; its mask and metadata where the mask shares its file with those of other slices."""
-
-    row: dict[str, Any]
-    mask: np.ndarray | None = None
-    meta: Mapping[str, Any] = {}
 
 
 def _cores() -> int:

@@ -42,7 +42,6 @@ class Predictor:
         network: gives ``{"class": (B, K), "mask": (B, 1, H, W)}`` logits.
         preprocessing: from ``{"image": a source, "slice": an index}`` to an item whose ``image`` the network takes.
         postprocessor: from the network's output to predictions; it knows the classes and the calibration.
-        device: where the network runs.
         batch_size: how many slices are predicted at a time.
         bfloat16: whether to compute in bfloat16 on a CPU; see :class:`~braintumor_ext.explain.ExplainingInferer`.
 
@@ -65,10 +64,8 @@ class Predictor:
     ) -> None:
         self.device = torch.device(device)
         self.network = network.to(self.device).eval()
-        self.preprocessing = preprocessing
-        self.postprocessor = postprocessor
-        self.batch_size = batch_size
-        self.bfloat16 = bfloat16
+        self.preprocessing, self.postprocessor = preprocessing, postprocessor
+        self.batch_size, self.bfloat16 = batch_size, bfloat16
 
     @property
     def classes(self) -> Classes:
@@ -102,14 +99,13 @@ class Predictor:
             raise InputError(root, f"is no bundle (it has no {CONFIG})", "Give the bundle's root folder")
         parser = ConfigParser()
         parser.read_config(str(config))
-        parser["bundle_root"] = verbatim(fspath(root))
+        given: dict[str, Any] = {"bundle_root": verbatim(fspath(root))}
         if checkpoint is not None:
-            parser["checkpoint"] = verbatim(fspath(checkpoint))
-            parser["calibration"] = verbatim(str(Path(checkpoint).with_name("calibration.json")))
+            given["checkpoint"] = verbatim(fspath(checkpoint))
+            given["calibration"] = verbatim(str(Path(checkpoint).with_name("calibration.json")))
         if device is not None:
-            parser["device"] = verbatim(str(device))
-        for name, value in overrides.items():
-            parser[name] = value
+            given["device"] = verbatim(str(device))
+        parser.update({**given, **overrides})
         with unwrapped():
             weights = parser.get_parsed_content("checkpoint")
             settings = read_settings(weights)
@@ -122,14 +118,9 @@ class Predictor:
                 if name in ("class_names", "empty_class", "in_channels", "image_size") and name not in overrides:
                     parser[name] = verbatim(value)
             parser.get_parsed_content("checkpointloader")
-            return cls(
-                network=parser.get_parsed_content("network"),
-                preprocessing=parser.get_parsed_content("preprocessing"),
-                postprocessor=parser.get_parsed_content("postprocessor"),
-                device=parser.get_parsed_content("device"),
-                batch_size=parser.get_parsed_content("batch_size"),
-                bfloat16=parser.get_parsed_content("precision") == BFLOAT16,
-            )
+            parts = ("network", "preprocessing", "postprocessor", "device", "batch_size")
+            found = {name: parser.get_parsed_content(name) for name in parts}
+            return cls(**found, bfloat16=parser.get_parsed_content("precision") == BFLOAT16)
 
     @overload
     def __call__(
@@ -179,20 +170,20 @@ class Predictor:
             InputError: a single slice cannot be read, or its prediction is not finite.
             ValueError: an unknown method, layer, head or class; valid ones are listed.
         """
-        many = isinstance(x, list | tuple)
         sources: list[Any] = list(x) if isinstance(x, list | tuple) else [x]
         check_explanation(explain, self.network)
         inferer = ExplainingInferer(
             explain, layer, head, self.classes, explain_class=explain_class, bfloat16=self.bfloat16
         )
         extra = {} if slice_index is None else {SLICE: slice_index}
-        items = [{IMAGE: source, "name": _name(source, n), **extra} for n, source in enumerate(sources)]
+        names = [fspath(one) if isinstance(one, str | PathLike) else f"array {n}" for n, one in enumerate(sources)]
+        items = [{IMAGE: source, "name": name, **extra} for source, name in zip(sources, names, strict=True)]
         dataset = TolerantDataset(items, self.preprocessing, keep_grey=True)
         found: list[Prediction] = []
         for start in range(0, len(items), self.batch_size):
             entries = [dataset[index] for index in range(start, min(start + self.batch_size, len(items)))]
             found += self._predict(entries, items, inferer)
-        return found if many else found[0].checked()
+        return found if isinstance(x, list | tuple) else found[0].checked()
 
     def _predict(
         self, entries: Sequence[dict[str, Any]], items: Sequence[dict[str, Any]], inferer: ExplainingInferer
@@ -206,7 +197,3 @@ class Predictor:
                 batch["pred"] = inferer(images, self.network)
             found.update(zip(batch[INDEX].tolist(), self.postprocessor(batch)[PREDICTION], strict=True))
         return [replace(one, source=items[index]["name"]) for index, one in found.items()]
-
-
-def _name(source: Source, number: int) -> str:
-    return fspath(source) if isinstance(source, str | PathLike) else f"array {number}"

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
+import pydicom
 import torch.distributed
 
 from braintumor_ext.errors import InputError
+from braintumor_ext.keys import IMAGE, SLICE
+from braintumor_ext.transforms.formats import DICOM, container_of
 
 TIMEOUT = 1800.0
 """After how many seconds without any word from a process the others give up."""
@@ -32,13 +39,15 @@ class Processes:
     no collective operations, in which all have to take part within one time limit.
 
     Args:
-        store: a store that all processes reach, of this inference alone.
+        store: a store that all processes reach, of this inference alone; None where there is but one process.
         rank: this process's number.
         size: how many there are.
         timeout: seconds after which a process that tells nothing (no batch is predicted) counts as gone.
     """
 
-    def __init__(self, store: torch.distributed.Store, rank: int, size: int, timeout: float = TIMEOUT) -> None:
+    def __init__(
+        self, store: torch.distributed.Store | None = None, rank: int = 0, size: int = 1, timeout: float = TIMEOUT
+    ) -> None:
         self.store, self.rank, self.size, self.timeout = store, rank, size, timeout
 
     def deal(self, shares: Sequence[Sequence[int]], digest: str) -> None:
@@ -55,9 +64,8 @@ class Processes:
         told = self._await("share", self.rank, of=0)
         if told["digest"] != digest:
             problem = f"process {self.rank} sees other files than process 0"
-            raise InputError(
-                "--dataset_dir", problem, "Give a folder that they share and that stays as it is meanwhile"
-            )
+            remedy = "Give a folder that they share and that stays as it is meanwhile"
+            raise InputError("--dataset_dir", problem, remedy)
         return told["share"]
 
     def begin(self) -> None:
@@ -103,6 +111,7 @@ class Processes:
         for number in range(self._await("done", rank, of=rank)):
             key = f"rows {rank} {number}"
             rows.update((index, row) for index, row in self._get(key))
+            assert self.store is not None
             self.store.delete_key(key)
         return rows
 
@@ -130,27 +139,24 @@ class Processes:
         return self._get(key)
 
     def _set(self, key: str, value: Any) -> None:
-        try:
-            # It takes bytes, too, whatever its annotation says.
+        if self.store is None:
+            return
+        with _reached():  # it takes bytes, too, whatever its annotation says
             self.store.set(key, zlib.compress(json.dumps(value).encode()))  # type: ignore[arg-type]
-        except RuntimeError as error:
-            raise _unreachable(error) from error
 
     def _has(self, key: str) -> bool:
-        try:
+        assert self.store is not None
+        with _reached():
             return self.store.check([key])
-        except RuntimeError as error:
-            raise _unreachable(error) from error
 
     def _get(self, key: str) -> Any:
-        try:
+        assert self.store is not None
+        with _reached():
             return json.loads(zlib.decompress(self.store.get(key)))
-        except RuntimeError as error:
-            raise _unreachable(error) from error
 
 
 def torchrun_processes(timeout: float = TIMEOUT) -> Processes:
-    """Return the processes that ``torchrun`` has started this one with.
+    """Return the processes that ``torchrun`` has started this one with; ``timeout`` is in seconds.
 
     Raises:
         InputError: this process was not started by ``torchrun``, or does not find the others.
@@ -159,15 +165,67 @@ def torchrun_processes(timeout: float = TIMEOUT) -> Processes:
     if missing := [name for name in needed if name not in os.environ]:
         remedy = "Start it by torchrun, or leave this config out for one process"
         raise InputError("multi_gpu_inference.json", f"is for several processes ({missing[0]} is not set)", remedy)
-    try:
+    with _reached():
         store, rank, size = next(torch.distributed.rendezvous("env://", timeout=timedelta(seconds=timeout)))
-    except RuntimeError as error:
-        raise _unreachable(error) from error
     # torchrun may keep one store over all starts: what processes before these told must not be heard.
     start = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     return Processes(torch.distributed.PrefixStore(f"inference {start}", store), rank, size, timeout)
 
 
-def _unreachable(error: RuntimeError) -> InputError:
-    reason = (str(error).splitlines() or [""])[0]
-    return InputError("process 0", f"cannot be reached ({reason}); the rows so far are kept", _REMEDY)
+@contextmanager
+def _reached() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        reason = (str(error).splitlines() or [""])[0]
+        problem = f"cannot be reached ({reason}); the rows so far are kept"
+        raise InputError("process 0", problem, _REMEDY) from error
+
+
+def share_slices(
+    data: Sequence[Mapping[str, Any]], indices: Sequence[int], processes: int, by_series: bool = False
+) -> list[list[int]]:
+    """Divide slices among processes: each goes to one, and the slices of a file all go to the same.
+
+    A file's slices share its mask file, and its volume is decoded once. Neighbours stay together, and no process has
+    more than an even share and one file (or series).
+
+    Args:
+        data: the items, as :func:`~braintumor_ext.inference.list_inputs` gives them.
+        indices: the slices to divide, as ascending indices into ``data``.
+        by_series: whether the files of a DICOM series go to one process, too: they share a segmentation.
+
+    Returns:
+        For each process its indices, ascending; none where there are fewer files than processes.
+    """
+    groups: dict[str, list[int]] = {}
+    names: dict[str, str] = {}
+    for index in indices:
+        name = data[index]["name"]
+        if name not in names:
+            names[name] = (by_series and processes > 1 and _series_of(data[index][IMAGE])) or f"file {name}"
+        groups.setdefault(names[name], []).append(index)
+    shares: list[list[int]] = [[] for _ in range(processes)]
+    before = 0
+    for group in groups.values():
+        middle = before + len(group) / 2
+        shares[min(int(middle * processes / len(indices)), processes - 1)] += group
+        before += len(group)
+    return [sorted(share) for share in shares]  # series may lie among each other
+
+
+def digest_of(data: Sequence[Mapping[str, Any]]) -> str:
+    """Return a hash of the inputs' names and slices, by which processes can tell that they have the same list."""
+    listed = [[item["name"], item.get(SLICE), item["stem"]] for item in data]
+    return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
+
+
+def _series_of(path: str | PathLike[str]) -> str | None:
+    """Return a DICOM file's series; None of other files, and where it is not known."""
+    try:
+        if container_of(Path(path)) != DICOM:
+            return None
+        header = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=["SeriesInstanceUID"])
+        return f"series {header.SeriesInstanceUID}"
+    except Exception:  # whatever is wrong with it, reading it will tell, in its own row
+        return None

@@ -7,35 +7,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from braintumor_ext.errors import InputError
+from braintumor_ext.errors import LOOK_AT_IT, InputError, causes_of, unreadable
 
 logger = logging.getLogger(__name__)
 
 
+def describe(error: BaseException, name: str, problem: str = "could not be read", remedy: str = LOOK_AT_IT) -> str:
+    """Return one line that says what is wrong with the input ``name``.
+
+    MONAI wraps a transform's error; what says what is wrong is an :class:`InputError` among its causes. An error that
+    nobody expected is told with the problem and the remedy given.
+    """
+    found = next((cause for cause in causes_of(error) if isinstance(cause, InputError)), None)
+    if found is None:
+        found = unreadable(name, error, problem, remedy)
+        logger.debug("%s", found, exc_info=error)
+    return f"{found.problem}. {found.remedy}."
+
+
 @contextmanager
 def told_in(
-    row: dict[str, Any],
-    name: str,
-    problem: str = "could not be drawn or written",
-    remedy: str = "Open it in a viewer, or leave it out",
+    row: dict[str, Any], name: str, problem: str = "could not be drawn or written", remedy: str = LOOK_AT_IT
 ) -> Iterator[None]:
-    """Tell in a slice's row what could not be drawn or written of it; what else there is of it goes on.
-
-    Args:
-        row: its ``error`` becomes what is wrong, unless another error was told before.
-        name: the slice's name, for the log.
-        problem: what the row says of an error that nobody expected.
-        remedy: what the row says to do about it.
-    """
+    """Tell in a slice's row, as its ``error`` unless it has one, what went wrong in the block."""
     try:
         yield
     except OSError as error:  # a full disk, or an unwritable folder
-        told = f"could not be written ({error}). Free space, or give another --output_dir."
-    except InputError as error:  # the file has changed or gone since it was read, or lacks what its mask needs
-        told = f"{error.problem}. {error.remedy}."
-    except Exception as error:  # whatever it is, it costs one row
-        logger.debug("%s %s.", name, problem, exc_info=error)
-        told = f"{problem} ({type(error).__name__}: {(str(error).splitlines() or [''])[0]}). {remedy}."
-    else:
-        return
-    row["error"] = row.get("error") or told
+        row["error"] = row.get("error") or f"could not be written ({error}). Free space, or give another --output_dir."
+    except Exception as error:
+        row["error"] = row.get("error") or describe(error, name, problem, remedy)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 
@@ -24,12 +25,7 @@ LOCK_SECONDS = 6.0
 
 
 class RunFolder:
-    """The folder, with a lock and a table for each process of a run.
-
-    Args:
-        path: the folder.
-        rank: the process's number; 0 leads.
-    """
+    """The folder, with a lock and a table for each process of a run; the process of rank 0 leads."""
 
     def __init__(self, path: str | PathLike[str], rank: int = 0) -> None:
         self.path, self.rank = Path(path), rank
@@ -37,26 +33,34 @@ class RunFolder:
         """Where this process adds its rows."""
         self._lock = filelock.FileLock(self.path / (f"{LOCK}.{rank}" if rank else LOCK), timeout=LOCK_SECONDS)
 
-    def take(self) -> None:
-        """Make the folder this run's own.
+    @contextmanager
+    def taking(self) -> Iterator[None]:
+        """Make the folder this run's own for the block and, unless that fails, until :meth:`release`.
 
         Raises:
             InputError: another run writes to it, or the system cannot.
         """
+        try:
+            self._take()
+            yield
+        except BaseException as error:
+            self._lock.release()
+            if isinstance(error, OSError):
+                problem = f"cannot be written to ({error})"
+                raise InputError(self.path, problem, "Free space, or give another --output_dir") from error
+            raise
+
+    def _take(self) -> None:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
             if self.rank == 0:
                 self._await_others()
         except filelock.Timeout:
-            self._lock.release()
             remedy = "Wait until it has ended, or give another --output_dir"
             raise InputError(self.path, "is being written to by another run", remedy) from None
         except NotImplementedError:
             logger.warning("%s cannot be locked: see that no other run writes to it.", self.path)
-        except OSError as error:
-            self._lock.release()
-            raise self.unwritable(error) from error
 
     def _await_others(self) -> None:
         """See that no process is left of a run whose process 0 was killed."""
@@ -79,7 +83,3 @@ class RunFolder:
     def release(self) -> None:
         """Leave the folder to other runs."""
         self._lock.release()
-
-    def unwritable(self, error: OSError) -> InputError:
-        """Return what to say where the system cannot write to the folder."""
-        return InputError(self.path, f"cannot be written to ({error})", "Free space, or give another --output_dir")

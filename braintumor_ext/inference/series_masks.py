@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -90,10 +91,6 @@ class SeriesMasks:
         frames = [mask.frame for mask in masks if mask.frame is not None]
         sources = [first] if frames else [read_source(mask.path) for mask in masks]
         size = (int(first.Rows), int(first.Columns))
-        unpacked = np.stack([_unpacked(mask.packed, size) for mask in masks])
+        bits = [np.frombuffer(zlib.decompress(mask.packed), dtype=np.uint8) for mask in masks]
+        unpacked = np.stack([np.unpackbits(each, count=math.prod(size)).reshape(size) for each in bits]).astype(bool)
         write_dicom(tumour_segmentation(sources, unpacked, algorithm=self.algorithm, frames=frames or None), path)
-
-
-def _unpacked(packed: bytes, size: tuple[int, int]) -> np.ndarray:
-    bits = np.unpackbits(np.frombuffer(zlib.decompress(packed), dtype=np.uint8), count=size[0] * size[1])
-    return bits.reshape(size).astype(bool)

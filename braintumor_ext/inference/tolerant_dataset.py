@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,11 +10,9 @@ import torch
 from monai.data import Dataset, MetaTensor, list_data_collate
 from monai.transforms import Compose
 
-from braintumor_ext.errors import InputError, causes_of, unreadable
+from braintumor_ext.inference.row_errors import describe
 from braintumor_ext.keys import ERROR, GREY, IMAGE, INDEX, ITEM, META, SLICE
 from braintumor_ext.transforms import LoadImageSlice, ToUnitGrey, ToUnitGreyd
-
-logger = logging.getLogger(__name__)
 
 _LISTS = (GREY, ITEM)  # what is no tensor in a batch
 
@@ -46,8 +43,7 @@ class TolerantDataset(Dataset):
         keep_grey: bool = False,
     ) -> None:
         super().__init__(data=data, transform=None)
-        self.preprocessing = transform
-        self.keep_grey = keep_grey
+        self.preprocessing, self.keep_grey = transform, keep_grey
         self._blank: Any = None
 
     def __getitem__(self, index: int) -> dict[str, Any]:  # type: ignore[override]
@@ -55,8 +51,7 @@ class TolerantDataset(Dataset):
         item = self.data[index]
         source = {key: item[key] for key in (IMAGE, SLICE) if key in item}
         try:
-            image, grey = self._prepared(source)
-            error = ""
+            image, grey, error = *self._prepared(source), ""
         except Exception as problem:
             image, grey, error = self._blank_image(), None, describe(problem, item["name"])
         return {IMAGE: image, INDEX: index, ERROR: error} | ({GREY: grey} if self.keep_grey else {})
@@ -90,23 +85,11 @@ def _kept(grey: MetaTensor) -> torch.Tensor:
 
 def collate_slices(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return entries as a batch: the images as one tensor, and their ``meta``, ``grey`` and ``item`` as lists."""
-    images = [entry[IMAGE] for entry in entries]
-    plain = [
-        {key: value.as_tensor() if isinstance(value, MetaTensor) else value for key, value in entry.items()}
-        for entry in entries
-    ]
-    batch = list_data_collate([{key: value for key, value in entry.items() if key not in _LISTS} for entry in plain])
-    batch[META] = [getattr(image, "meta", {}) for image in images]
+
+    def plain(entry: dict[str, Any]) -> dict[str, Any]:
+        values = {key: value for key, value in entry.items() if key not in _LISTS}
+        return {key: value.as_tensor() if isinstance(value, MetaTensor) else value for key, value in values.items()}
+
+    batch = list_data_collate([plain(entry) for entry in entries])
+    batch[META] = [getattr(entry[IMAGE], "meta", {}) for entry in entries]
     return {**batch, **{key: [entry.get(key) for entry in entries] for key in _LISTS}}
-
-
-def describe(error: BaseException, name: str) -> str:
-    """Return one line that says what is wrong with the input ``name``.
-
-    MONAI wraps a transform's error; the error that says what is wrong is the innermost :class:`InputError`.
-    """
-    found = next((cause for cause in causes_of(error) if isinstance(cause, InputError)), None)
-    if found is None:
-        logger.debug("%s could not be read.", name, exc_info=error)
-        found = unreadable(name, error)
-    return f"{found.problem}. {found.remedy}."

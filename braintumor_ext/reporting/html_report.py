@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from os import PathLike
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -22,7 +23,7 @@ FAILED = "failed"
 def write_html_report(
     path: str | PathLike[str],
     rows: Sequence[Mapping[str, Any]],
-    pictures: Mapping[int, bytes],
+    pictures: Mapping[int, Path],
     classes: Classes,
     title: str,
     facts: Mapping[str, str],
@@ -39,7 +40,7 @@ def write_html_report(
         rows: the slices as ``predictions.json`` holds them: ``file``, ``slice`` (int or None), ``class`` (a class name
             or None), ``p_<class name>`` (in [0, 1] or None), ``area_px``, ``area_mm2``, ``flags`` (joined by ``"; "``),
             ``error`` (empty if there is none), ``mask`` and ``overlay`` (relative paths or None).
-        pictures: position of a row to the bytes of a JPEG file, such as
+        pictures: position of a row to a JPEG file, which is read when its turn comes, such as
             :func:`~braintumor_ext.visualize.overlay.render_thumbnail` makes; absent where there is none.
         title: the report's heading.
         facts: what the summary on top says beside the counts, name to text: model, calibration, warnings.

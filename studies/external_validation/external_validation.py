@@ -16,7 +16,7 @@ from PIL import Image
 from braintumor_ext.classes import Classes
 from braintumor_ext.errors import InputError
 from braintumor_ext.inference import Predictor, list_inputs
-from braintumor_ext.inference.tolerant_dataset import describe
+from braintumor_ext.inference.row_errors import describe
 from braintumor_ext.keys import IMAGE, SLICE, UNKNOWN
 from braintumor_ext.metrics import SliceRecord
 from braintumor_ext.prediction import Prediction

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from braintumor_ext.engines.lone_slice import lone_slice_error
+from braintumor_ext.engines.checkpointing import lone_slice_error
 from braintumor_ext.networks import BrainTumorNet
 from tests.bundle.workflows import FLAT, make_workflow, places, run_workflow, told
 

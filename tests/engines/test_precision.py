@@ -1,14 +1,17 @@
-"""Mixed precision where the hardware has it."""
+"""Mixed precision, and the choices on CUDA."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from monai.data import Dataset
 from torch import nn
 
-from braintumor_ext.engines import MixedPrecisionInferer, mixed_precision_supported
+from braintumor_ext.engines import MixedPrecisionInferer, SeedEachEpoch, mixed_precision_supported, set_cuda_options
+from tests.engines.trainers import make_trainer
 
 
 class Recorder(nn.Module):
@@ -73,3 +76,26 @@ def test_every_cuda_device_is_supported_and_other_accelerators_are_not():
 def test_a_cpu_is_supported_that_multiplies_in_bfloat16():
     flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
     assert mixed_precision_supported(torch.device("cpu")) == bool(flags & {"amx_tile", "avx512_bf16"})
+
+
+@pytest.fixture(autouse=True)
+def _settings() -> Iterator[None]:
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32
+    yield
+    cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32 = before
+
+
+@pytest.mark.parametrize("choice", [False, True, "true", "false"])
+def test_products_are_rounded_as_told(choice):
+    set_cuda_options(tf32=choice)
+    expected = choice in (True, "true")
+    assert torch.backends.cudnn.allow_tf32 == torch.backends.cuda.matmul.allow_tf32 == expected
+
+
+@pytest.mark.parametrize("benchmark", [False, True])
+def test_the_choice_of_algorithms_outlives_the_seeding_of_each_epoch(benchmark):
+    set_cuda_options(cudnn_benchmark=benchmark)
+    make_trainer([SeedEachEpoch(0, Dataset([]))], 2).run()
+    assert torch.backends.cudnn.benchmark == benchmark
+    assert torch.backends.cudnn.deterministic != benchmark

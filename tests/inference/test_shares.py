@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from braintumor_ext.inference import list_inputs
-from braintumor_ext.inference.shares import share_slices
+from braintumor_ext.inference.processes import share_slices
 from tests.one_slice import shown_slice, write_series
 
 CASES = [

@@ -11,7 +11,7 @@ from PIL import Image
 
 from braintumor_ext.errors import InputError
 from braintumor_ext.inference import TolerantDataset, collate_slices, tolerant_dataset
-from braintumor_ext.inference.tolerant_dataset import describe
+from braintumor_ext.inference.row_errors import describe
 from braintumor_ext.transforms import LoadImageSliced, ToUnitGreyd, read_grey
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 NAMES = ("glioma", "meningioma", "no_tumor")
@@ -21,6 +22,15 @@ def predicted(file: str, shares: Mapping[str, float], **more: Any) -> dict[str, 
 def failed(file: str, error: str) -> dict[str, Any]:
     keys = ("slice", "class", *(f"p_{name}" for name in NAMES), "area_px", "area_mm2", "mask", "overlay")
     return {**dict.fromkeys(keys), "file": file, "flags": "", "error": error}
+
+
+def picture_files(folder: Path, pictures: Mapping[int, bytes]) -> dict[int, Path]:
+    """The pictures as files in a folder of their own."""
+    paths = {position: folder / "pictures" / f"{position}.jpg" for position in pictures}
+    for position, path in paths.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(pictures[position])
+    return paths
 
 
 def shares(*values: float) -> dict[str, float]:

@@ -14,7 +14,7 @@ import pytest
 
 from braintumor_ext.classes import Classes
 from braintumor_ext.reporting.html_report import read_pictures, write_html_report
-from tests.reporting.report_rows import HOSTILE, NAMES, ROWS, failed, predicted, shares
+from tests.reporting.report_rows import HOSTILE, NAMES, ROWS, failed, picture_files, predicted, shares
 
 DISCLAIMER = "Not a medical device. For research and teaching; never for diagnosis."
 FACTS = {"model": "a <b>model</b>", "warning": "first line\nsecond"}
@@ -53,7 +53,8 @@ class Page(HTMLParser):
 
 
 def write(folder: Path, rows: Sequence[dict[str, Any]] = ROWS, pictures: dict[int, bytes] | None = None) -> str:
-    write_html_report(folder / "report.html", rows, pictures or {}, Classes(NAMES), "A & B </title>", FACTS)
+    paths = picture_files(folder, pictures or {})
+    write_html_report(folder / "report.html", rows, paths, Classes(NAMES), "A & B </title>", FACTS)
     return (folder / "report.html").read_text(encoding="utf-8")
 
 
@@ -169,6 +170,6 @@ def test_what_cannot_be_right_is_refused_and_leaves_the_old_file(tmp_path: Path)
     with pytest.raises(ValueError, match=r"unknown classes \['glioma'\]"):
         write_html_report(tmp_path / "report.html", ROWS[:1], {}, Classes(("meningioma",)), "", {})
     with pytest.raises(ValueError, match=r"pictures \[6\] belong to no row: there are 6 rows"):
-        write(tmp_path, pictures={6: b""})
+        write_html_report(tmp_path / "report.html", ROWS, {6: tmp_path / "x.jpg"}, Classes(NAMES), "", {})
     assert (tmp_path / "report.html").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]

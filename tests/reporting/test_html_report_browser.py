@@ -22,7 +22,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 from braintumor_ext.classes import Classes
 from braintumor_ext.reporting.html_report import write_html_report
 from braintumor_ext.visualize.overlay import render_thumbnail
-from tests.reporting.report_rows import HOSTILE, NAMES, ROWS, predicted, shares
+from tests.reporting.report_rows import HOSTILE, NAMES, ROWS, picture_files, predicted, shares
 
 FILES = ["b/scan10.png", "a/scan2.png", "c/broken.png", "volume.nii.gz, slice 10", "volume.nii.gz, slice 9", HOSTILE]
 TEN, TWO, BROKEN, SLICE10, SLICE9, EVIL = FILES
@@ -60,7 +60,14 @@ def picture(number: int) -> bytes:
 def report(browser: webdriver.Chrome, tmp_path: Path) -> webdriver.Chrome:
     """The browser with a report of six slices, one of them failed and without a picture."""
     pictures = {position: picture(position) for position in range(6) if position != 2}
-    write_html_report(tmp_path / "report.html", ROWS, pictures, Classes(NAMES), "A report", {"model": "a model"})
+    write_html_report(
+        tmp_path / "report.html",
+        ROWS,
+        picture_files(tmp_path, pictures),
+        Classes(NAMES),
+        "A report",
+        {"model": "a model"},
+    )
     browser.get((tmp_path / "report.html").as_uri())
     return browser
 
@@ -279,7 +286,7 @@ def test_a_thousand_slices_with_pictures_can_be_sorted_and_reached(
     values = generator.permutation(1000)
     rows = [predicted(f"scan{v}.png", shares(0.5 + v / 2000, 0.5 - v / 2000, 0), area_px=int(v)) for v in values]
     pictures = {position: drawn[position % len(drawn)] for position in range(1000)}
-    write_html_report(tmp_path / "report.html", rows, pictures, Classes(NAMES), "Many", {})
+    write_html_report(tmp_path / "report.html", rows, picture_files(tmp_path, pictures), Classes(NAMES), "Many", {})
     assert (tmp_path / "report.html").stat().st_size > 15_000_000
     browser.get((tmp_path / "report.html").as_uri())
     assert field(browser, "count").text == "1,000 of 1,000 slices"

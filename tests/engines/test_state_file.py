@@ -1,10 +1,13 @@
-"""Copies of a state that a training goes on to change."""
+"""The state of a training: copies of it, and writing beside the training."""
 
 from __future__ import annotations
 
+import threading
+
+import pytest
 import torch
 
-from braintumor_ext.engines.snapshot import snapshot
+from braintumor_ext.engines.state_file import BackgroundWriter, snapshot
 
 
 def state() -> dict:
@@ -40,3 +43,24 @@ def test_gradients_are_not_carried():
     copy = snapshot({"weight": weight})
     assert not copy["weight"].requires_grad
     assert not snapshot({"weight": weight}, copy)["weight"].requires_grad
+
+
+def test_a_job_runs_beside_its_submitter_and_ends_before_the_next_begins():
+    writer, opened, done = BackgroundWriter(), threading.Event(), []
+    writer.submit(lambda: (opened.wait(60), done.append(1)))
+    assert done == []
+    opened.set()
+    writer.submit(lambda: done.append(2))
+    writer.wait()
+    assert done == [1, 2]
+
+
+def test_an_error_is_raised_once_by_the_next_call():
+    def fail():
+        raise OSError("full")
+
+    writer = BackgroundWriter()
+    writer.submit(fail)
+    with pytest.raises(OSError, match="full"):
+        writer.submit(lambda: None)
+    writer.wait()
