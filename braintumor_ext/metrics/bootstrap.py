@@ -12,6 +12,9 @@ from braintumor_ext.keys import UNKNOWN
 Estimate = dict[str, Any]
 """``value`` and ``ci95``, [lower, upper]; None where undefined. Of a mean also ``n``, the number of values."""
 
+LEVEL = 0.95
+"""The share of draws in an interval."""
+
 CHUNK = 250
 """Draws whose slice weights are held at once: 2,000 draws of some thousand slices would fill memory."""
 
@@ -36,6 +39,16 @@ class GroupBootstrap:
         self.n_groups = len(index)
         chance = np.full(self.n_groups, 1 / max(self.n_groups, 1))
         self.times_drawn = np.random.default_rng(seed).multinomial(self.n_groups, chance, size=n_draws)
+
+    def stated(self) -> dict[str, Any]:
+        """Return what a report says of the intervals."""
+        return {
+            "unit": "group",
+            "n_groups": self.n_groups,
+            "n_draws": self.n_draws,
+            "seed": self.seed,
+            "level": LEVEL,
+        }
 
     def sums(self, values: np.ndarray) -> np.ndarray:
         """Return each draw's sum, (D, ...), of a finite value over its slices, (N, ...)."""
@@ -82,16 +95,16 @@ class GroupBootstrap:
         for start in range(0, self.n_draws, CHUNK):
             yield self.times_drawn[start : start + CHUNK][:, self.group_index]
 
-    def interval(self, draws: np.ndarray, level: float = 0.95) -> np.ndarray:
-        """Return the percentile interval, (2, ...), of the draws of a statistic, (D, ...).
+    def interval(self, draws: np.ndarray) -> np.ndarray:
+        """Return the 95% percentile interval, (2, ...), of the draws of a statistic, (D, ...).
 
         Efron 1979, https://doi.org/10.1214/aos/1176344552. Draws in which the statistic is undefined (NaN) are left
-        out; one group alone has no interval (NaN). ``level`` is the share of draws inside.
+        out; one group alone has no interval (NaN).
         """
         ends = np.full((2, *draws.shape[1:]), np.nan)
         defined = ~np.isnan(draws).all(axis=0)
         if self.n_groups > 1:
-            outside = 100 * (1 - level) / 2
+            outside = 100 * (1 - LEVEL) / 2
             ends[:, defined] = np.nanpercentile(draws[:, defined], [outside, 100 - outside], axis=0)
         return ends
 

@@ -17,12 +17,12 @@ from braintumor_ext.metrics.calibration import (
     ReliabilityBins,
     brier_scores,
     negative_log_likelihoods,
+    reliability_bins,
     reliability_contributions,
 )
 from braintumor_ext.metrics.classification import confusion_matrix, mean_of_defined, rates, roc_auc
 from braintumor_ext.metrics.records import SliceRecord
 
-LEVEL = 0.95
 PER_CLASS_RATES = ("precision", "recall", "f1", "one_versus_rest_accuracy")
 
 
@@ -47,13 +47,7 @@ def summarise_evaluation(
     return {
         **classes.stored(),
         "slices": _counts(records, bootstrap),
-        "bootstrap": {
-            "unit": "group",
-            "n_groups": bootstrap.n_groups,
-            "n_draws": n_draws,
-            "seed": seed,
-            "level": LEVEL,
-        },
+        "bootstrap": bootstrap.stated(),
         **_Classification(records, classes, bootstrap).summary(),
         "segmentation": {
             "tumour_slices": _tumour_slices(records, classes, bootstrap),
@@ -102,8 +96,10 @@ class _Classification:
         true, probabilities = self.true[self.known], self.probabilities[self.known]
         counts = confusion_matrix(true, probabilities.argmax(1), len(self.classes))
         drawn = self.bootstrap.confusions(self.true, self.probabilities.argmax(1), len(self.classes))
+        weights = (chunk[:, self.known] for chunk in self.bootstrap.slice_weights())
         points, draws = rates(counts), rates(drawn)
-        points["roc_auc"], draws["roc_auc"] = roc_auc(true, probabilities), self._auc_draws()
+        points["roc_auc"] = roc_auc(true, probabilities)
+        draws["roc_auc"] = np.concatenate([roc_auc(true, probabilities, chunk) for chunk in weights])
         for values in (points, draws):
             values["macro_roc_auc"] = mean_of_defined(values["roc_auc"])
         overall = ("accuracy", "macro_precision", "macro_recall", "macro_f1", "macro_roc_auc")
@@ -126,34 +122,28 @@ class _Classification:
             "calibration": self._calibration(true, probabilities),
         }
 
-    def _auc_draws(self) -> np.ndarray:
-        true, probabilities = self.true[self.known], self.probabilities[self.known]
-        chunks = self.bootstrap.slice_weights()
-        return np.concatenate([roc_auc(true, probabilities, weights[:, self.known]) for weights in chunks])
-
     def _calibration(self, true: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
         each = reliability_contributions(true, probabilities)
-        bins = ReliabilityBins(each.count.sum(0), each.confidence.sum(0), each.correct.sum(0))
-        drawn = ReliabilityBins(*(self._sums(values) for values in (each.count, each.confidence, each.correct)))
+        sums = (self._spread(values, 0.0) for values in (each.count, each.confidence, each.correct))
+        drawn = ReliabilityBins(*map(self.bootstrap.sums, sums))
+        bins = reliability_bins(true, probabilities)
         per_slice = {
             "nll": negative_log_likelihoods(true, probabilities),
             "brier": brier_scores(true, probabilities),
         }
         return {
             "ece": self.bootstrap.estimate(bins.expected_calibration_error(), drawn.expected_calibration_error()),
-            **{name: self.bootstrap.mean(self._scattered(values), median=True) for name, values in per_slice.items()},
+            **{
+                name: self.bootstrap.mean(self._spread(values, np.nan), median=True)
+                for name, values in per_slice.items()
+            },
             "n_bins": N_BINS,
             "bins": _bin_table(bins),
         }
 
-    def _sums(self, values: np.ndarray) -> np.ndarray:
-        """Return the draws' sums of a value (N_known, ...) that only slices of known class have."""
-        whole = np.zeros((len(self.known), *values.shape[1:]))
-        whole[self.known] = values
-        return self.bootstrap.sums(whole)
-
-    def _scattered(self, values: np.ndarray) -> np.ndarray:
-        whole = np.full(len(self.known), np.nan)
+    def _spread(self, values: np.ndarray, otherwise: float) -> np.ndarray:
+        """Return a value (N_known, ...) of the slices of known class as one of all slices (N, ...)."""
+        whole = np.full((len(self.known), *values.shape[1:]), otherwise)
         whole[self.known] = values
         return whole
 

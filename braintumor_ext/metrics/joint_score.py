@@ -26,10 +26,8 @@ def pred_and_label(output: Output) -> tuple[Mapping[str, torch.Tensor], Mapping[
         TypeError: the engine decollates its output into a list.
     """
     if not isinstance(output, Mapping):
-        raise TypeError(
-            f"JointScore reads whole batches, but the engine's output is a {type(output).__name__}: "
-            "make the evaluator with decollate=False"
-        )
+        problem = f"JointScore reads whole batches, but the engine's output is a {type(output).__name__}"
+        raise TypeError(f"{problem}: make the evaluator with decollate=False")
     return output["pred"], output["label"]
 
 

@@ -70,9 +70,6 @@ class SliceRecord:
 
         Args:
             prediction: of a slice; one without a mask is judged by its class alone.
-            image: the path as it is shown to people.
-            group: the group, None if unknown.
-            true_class: the class index, -1 if unknown.
             true_mask: (H, W) bool; None if unknown.
 
         Raises:
@@ -176,11 +173,8 @@ def read_records(path: str | PathLike[str], classes: Classes) -> list[SliceRecor
             rows = (dict(zip(columns, map(csv_text, cells), strict=True)) for cells in reader)
             return [SliceRecord.from_row(row, classes) for row in rows]
         except (KeyError, ValueError) as error:
-            raise InputError(
-                path,
-                f"not a table of the classes {', '.join(classes)} ({error})",
-                "give the per_image.csv of an evaluation with these classes",
-            ) from error
+            problem = f"not a table of the classes {', '.join(classes)} ({error})"
+            raise InputError(path, problem, "give the per_image.csv of an evaluation with these classes") from error
 
 
 def _number(value: float) -> str:

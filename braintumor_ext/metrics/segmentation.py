@@ -39,24 +39,18 @@ def score_mask(pred: np.ndarray, true: np.ndarray, spacing: tuple[float, float] 
     pred, true = np.asarray(pred, dtype=bool), np.asarray(true, dtype=bool)
     if pred.shape != true.shape or pred.ndim != 2:
         raise ValueError(f"two masks of one shape (H, W) are needed, got {pred.shape} and {true.shape}")
-    in_mm = spacing is not None and bool(np.isfinite(spacing).all())
-    unit = "mm" if in_mm else "px"
-    if not (pred.any() or true.any()):
-        return MaskScores(float("nan"), float("nan"), float("nan"), unit)
+    pixel = None if spacing is None or not np.isfinite(spacing).all() else [float(side) for side in spacing]
+    dice = iou = hd95 = float("nan")
     one, other = _tensor(pred), _tensor(true)
-    dice = float(compute_dice(one, other, ignore_empty=False))
-    iou = float(compute_iou(one, other, ignore_empty=False))
-    hd95 = float("nan")
+    if pred.any() or true.any():
+        dice = float(compute_dice(one, other, ignore_empty=False))
+        iou = float(compute_iou(one, other, ignore_empty=False))
     if pred.any() and true.any():
-        distance = compute_hausdorff_distance(
-            one,
-            other,
-            include_background=True,
-            percentile=HAUSDORFF_PERCENTILE,
-            spacing=[float(side) for side in spacing] if in_mm and spacing is not None else None,
+        percentile = HAUSDORFF_PERCENTILE
+        hd95 = float(
+            compute_hausdorff_distance(one, other, include_background=True, percentile=percentile, spacing=pixel)
         )
-        hd95 = float(distance)
-    return MaskScores(dice, iou, hd95, unit)
+    return MaskScores(dice, iou, hd95, "px" if pixel is None else "mm")
 
 
 def _tensor(mask: np.ndarray) -> torch.Tensor:

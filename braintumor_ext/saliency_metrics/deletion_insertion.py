@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -76,10 +77,8 @@ def deletion_insertion(
         sigma = min(x.shape[2:]) / BLURRED_SHARE
         size = 2 * math.ceil(3 * sigma) + 1
         blurred = gaussian_blur(x, [size, size], [sigma, sigma])
-        return PerturbationCurves(
-            _curve(classifier, before=x, after=dark, rank=rank, classes=classes, steps=steps, n_batch=n_batch),
-            _curve(classifier, before=blurred, after=x, rank=rank, classes=classes, steps=steps, n_batch=n_batch),
-        )
+        curve = partial(_curve, classifier, rank=rank, classes=classes, steps=steps, n_batch=n_batch)
+        return PerturbationCurves(curve(before=x, after=dark), curve(before=blurred, after=x))
 
 
 def _ranks(maps: Tensor, seed: int) -> Tensor:

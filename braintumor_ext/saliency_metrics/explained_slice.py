@@ -77,14 +77,8 @@ def write_slices(slices: Iterable[ExplainedSlice], path: str | PathLike[str], cl
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*columns, *SCORES, "empty"])
         for one in slices:
-            about = [
-                one.image,
-                one.group or "",
-                classes[one.true_class],
-                classes[one.predicted_class],
-                round(one.probability, 6),
-                int(one.right),
-            ]
+            named = [one.image, one.group or "", classes[one.true_class], classes[one.predicted_class]]
+            about = [*named, round(one.probability, 6), int(one.right)]
             for name, scored in one.maps.items():
                 values = [round(getattr(scored, score), 6) for score in SCORES]
                 writer.writerow(csv_row([*about, name, round(one.area_share, 6), *values, int(scored.empty)]))

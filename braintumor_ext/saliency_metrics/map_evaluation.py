@@ -6,6 +6,7 @@ import logging
 import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,6 +67,7 @@ class MapResults(NamedTuple):
     settings: dict[str, Any]
 
 
+@dataclass(eq=False, repr=False)
 class MapEvaluation:
     """Explain a split's tumour slices by each method, score the maps, check their sanity and write the report.
 
@@ -78,7 +80,6 @@ class MapEvaluation:
         validation_data: items that choose each method's IoU threshold; without any it is 0.5.
         preprocessing: from an item to one with ``image`` (C, H, W) as the network takes it.
         output_dir: where the report is written.
-        methods: names of methods.
         layer: the layer for Grad-CAM, Grad-CAM++ and attention; its grid is also the random baseline's.
         dataset_dir: the prepared data set; images are shown relative to it.
         device: where the network is.
@@ -88,7 +89,6 @@ class MapEvaluation:
         batch_size: how many images are predicted at a time.
         tolerance: of the pointing game, in pixels of the slice's own grid.
         steps: of deletion and insertion.
-        title: the report's heading.
         context: what the report says of the run (split, checkpoint, size).
         seed: of the choice of slices, the random baseline, the randomisation and the bootstrap.
 
@@ -96,56 +96,39 @@ class MapEvaluation:
         InputError: there is no such method; valid ones are listed.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        data: Sequence[Mapping[str, Any]],
-        validation_data: Sequence[Mapping[str, Any]],
-        preprocessing: Callable[[Mapping[str, Any]], Mapping[str, Any]],
-        output_dir: str | os.PathLike[str],
-        methods: Sequence[str] | str = EVALUATED,
-        layer: str = DEFAULT_LAYER,
-        classes: Classes = CLASSES,
-        dataset_dir: str | os.PathLike[str] | None = None,
-        device: str | torch.device = "cpu",
-        max_slices: int | None = 0,
-        max_validation_slices: int | None = 100,
-        max_sanity_slices: int | None = 48,
-        batch_size: int = 16,
-        tolerance: float = TOLERANCE,
-        steps: int = STEPS,
-        title: str = "",
-        context: Mapping[str, Any] | None = None,
-        n_draws: int = 2000,
-        seed: int = 0,
-    ) -> None:
-        self.network, self.preprocessing = network, preprocessing
-        self.data, self.validation_data = data, validation_data
-        self.output_dir, self.dataset_dir, self.device = output_dir, dataset_dir, device
-        self.methods, self.layer, self.classes = checked_methods(methods), layer, classes
-        self.max_slices, self.max_validation_slices = max_slices, max_validation_slices
-        self.max_sanity_slices = max_sanity_slices
-        self.batch_size, self.tolerance, self.steps = batch_size, tolerance, steps
-        self.title, self.context = title, dict(context or {})
-        self.n_draws, self.seed = n_draws, seed
+    network: nn.Module
+    data: Sequence[Mapping[str, Any]]
+    validation_data: Sequence[Mapping[str, Any]]
+    preprocessing: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+    output_dir: str | os.PathLike[str]
+    methods: Sequence[str] | str = EVALUATED
+    layer: str = DEFAULT_LAYER
+    classes: Classes = CLASSES
+    dataset_dir: str | os.PathLike[str] | None = None
+    device: str | torch.device = "cpu"
+    max_slices: int | None = 0
+    max_validation_slices: int | None = 100
+    max_sanity_slices: int | None = 48
+    batch_size: int = 16
+    tolerance: float = TOLERANCE
+    steps: int = STEPS
+    title: str = ""
+    context: Mapping[str, Any] | None = None
+    n_draws: int = 2000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self.methods = checked_methods(self.methods)
 
     def run(self) -> dict[str, Any]:
-        """Evaluate, write the files and return what ``explanations.json`` holds.
-
-        Raises:
-            InputError: as for ``evaluate``.
-            ValueError: as for ``evaluate``.
-        """
+        """Evaluate, write the files and return what ``explanations.json`` holds; errors are those of ``evaluate``."""
         results = self.evaluate()
         summary = write_map_evaluation(
-            results.slices,
-            results.sanity,
-            results.thresholds,
+            *results,
             self.output_dir,
             self.classes,
-            settings=results.settings,
             title=self.title,
-            context=provenance(self.context),
+            context=provenance(self.context or {}),
             n_draws=self.n_draws,
             seed=self.seed,
         )
@@ -220,12 +203,8 @@ class MapEvaluation:
                     kept[name] += [maps[i].cpu() for i in range(len(part)) if len(slices) + i in wanted]
                 for i, mask in enumerate(masks):
                     heat = heat_map_on_grid(maps, i, *mask.shape)
-                    scores = score_map(heat, mask, thresholds[name].value, self.tolerance)
                     scored[i][name] = ScoredMap(
-                        scores.pointing,
-                        scores.pointing_tolerant,
-                        scores.energy_share,
-                        scores.iou,
+                        *score_map(heat, mask, thresholds[name].value, self.tolerance),
                         deletion=float(curves.deletion_area[i]),
                         insertion=float(curves.insertion_area[i]),
                         deletion_curve=tuple(curves.deletion[i].tolist()),
@@ -290,22 +269,15 @@ class MapEvaluation:
         """Yield each method's and each baseline's maps (B, 1, H, W), one after the other: slow ones show progress."""
         for name, explainer in self._explainers(self.network).items():
             yield name, explainer(x, classes.to(x.device)).maps
-        height, width = x.shape[2:]
-        seeds = [
-            zlib.crc32(f"{self.seed} {shown_name(item, self.dataset_dir)}".encode(errors="surrogateescape"))
-            for item in items
-        ]
-        yield BASELINES[0], random_maps(seeds, (height, width), self._grid(x)).to(x.device)
+        named = (f"{self.seed} {shown_name(item, self.dataset_dir)}" for item in items)
+        seeds = [zlib.crc32(name.encode(errors="surrogateescape")) for name in named]
+        yield BASELINES[0], random_maps(seeds, (x.shape[2], x.shape[3]), self._grid(x)).to(x.device)
         yield BASELINES[1], centre_maps(x)
 
     def _grid(self, x: Tensor) -> tuple[int, int]:
         """Rows and columns of the layer's activations."""
         shapes: list[torch.Size] = []
-        handle = find_layer(self.network, self.layer).register_forward_hook(
-            lambda module, inputs, output: shapes.append(output.shape)
-        )
-        try:
+        layer = find_layer(self.network, self.layer)
+        with layer.register_forward_hook(lambda module, inputs, output: shapes.append(output.shape)):
             self._probabilities(x[:1])
-        finally:
-            handle.remove()
         return shapes[-1][-2], shapes[-1][-1]

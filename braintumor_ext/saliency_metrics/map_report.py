@@ -33,9 +33,9 @@ def write_map_evaluation(
     slices: Sequence[ExplainedSlice],
     sanity: Sequence[SanityStage],
     thresholds: Mapping[str, Threshold],
+    settings: Mapping[str, Any],
     output_dir: str | PathLike[str],
     classes: Classes,
-    settings: Mapping[str, Any] | None = None,
     title: str = "",
     context: Mapping[str, Any] | None = None,
     n_draws: int = 2000,
@@ -49,9 +49,8 @@ def write_map_evaluation(
         slices: at least one, in any order.
         sanity: the stages from the head down; none leaves the sanity checks out.
         thresholds: each map's IoU threshold.
-        output_dir: the folder, made if it does not exist.
         settings: how the maps were made: ``tolerance_px``, ``steps``, ``layer``, ``validation_slices`` and so on.
-        title: the report's heading.
+        output_dir: the folder, made if it does not exist.
         context: what the numbers belong to (split, checkpoint, date, hardware ...).
 
     Raises:
@@ -61,7 +60,7 @@ def write_map_evaluation(
         {
             "title": title or "Evaluation of heat maps",
             "context": dict(context or {}),
-            "settings": dict(settings or {}),
+            "settings": dict(settings),
             **summarise_maps(slices, sanity, thresholds, classes, n_draws, seed),
         }
     )
@@ -120,13 +119,7 @@ def _sanity_rows(summary: Mapping[str, Any]) -> list[list[str]]:
         verdict = "passes" if summary["verdicts"][name]["sane"] else "**not trustworthy**"
         for number, stage in enumerate(stages, 1):
             undefined = sanity["n"] - stage["spearman"]["n"]
-            rows.append(
-                [
-                    NAMES[name],
-                    f"{number}. {stage['stage']}",
-                    with_interval(stage["spearman"]) + (f"; {undefined} undefined" if undefined else ""),
-                    with_interval(stage["ssim"]),
-                    verdict if number == len(stages) else "",
-                ]
-            )
+            ranks = with_interval(stage["spearman"]) + (f"; {undefined} undefined" if undefined else "")
+            last = verdict if number == len(stages) else ""
+            rows.append([NAMES[name], f"{number}. {stage['stage']}", ranks, with_interval(stage["ssim"]), last])
     return rows

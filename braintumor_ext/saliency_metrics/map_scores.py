@@ -24,15 +24,14 @@ class MapScores(NamedTuple):
     Args:
         pointing: the pointing game: the share of the map's maxima that lie in the mask.
         pointing_tolerant: the same within the tolerance.
-        energy_share: the share of the map's sum that lies in the mask.
-        area_share: the share of the slice that the mask covers: the energy share of a map that is the same everywhere.
+        energy_share: the share of the map's sum that lies in the mask; of a map that is the same everywhere it is the
+            share of the slice that the mask covers.
         iou: intersection over union of the mask and the map above its threshold.
     """
 
     pointing: float
     pointing_tolerant: float
     energy_share: float
-    area_share: float
     iou: float
 
 
@@ -50,9 +49,15 @@ def score_map(heat: np.ndarray, mask: np.ndarray, threshold: float = 0.5, tolera
     Raises:
         ValueError: the two differ in shape, the mask is empty, or the map has values that are not in [0, 1].
     """
-    heat, mask = _checked(heat, mask)
+    heat, mask = np.asarray(heat), np.asarray(mask, dtype=bool)
+    if heat.shape != mask.shape or heat.ndim != 2:
+        raise ValueError(f"a map and a mask of one shape (H, W) are needed, got {heat.shape} and {mask.shape}.")
+    if not mask.any():
+        raise ValueError("the mask is empty: there is nothing that a map could point at.")
+    if not (np.isfinite(heat).all() and heat.min() >= 0 and heat.max() <= 1):
+        raise ValueError("the map has values that are not in [0, 1]: scale it first.")
     strict, tolerant = pointing_game(heat, mask, (0, tolerance))
-    return MapScores(strict, tolerant, energy_share(heat, mask), float(mask.mean()), ious(heat, mask, [threshold])[0])
+    return MapScores(strict, tolerant, energy_share(heat, mask), ious(heat, mask, [threshold])[0])
 
 
 def pointing_game(heat: np.ndarray, mask: np.ndarray, tolerances: Sequence[float] = (0, TOLERANCE)) -> list[float]:
@@ -95,14 +100,3 @@ def best_threshold(values: np.ndarray, thresholds: Sequence[float] = THRESHOLDS)
     """Return the threshold of the highest mean of (N, T) IoU, the lowest of several equal ones, and that mean."""
     means = np.asarray(values, dtype=float).mean(axis=0)
     return float(thresholds[int(means.argmax())]), float(means.max())
-
-
-def _checked(heat: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    heat, mask = np.asarray(heat), np.asarray(mask, dtype=bool)
-    if heat.shape != mask.shape or heat.ndim != 2:
-        raise ValueError(f"a map and a mask of one shape (H, W) are needed, got {heat.shape} and {mask.shape}.")
-    if not mask.any():
-        raise ValueError("the mask is empty: there is nothing that a map could point at.")
-    if not (np.isfinite(heat).all() and heat.min() >= 0 and heat.max() <= 1):
-        raise ValueError("the map has values that are not in [0, 1]: scale it first.")
-    return heat, mask

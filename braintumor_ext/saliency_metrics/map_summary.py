@@ -57,7 +57,7 @@ def summarise_maps(
 
     Args:
         slices: at least one, all with the same maps.
-        sanity: the stages from the head down; none if the sanity checks were left out.
+        sanity: the stages from the head down, all of the same slices; none if the sanity checks were left out.
         thresholds: each map's IoU threshold.
 
     Raises:
@@ -78,12 +78,9 @@ def summarise_maps(
         "class_names": list(classes),
         "methods": methods,
         "trivial_baselines": [name for name in names if name in BASELINES],
-        "slices": {
-            "evaluated": len(slices),
-            "groups": bootstrap.n_groups,
-            **{n: int(p.sum()) for n, p in parts.items()},
-        },
-        "bootstrap": {"unit": "group", "n_groups": bootstrap.n_groups, "n_draws": n_draws, "seed": seed, "level": 0.95},
+        "slices": {"evaluated": len(slices), "groups": bootstrap.n_groups}
+        | {n: int(p.sum()) for n, p in parts.items()},
+        "bootstrap": bootstrap.stated(),
         "thresholds": {name: threshold._asdict() for name, threshold in thresholds.items()},
         "scores": {
             part: {
@@ -119,21 +116,18 @@ def summarise_maps(
 
 
 def _sanity(sanity: Sequence[SanityStage], methods: Sequence[str], n_draws: int, seed: int) -> dict[str, Any]:
-    def of_method(name: str) -> list[dict[str, Any]]:
-        return [
-            {
-                "stage": stage.stage,
-                "spearman": GroupBootstrap(stage.groups, n_draws, seed).mean(stage.alike[name].spearman),
-                "ssim": GroupBootstrap(stage.groups, n_draws, seed).mean(stage.alike[name].ssim),
-            }
-            for stage in sanity
-        ]
+    groups = sanity[0].groups if sanity else ()  # the slices are the same at all stages
+    bootstrap = GroupBootstrap(groups, n_draws, seed)
+
+    def told(stage: SanityStage, name: str) -> dict[str, Any]:
+        alike = stage.alike[name]
+        return {"stage": stage.stage, "spearman": bootstrap.mean(alike.spearman), "ssim": bootstrap.mean(alike.ssim)}
 
     return {
         "limit": LIMIT,
-        "n": len(sanity[0].groups) if sanity else 0,
+        "n": len(groups),
         "stages": [stage.stage for stage in sanity],
-        "methods": {name: of_method(name) for name in methods},
+        "methods": {name: [told(stage, name) for stage in sanity] for name in methods},
     }
 
 
@@ -172,10 +166,8 @@ def _reading(result: Mapping[str, Any]) -> list[str]:
 
 def _about(name: str, result: Mapping[str, Any]) -> str:
     verdict = result["verdicts"][name]
-    return (
-        f"{NAMES[name]}: {'trustworthy' if verdict['trustworthy'] else 'not trustworthy'}. It {_pointing(verdict)}; "
-        f"it {_weights(verdict)}. {_faithfulness(name, result)}"
-    )
+    trust = "trustworthy" if verdict["trustworthy"] else "not trustworthy"
+    return f"{NAMES[name]}: {trust}. It {_pointing(verdict)}; it {_weights(verdict)}. {_faithfulness(name, result)}"
 
 
 def _pointing(verdict: Mapping[str, Any]) -> str:
@@ -210,13 +202,11 @@ def _faithfulness(name: str, result: Mapping[str, Any]) -> str:
         found[score] = all(e is not None and min(sign * e[0], sign * e[1]) > 0 for e in ends)
     if all(found.values()):
         return "What it marks matters to the model: better than both baselines on deletion and insertion."
-    better = [score for score, yes in found.items() if yes]
-    if better:
-        worse = next(score for score in found if score not in better)
-        return f"Better than both baselines on {better[0]}, not clearly on {worse}."
-    return (
-        "Neither deletion nor insertion shows that what it marks matters more to the model than the baselines' pixels."
-    )
+    if any(found.values()):
+        better, worse = sorted(found, key=lambda score: not found[score])
+        return f"Better than both baselines on {better}, not clearly on {worse}."
+    told = "Neither deletion nor insertion shows that what it marks matters more to the model"
+    return f"{told} than the baselines' pixels."
 
 
 def _listed(names: Sequence[str]) -> str:

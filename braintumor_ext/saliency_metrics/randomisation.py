@@ -56,9 +56,8 @@ def stages_from_the_head(network: nn.Module) -> list[tuple[str, list[nn.Module]]
     """
     if isinstance(network, BrainTumorNet):
         encoder = network.encoder
-        blocks = [
-            (f"layer{n}", [getattr(encoder, f"attention{n}"), getattr(encoder, f"layer{n}")]) for n in (4, 3, 2, 1)
-        ]
+        parts = [(n, [encoder.get_submodule(f"{kind}{n}") for kind in ("attention", "layer")]) for n in (4, 3, 2, 1)]
+        blocks = [(f"layer{n}", modules) for n, modules in parts]
         return [("classifier", [network.classifier]), *blocks, ("conv1", [encoder.bn1, encoder.conv1])]
     children = list(network.named_children())[::-1]
     return [(name, [child]) for name, child in children if next(child.parameters(), None) is not None]
@@ -86,9 +85,8 @@ def cascade(network: nn.Module, seed: int = 0) -> Iterator[tuple[str, nn.Module]
     stages = stages_from_the_head(changed)
     held = [name for name, _ in network.named_parameters(recurse=False)]
     if held or not stages:
-        raise ValueError(
-            f"the network's own parameters {held} belong to no stage: put them into a module of their own."
-        )
+        problem = f"the network's own parameters {held} belong to no stage"
+        raise ValueError(f"{problem}: put them into a module of their own.")
     for number, (name, modules) in enumerate(stages):
         for module in modules:
             _reset(module, seed + number)
