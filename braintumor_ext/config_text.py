@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 EVALUATED = ("$", "@", "%")
@@ -33,21 +33,13 @@ def check_plain(value: Any) -> None:
 
 
 def check_class_name(name: Any) -> None:
-    """Raise unless a value is a class's name.
-
-    Raises:
-        ValueError: it is something else.
-    """
+    """Raise a ValueError unless a value is a class's name."""
     if not isinstance(name, str) or not name or name.startswith(EVALUATED):
         raise ValueError(f"{name!r}, no name of a class")
 
 
 def check_class_names(names: Any) -> None:
-    """Raise unless a value is a list of classes' names.
-
-    Raises:
-        ValueError: it is something else.
-    """
+    """Raise a ValueError unless a value is a list of classes' names."""
     if not isinstance(names, list) or not names:
         raise ValueError(f"{names!r}, no list of classes")
     for name in names:
@@ -55,13 +47,22 @@ def check_class_names(names: Any) -> None:
 
 
 def check_count(value: Any) -> None:
-    """Raise unless a value is a positive whole number.
-
-    Raises:
-        ValueError: it is something else.
-    """
+    """Raise a ValueError unless a value is a positive whole number."""
     if type(value) is not int or value < 1:
         raise ValueError(f"{value!r}, no positive whole number")
+
+
+def check_entries(content: Mapping[str, Any], checks: Mapping[str, Callable[[Any], None]]) -> None:
+    """Raise unless each entry that has a check passes it.
+
+    Raises:
+        ValueError: one does not; it is named.
+    """
+    for name in filter(content.__contains__, checks):
+        try:
+            checks[name](content[name])
+        except ValueError as error:
+            raise ValueError(f"{name} is {error}") from None
 
 
 def verbatim(value: Any) -> Any:

@@ -14,6 +14,8 @@ from braintumor_ext.backends.heads_and_features import OUTPUTS
 from braintumor_ext.explain import ExplainingInferer
 from braintumor_ext.keys import CLASS
 
+BATCH = 8
+
 LIMIT = 1e-4
 """The largest difference that an export may have."""
 
@@ -45,17 +47,15 @@ class Agreement:
         return None
 
 
-def compare(network: nn.Module, exported: nn.Module, images: Tensor, source: str, batch_size: int = 8) -> Agreement:
-    """Run both networks on the same images, in float32 on the CPU.
+def compare(network: nn.Module, exported: nn.Module, images: Tensor, source: str) -> Agreement:
+    """Run both networks on the same images, preprocessed slices (N, C, H, W), in float32 on the CPU.
 
     Args:
         network: the eager network, as inference runs it.
         exported: gives ``class``, ``mask`` and ``features``.
-        images: (N, C, H, W) preprocessed slices.
-        source: where they come from.
-        batch_size: slices at a time.
+        source: where the slices come from.
     """
-    batches = images.split(batch_size)
+    batches = images.split(BATCH)
     with torch.no_grad(), highest_precision():
         eager = _outputs(lambda x: ExplainingInferer("none")(x, network), batches)
         other = _outputs(exported, batches)

@@ -56,11 +56,7 @@ class Backend(ABC):
 
     @abstractmethod
     def load(self, path: Path, device: torch.device) -> ExportedNetwork:
-        """Read and compile a network.
-
-        Args:
-            path: the file that ``save`` wrote.
-            device: where it is to run; a runtime that knows only the CPU runs there all the same.
+        """Read and compile a network; a runtime that knows only the CPU runs there, whatever the device.
 
         Raises:
             Exception: of any kind, when the file is broken; :func:`~braintumor_ext.backends.load_exported` explains it.
@@ -77,6 +73,5 @@ def needed(package: str, backend: str, extra: str = "export") -> Any:
         return importlib.import_module(package)
     except ImportError as error:
         problem = f"the package {package} is not installed ({error})"
-        raise InputError(
-            backend, problem, f'Install it: pip install {package}, or pip install -e ".[{extra}]"'
-        ) from error
+        remedy = f'Install it: pip install {package}, or pip install -e ".[{extra}]"'
+        raise InputError(backend, problem, remedy) from error

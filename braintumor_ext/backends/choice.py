@@ -94,13 +94,11 @@ def choose_network(
     """Return the network to run: the given one on its device, or an exported one in its place.
 
     Args:
-        network: the eager network.
         backend: ``eager``, ``torchscript``, ``onnx`` or ``openvino``.
         checkpoint: the checkpoint in use; an exported network must be of it if it exists.
         exported: the exported file; None for the one beside the checkpoint.
         device: where it is to run; ONNX and OpenVINO run on the CPU.
-        in_channels: the input's channels in use.
-        image_size: the input's side in use.
+        in_channels: the input's channels in use, as ``classes`` and its side ``image_size`` are.
 
     Raises:
         InputError: there is no such backend, package or file, or the file is of another checkpoint or other classes.
@@ -127,11 +125,8 @@ def usable_calibration(
         return "none"
     if not isinstance(network, ExportedNetwork) or network.description.quantisation is None:
         return calibration
-    logger.warning(
-        "%s is int8, and the calibration belongs to float32: probabilities are not calibrated, and neither unusual "
-        "inputs nor predictions of low confidence are told.",
-        network.path,
-    )
+    lost = "probabilities are not calibrated, and neither unusual inputs nor predictions of low confidence are told"
+    logger.warning("%s is int8, and the calibration belongs to float32: %s.", network.path, lost)
     return "none"
 
 
@@ -141,18 +136,10 @@ def usable_explanation(explain: str | None, backend: str = EAGER) -> str | None:
     Raises:
         InputError: there is no such backend.
     """
-    if (
-        backend_named(backend) is None
-        or str(explain).lower() not in METHODS
-        or str(explain).lower() in BLACK_BOX_METHODS
-    ):
+    if backend_named(backend) is None or not _looks_inside(explain):
         return explain
-    logger.info(
-        "No heat maps: %s looks into the network, which --backend %s doesn't allow. --explain %s works.",
-        explain,
-        backend,
-        BLACK_BOX_METHODS[0],
-    )
+    text = "No heat maps: %s looks into the network, which --backend %s doesn't allow. --explain %s works."
+    logger.info(text, explain, backend, BLACK_BOX_METHODS[0])
     return "none"
 
 
@@ -162,8 +149,12 @@ def check_explanation(explain: str | None, network: nn.Module) -> None:
     Raises:
         InputError: it is an exported one, and the method looks into the network.
     """
-    method = str(explain).lower()
-    if isinstance(network, ExportedNetwork) and method in METHODS and method not in BLACK_BOX_METHODS:
+    if isinstance(network, ExportedNetwork) and _looks_inside(explain):
         problem = f"it looks into the network, which the backend {network.backend} doesn't allow"
         remedy = f"Take the backend {EAGER}, or explain by {BLACK_BOX_METHODS[0]}"
         raise InputError(f"--explain {explain}", problem, remedy)
+
+
+def _looks_inside(explain: str | None) -> bool:
+    """Return whether a method needs gradients or layers."""
+    return str(explain).lower() in set(METHODS) - set(BLACK_BOX_METHODS)

@@ -11,7 +11,7 @@ from typing import Any
 from monai.transforms import NormalizeIntensityd
 
 from braintumor_ext.classes import Classes
-from braintumor_ext.config_text import check_count, check_plain
+from braintumor_ext.config_text import check_count, check_entries, check_plain
 from braintumor_ext.transforms import ToUnitGreyd
 
 METADATA_KEY = "braintumor_ext"
@@ -63,19 +63,11 @@ class Description:
         """
         try:
             content = json.loads(text)
-            for name, check in _CHECKS.items():
-                _check(content.get(name), name, check)
+            check_entries({**dict.fromkeys(_CHECKS), **content}, _CHECKS)
             classes = Classes(content.pop("class_names"), content.pop("empty_class"))
             return cls(classes, **content)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not a description of an exported network ({error})") from error
-
-
-def _check(value: Any, name: str, check: Callable[[Any], None]) -> None:
-    try:
-        check(value)
-    except ValueError as error:
-        raise ValueError(f"{name} is {error}") from None
 
 
 def _check_text(value: Any) -> None:
@@ -127,9 +119,9 @@ def preprocessing_constants(preprocessing: Any, image_size: int) -> dict[str, An
     grey = next(step for step in steps if isinstance(step, ToUnitGreyd)).converter
     scaled: Any = next(step for step in steps if isinstance(step, NormalizeIntensityd)).normalizer
     mean, std = ([float(value) for value in values] for values in (scaled.subtrahend, scaled.divisor))
+    others = f"percentiles {grey.lower} and {grey.upper} of the slice become 0 and 1, clipped"
     return {
-        "grey": f"8-bit values / 255, colours as ITU-R BT.601 luma; other values: percentiles {grey.lower} and "
-        f"{grey.upper} of the slice become 0 and 1, clipped",
+        "grey": f"8-bit values / 255, colours as ITU-R BT.601 luma; other values: {others}",
         "resize": "to a square, bilinear, antialiased",
         "image_size": image_size,
         "channels": len(mean),

@@ -40,8 +40,6 @@ def export_network(
 
     Args:
         network: the network, loaded, on the CPU.
-        backend: the format.
-        path: the file to write.
         description: what the file is to say of itself; the agreement is added.
         images: (N, C, H, W) preprocessed slices to compare the outputs on.
         source: where these come from.

@@ -28,8 +28,7 @@ class ExportedNetwork(nn.Module):
 
     Args:
         run: from a float32 tensor to the outputs by name, on the same device.
-        description: what the file says of itself.
-        path: the file.
+        description: what the file, ``path``, says of itself.
         backend: the backend's name.
     """
 
@@ -76,13 +75,8 @@ class ExportedNetwork(nn.Module):
             problem = f"takes {known.in_channels} channels, not {in_channels}"
             raise InputError(self.path, problem, f"Give --in_channels {known.in_channels}")
         if int(image_size) != known.image_size:
-            logger.warning(
-                "%s is of a network trained with image_size %d, not %s: give --image_size %d",
-                self.path,
-                known.image_size,
-                image_size,
-                known.image_size,
-            )
+            text = "%s is of a network trained with image_size %d, not %s: give --image_size %d"
+            logger.warning(text, self.path, known.image_size, image_size, known.image_size)
 
 
 def on_arrays(call: Callable[[np.ndarray], Sequence[np.ndarray]]) -> Callable[[Tensor], dict[str, Tensor]]:
@@ -92,9 +86,7 @@ def on_arrays(call: Callable[[np.ndarray], Sequence[np.ndarray]]) -> Callable[[T
     """
 
     def run(images: Tensor) -> dict[str, Tensor]:
-        outputs = call(images.detach().cpu().contiguous().numpy())
-        return {
-            name: torch.from_numpy(np.array(out)).to(images.device) for name, out in zip(OUTPUTS, outputs, strict=True)
-        }
+        outputs = map(torch.from_numpy, map(np.array, call(images.detach().cpu().contiguous().numpy())))
+        return {name: output.to(images.device) for name, output in zip(OUTPUTS, outputs, strict=True)}
 
     return run

@@ -17,8 +17,7 @@ OUTPUTS = (CLASS, MASK, FEATURES)
 class HeadsAndFeatures(nn.Module):
     """The network with its stages' channel means as a third output; it shares the network's weights.
 
-    The eager network's features are read by hooks (:mod:`~braintumor_ext.explain.stage_features`), which no export
-    keeps.
+    The eager network's are read by hooks (:func:`~braintumor_ext.explain.layers.stage_features`): no export has those.
 
     Raises:
         InputError: it has no segmentation.
@@ -36,8 +35,4 @@ class HeadsAndFeatures(nn.Module):
         stages = self.encoder(image)
         means = torch.cat([stage.mean(dim=(2, 3)) for stage in stages], dim=1)
         mask = self.decoder(stages, image.shape[2], image.shape[3])
-        return {
-            "class": self.classifier(stages[3]),
-            "mask": mask,
-            "features": means,
-        }  # literals: TorchScript needs them
+        return {"class": self.classifier(stages[3]), "mask": mask, "features": means}  # TorchScript needs literals

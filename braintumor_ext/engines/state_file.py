@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import zipfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from braintumor_ext.networks.checkpoint import damaged_part
 
 _PARTS = {"network", "optimizer", "lr_scheduler", "epoch", "best"}
 
@@ -28,9 +29,8 @@ def read_state(path: Path) -> Any:
         BadZipFile: when ``torch.save`` did not write it, or not to its end.
         ValueError: when a byte of it was changed, or it holds anything but tensors and plain values, or no training's.
     """
-    with zipfile.ZipFile(path) as archive:  # torch itself does not look at the checksums that it writes
-        if broken := archive.testzip():
-            raise ValueError(f"its part {broken} is damaged")
+    if broken := damaged_part(path):
+        raise ValueError(f"its part {broken} is damaged")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError):  # torch's own words would advise to load it unsafely

@@ -13,7 +13,7 @@ from monai.visualize.class_activation_maps import ModelWithHooks
 from torch import Tensor, nn
 
 from braintumor_ext.explain.layers import find_layer
-from braintumor_ext.explain.scores import ClassScore
+from braintumor_ext.explain.scores import class_score
 
 Classes = int | Sequence[int] | Tensor | None
 """One class for all images, one for each, or None for the predicted ones."""
@@ -53,7 +53,7 @@ class ActivationGradients(ModelWithHooks):
         if len(self.target_layers) > 1:
             raise ValueError(f"one layer at a time, got {self.target_layers}.")
         self._layer = find_layer(nn_module, self.target_layers[0]) if self.target_layers else None
-        self.score_of = score or ClassScore()
+        self.score_of = score or class_score
         self.output: Any = None
 
     def __call__(

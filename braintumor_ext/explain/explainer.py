@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,9 +15,8 @@ from torch import Tensor, nn
 
 from braintumor_ext.classes import CLASSES, Classes
 from braintumor_ext.explain.activation_gradients import ActivationGradients
-from braintumor_ext.explain.attention_maps import attention_map
-from braintumor_ext.explain.layers import DEFAULT_LAYER
-from braintumor_ext.explain.scores import HEADS, ClassScore, MaskScore, class_indices, head_of, mean_inside
+from braintumor_ext.explain.layers import DEFAULT_LAYER, attention_map
+from braintumor_ext.explain.scores import HEADS, class_indices, class_score, head_of, mask_score, mean_inside
 from braintumor_ext.explain.unit_range import to_unit_range
 from braintumor_ext.keys import CLASS, MASK
 from braintumor_ext.networks import ClassView
@@ -94,10 +93,9 @@ class Explainer:
             raise ValueError(f"there is no head {head!r}: valid are {', '.join(HEADS)}.")
         self.network, self.method, self.layer, self.head = network, method, layer, head
         self.classes, self.n_batch, self.n_samples, self.seed = classes, n_batch, n_samples, seed
-        self._score: Callable[..., Tensor] = ClassScore() if head == CLASS else MaskScore()
         if method in ("gradcam", "gradcam++"):
             kind: Any = GradCAM if method == "gradcam" else GradCAMpp  # they take a ModelWithHooks as it is
-            self._gradients = ActivationGradients(network, layer, self._score)
+            self._gradients = ActivationGradients(network, layer, class_score if head == CLASS else mask_score)
             self._cam = kind(self._gradients, layer, postprocessing=to_unit_range)
 
     def __call__(self, x: Tensor, explain_class: int | str | Sequence[int | str] | Tensor | None = None) -> Explanation:

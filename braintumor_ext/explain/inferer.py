@@ -5,14 +5,14 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import Any
 
+import torch
 from monai.inferers import SimpleInferer
 from torch import Tensor, nn
 
 from braintumor_ext.classes import CLASSES, Classes
 from braintumor_ext.errors import InputError
 from braintumor_ext.explain.explainer import METHODS, Explainer, Explanation
-from braintumor_ext.explain.layers import DEFAULT_LAYER
-from braintumor_ext.explain.stage_features import joined, stage_features
+from braintumor_ext.explain.layers import DEFAULT_LAYER, STAGES, stage_features
 from braintumor_ext.flags import as_bool
 from braintumor_ext.keys import CLASS, FEATURES, HEAT_MAP, HEAT_MAP_FLAGS
 from braintumor_ext.networks import bfloat16_stages
@@ -25,7 +25,6 @@ class ExplainingInferer(SimpleInferer):
         explain: ``none``, or a method of :class:`~braintumor_ext.explain.Explainer`.
         layer: the layer that is explained.
         head: ``class`` or ``mask``.
-        features: whether to add the features.
         explain_class: the class to explain, an index or a name; None for the predicted one.
         bfloat16: whether a ``BrainTumorNet`` on a CPU computes in bfloat16 what
             :func:`~braintumor_ext.networks.bfloat16_stages` says; of no effect where :func:`explained_in_float32`.
@@ -40,7 +39,6 @@ class ExplainingInferer(SimpleInferer):
         layer: str = DEFAULT_LAYER,
         head: str = CLASS,
         classes: Classes = CLASSES,
-        features: bool = True,
         explain_class: int | str | None = None,
         bfloat16: bool | str = False,
     ) -> None:
@@ -48,8 +46,7 @@ class ExplainingInferer(SimpleInferer):
         self.explain = "none" if explain is None or explain in (False, "") else str(explain).lower()
         if self.explain not in ("none", *METHODS):
             raise InputError("--explain", f"there is no method {explain!r}", f"Valid are none, {', '.join(METHODS)}")
-        self.layer, self.head, self.classes, self.features = layer, head, classes, features
-        self.explain_class = explain_class
+        self.layer, self.head, self.classes, self.explain_class = layer, head, classes, explain_class
         self.bfloat16 = as_bool(bfloat16) and not explained_in_float32(self.explain, layer, head)
 
     def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
@@ -68,8 +65,9 @@ class ExplainingInferer(SimpleInferer):
             else:
                 explanation = self._explained(inputs, network)
                 output = {**explanation.output, HEAT_MAP: explanation.maps, HEAT_MAP_FLAGS: explanation.flags}
-        found = joined(means) if self.features else None
-        return {**output, FEATURES: found} if found is not None and isinstance(output, dict) else output
+        if means and isinstance(output, dict):
+            output = {**output, FEATURES: torch.cat(means[: len(STAGES)], dim=1)}  # of the first forward pass
+        return output
 
     def _explained(self, inputs: Tensor, network: nn.Module) -> Explanation:
         try:

@@ -14,22 +14,19 @@ HEADS = (CLASS, MASK)
 """The outputs that can be explained."""
 
 
-class ClassScore:
-    """Each image's logit of its class: the predicted one, one for all, or one for each."""
-
-    def __call__(self, output: Mapping[str, Tensor] | Tensor, classes: Any = None) -> Tensor:
-        """Return (B,) logits of ``output``, (B, K) or a dictionary that holds them as ``class``."""
-        logits = head_of(output, CLASS)
-        return logits.gather(1, class_indices(logits, classes)[:, None])[:, 0]
+def class_score(output: Mapping[str, Tensor] | Tensor, classes: Any = None) -> Tensor:
+    """Return each image's logit of its class, (B,): the predicted one, one for all, or one for each."""
+    logits = head_of(output, CLASS)
+    return logits.gather(1, class_indices(logits, classes)[:, None])[:, 0]
 
 
-class MaskScore:
-    """Each image's mean mask logit inside its predicted mask; 0, without a gradient, where no pixel is predicted."""
+def mask_score(output: Mapping[str, Tensor] | Tensor, classes: Any = None) -> Tensor:
+    """Return each image's mean mask logit inside its predicted mask, (B,).
 
-    def __call__(self, output: Mapping[str, Tensor] | Tensor, classes: Any = None) -> Tensor:
-        """Return (B,) mean logits of ``output``, (B, 1, H, W) or a dictionary that holds them as ``mask``."""
-        logits = head_of(output, MASK)
-        return mean_inside(logits, logits.detach() > 0)
+    It is 0, without a gradient, where no pixel is predicted.
+    """
+    logits = head_of(output, MASK)
+    return mean_inside(logits, logits.detach() > 0)
 
 
 def mean_inside(logits: Tensor, region: Tensor) -> Tensor:
@@ -49,11 +46,9 @@ def head_of(output: Mapping[str, Tensor] | Tensor, head: str) -> Tensor:
     """
     outputs = output if isinstance(output, Mapping) else {MASK if output.ndim == 4 else CLASS: output}
     if head not in outputs:
-        given = ", ".join(repr(name) for name in outputs)
-        raise ValueError(
-            f"the network has no {head!r} output to explain, only {given}: explain that one, or give a network with "
-            f"{'a classification' if head == CLASS else 'a segmentation'} head."
-        )
+        given, wanted = ", ".join(map(repr, outputs)), "a classification" if head == CLASS else "a segmentation"
+        problem = f"the network has no {head!r} output to explain, only {given}"
+        raise ValueError(f"{problem}: explain that one, or give a network with {wanted} head.")
     return outputs[head]
 
 

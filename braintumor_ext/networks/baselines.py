@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from monai.networks.nets import BasicUNet
 from torch import Tensor, nn
-from torchvision.models import (
-    EfficientNet_B0_Weights,
-    ResNet50_Weights,
-    VGG16_Weights,
-    WeightsEnum,
-    efficientnet_b0,
-    resnet50,
-    vgg16,
-)
+from torchvision.models import EfficientNet_B0_Weights, ResNet50_Weights, VGG16_Weights, WeightsEnum, get_model
 
 from braintumor_ext.errors import InputError
 from braintumor_ext.networks.heads import ClassificationHead
 
-CLASSIFIERS: dict[str, Callable[..., nn.Module]] = {
-    "resnet50": resnet50,
-    "vgg16": vgg16,
-    "efficientnet_b0": efficientnet_b0,
-}
-"""torchvision's classifiers by name."""
-
-IMAGENET: dict[str, tuple[WeightsEnum, str]] = {
+CLASSIFIERS: dict[str, tuple[WeightsEnum, str]] = {
     "resnet50": (ResNet50_Weights.IMAGENET1K_V2, "fc."),
     "vgg16": (VGG16_Weights.IMAGENET1K_V1, "classifier.6."),
     "efficientnet_b0": (EfficientNet_B0_Weights.IMAGENET1K_V1, "classifier.1."),
 }
-"""Their ImageNet weights, and how the keys of the layer begin that gives ImageNet's 1000 classes."""
+"""torchvision's classifiers: their ImageNet weights, and how the keys of the layer of its 1000 classes begin."""
 
 UNET_FEATURES = (64, 128, 256, 512, 1024, 64)
 """Channels of the classic U-Net (Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597)."""
@@ -59,7 +45,7 @@ class ClassifierBaseline(nn.Module):
             raise InputError(f"baseline {name}", f"it takes 3 channels, not {in_channels}", "Give --in_channels 3")
         self.name = name
         self.arguments = {"name": name, "in_channels": in_channels, "num_classes": num_classes}
-        self.classifier = CLASSIFIERS[name](weights=None, num_classes=num_classes)
+        self.classifier = get_model(name, weights=None, num_classes=num_classes)
 
     def load_backbone(self, state: Mapping[str, Tensor]) -> None:
         """Load torchvision's state dict of this classifier, strictly but for its last layer.
@@ -67,10 +53,11 @@ class ClassifierBaseline(nn.Module):
         Raises:
             ValueError: when keys are missing, unexpected or of another shape.
         """
-        last = IMAGENET[self.name][1]
+        last = CLASSIFIERS[self.name][1]
         own = {key: value for key, value in self.classifier.state_dict().items() if key.startswith(last)}
+        backbone = {key: value for key, value in state.items() if not key.startswith(last)}
         try:
-            self.classifier.load_state_dict({k: v for k, v in state.items() if not k.startswith(last)} | own)
+            self.classifier.load_state_dict(backbone | own)
         except RuntimeError as error:
             problem = str(error).partition("\n")[2].strip()[:300]
             raise ValueError(f"not a {self.name} state dict with torchvision's keys: {problem}") from error
@@ -81,32 +68,20 @@ class ClassifierBaseline(nn.Module):
 
 
 class UNetBaseline(BasicUNet):
-    """MONAI's U-Net for the mask, with a classification head on its deepest features for the class.
-
-    Args:
-        in_channels: channels of the image.
-        num_classes: number of classes K.
-        hidden: units of the classification head's hidden layer.
-        dropout: dropout of the classification head.
-    """
+    """MONAI's U-Net for the mask, with a :class:`ClassificationHead` on its deepest features for the class."""
 
     def __init__(self, in_channels: int = 3, num_classes: int = 4, hidden: int = 1024, dropout: float = 0.5) -> None:
         super().__init__(spatial_dims=2, in_channels=in_channels, out_channels=1, features=UNET_FEATURES)
-        self.arguments = {
-            "in_channels": in_channels,
-            "num_classes": num_classes,
-            "hidden": hidden,
-            "dropout": dropout,
-        }
-        self.classifier = ClassificationHead(UNET_FEATURES[4], num_classes, hidden, dropout)
+        head: dict[str, Any] = {"num_classes": num_classes, "hidden": hidden, "dropout": dropout}
+        self.arguments = {"in_channels": in_channels, **head}
+        self.classifier = ClassificationHead(UNET_FEATURES[4], **head)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Return ``{"class": (B, K), "mask": (B, 1, H, W)}`` logits of images (B, C, H, W)."""
-        level_0 = self.conv_0(x)
-        level_1 = self.down_1(level_0)
-        level_2 = self.down_2(level_1)
-        level_3 = self.down_3(level_2)
-        deepest = self.down_4(level_3)
-        up = self.upcat_2(self.upcat_3(self.upcat_4(deepest, level_3), level_2), level_1)
-        mask: Tensor = self.final_conv(self.upcat_1(up, level_0))
-        return {"class": self.classifier(deepest), "mask": mask}
+        levels = [self.conv_0(x)]
+        for down in (self.down_1, self.down_2, self.down_3, self.down_4):
+            levels.append(down(levels[-1]))
+        deepest = up = levels.pop()
+        for upcat in (self.upcat_4, self.upcat_3, self.upcat_2, self.upcat_1):
+            up = upcat(up, levels.pop())
+        return {"class": self.classifier(deepest), "mask": self.final_conv(up)}

@@ -19,20 +19,12 @@ class BrainTumorNet(nn.Module):
     It is the bare architecture: it never downloads; :func:`~braintumor_ext.networks.load_pretrained` adds weights.
 
     Args:
-        in_channels: channels of the input image.
+        in_channels, attention, reduction, kernel_size, output_stride: of the encoder; see :class:`AttentionResNet`.
+        encoder: its name, ``resnet18`` to ``resnet152``.
         num_classes: number of classes K.
-        attention: whether the encoder's stages are attended (CBAM).
-        reduction: reduction of the channel attention.
-        kernel_size: odd size of the spatial attention's convolution.
-        hidden: units of the classification head's hidden layer.
-        dropout: dropout of the classification head.
-        pyramid_channels: channels of the feature pyramid.
-        pyramid_activation: whether group normalisation and ReLU follow each of its levels; see
-            :class:`~braintumor_ext.networks.heads.SegmentationDecoder`.
+        hidden, dropout: of the classification head; see :class:`ClassificationHead`.
+        pyramid_channels, pyramid_activation: of the decoder; see :class:`SegmentationDecoder`.
         segmentation: whether there is a decoder; without one the output has no ``mask``.
-        encoder: the encoder's name, ``resnet18`` to ``resnet152``; see
-            :class:`~braintumor_ext.networks.encoder.AttentionResNet`.
-        output_stride: the input's size over C5's, 32 or 16; see there.
         evidence: whether a training's output also holds ``evidence``, (B, K, h, w) on C5's grid, for
             :func:`~braintumor_ext.losses.evidence_outside`; it changes no weight and no prediction, so it is no part of
             ``arguments``.
@@ -80,17 +72,13 @@ class BrainTumorNet(nn.Module):
             "encoder": encoder,
             "output_stride": output_stride,
         }
-        self.encoder = AttentionResNet(
-            encoder, in_channels, attention, reduction, kernel_size, output_stride=output_stride
-        )
+        self.encoder = AttentionResNet(encoder, in_channels, attention, reduction, kernel_size, output_stride)
         if output_stride != 32:  # the weights would fit a network of the other stride, and predict wrongly
             self.register_buffer("output_stride", torch.tensor(output_stride))
-        self.classifier = ClassificationHead(self.encoder.channels[-1], num_classes, hidden, dropout)
-        self.decoder = (
-            SegmentationDecoder(self.encoder.channels, pyramid_channels, activation=pyramid_activation)
-            if as_bool(segmentation)
-            else None
-        )
+        channels = self.encoder.channels
+        self.classifier = ClassificationHead(channels[-1], num_classes, hidden, dropout)
+        decoder = SegmentationDecoder(channels, pyramid_channels, pyramid_activation) if as_bool(segmentation) else None
+        self.decoder = decoder
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Return ``{"class": (B, K), "mask": (B, 1, H, W)}`` logits of images (B, in_channels, H, W).
@@ -107,11 +95,7 @@ class BrainTumorNet(nn.Module):
         return out
 
     def classify(self, x: Tensor) -> Tensor:
-        """Return class logits (B, K) alone, without the cost of the decoder.
-
-        Raises:
-            ValueError: when H or W is below 32.
-        """
+        """Return class logits (B, K) alone, without the cost of the decoder; raises as the forward pass does."""
         return self.classifier(self._encode(x)[3])
 
     def _encode(self, x: Tensor) -> list[Tensor]:

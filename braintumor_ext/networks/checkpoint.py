@@ -53,23 +53,17 @@ def network_of_checkpoint(checkpoint: str | PathLike[str], **arguments: Any) -> 
         InputError: when ``training.json`` holds what it must not.
     """
     told = read_settings(checkpoint).get(NETWORK)
-    return build_network({**(_seen(checkpoint) if told is None else told), **arguments})
-
-
-def _seen(checkpoint: str | PathLike[str]) -> dict[str, Any]:
-    """Return the arguments that a checkpoint's weights show; of what cannot be read :func:`load_weights` tells."""
-    try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)  # shapes only, no weights
-    except Exception:  # torch raises many kinds for a broken file
-        return {}
-    return describe_weights(state) if isinstance(state, dict) else {}
+    if told is None:
+        try:
+            state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)  # shapes only, no weights
+        except Exception:  # torch raises many kinds for a broken file, of which load_weights tells
+            state = None
+        told = describe_weights(state) if isinstance(state, dict) else {}
+    return build_network({**told, **arguments})
 
 
 def load_weights(
-    network: nn.Module,
-    path: str | PathLike[str],
-    settings: Mapping[str, Any] | None = None,
-    as_start: bool = False,
+    network: nn.Module, path: str | PathLike[str], settings: Mapping[str, Any] | None = None, as_start: bool = False
 ) -> None:
     """Load a checkpoint's weights into a network that is there already, strictly and in place.
 
@@ -93,10 +87,8 @@ def load_weights(
             state |= {key: own[key] for key in CLASS_LAYER}
             logger.info("%s has other classes: the last layer for the class starts from random weights.", path)
     if wrong := misfit(own, state):
-        remedy = (
-            "Give the class_names and in_channels of its training, last of all the configs an overlay with its "
-            "network_def, or another checkpoint"
-        )
+        overlay = "last of all the configs an overlay with its network_def, or another checkpoint"
+        remedy = f"Give the class_names and in_channels of its training, {overlay}"
         raise InputError(path, f"a checkpoint of another architecture: {wrong}", remedy)
     network.load_state_dict(state)
 
@@ -122,11 +114,8 @@ def read_state_dict(path: str | PathLike[str]) -> dict[str, Tensor]:
     if not Path(path).is_file():
         raise InputError(path, "no such checkpoint", "Train first, or give the path of a model.pt")
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:  # torch itself does not look at the checksums that it writes
-                broken = archive.testzip()
-            if broken:
-                raise InputError(path, f"is damaged: its part {broken} has changed", "Copy it again from its source")
+        if zipfile.is_zipfile(path) and (broken := damaged_part(path)):
+            raise InputError(path, f"is damaged: its part {broken} has changed", "Copy it again from its source")
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except InputError:
         raise
@@ -138,6 +127,16 @@ def read_state_dict(path: str | PathLike[str]) -> dict[str, Tensor]:
         problem = f"not a flat state dict (it holds {_first_of(nested) if isinstance(nested, list) else nested})"
         raise InputError(path, problem, "Give model.pt, the best weights; last.pt only resumes a training")
     return state
+
+
+def damaged_part(path: str | PathLike[str]) -> str | None:
+    """Return the first part of a file by ``torch.save`` that its checksum, which torch doesn't look at, does not fit.
+
+    Raises:
+        BadZipFile: the file is none, or does not reach its end.
+    """
+    with zipfile.ZipFile(path) as archive:
+        return archive.testzip()
 
 
 def _first_of(names: list[str]) -> str:

@@ -60,9 +60,8 @@ def check_description(description: Any) -> None:
         if key not in known:
             raise ValueError(f"with an argument {key!r}; those of {name} are {', '.join(known)}")
         if not _is_plain(value):
-            raise ValueError(
-                f"with {key} {value!r}, which is neither true, false, a number from 0 to {LARGEST} nor a name"
-            )
+            plain = f"true, false, a number from 0 to {LARGEST} nor a name"
+            raise ValueError(f"with {key} {value!r}, which is neither {plain}")
 
 
 def _is_plain(value: Any) -> bool:
@@ -83,8 +82,7 @@ def build_network(description: Mapping[str, Any]) -> nn.Module:
     """
     check_description(description)
     arguments = dict(description)
-    kind = ARCHITECTURES[arguments.pop(ARCHITECTURE, BrainTumorNet.__name__)]
-    return kind(**arguments)
+    return ARCHITECTURES[arguments.pop(ARCHITECTURE, BrainTumorNet.__name__)](**arguments)
 
 
 def describe_weights(state: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -24,7 +24,6 @@ class AttentionResNet(nn.Module):
         attention: whether the stages' outputs pass through attention, before the next stage and the decoder.
         reduction: reduction of the channel attention.
         kernel_size: odd size of the spatial attention's convolution.
-        alpha: where the attention's share starts; see :class:`ReZeroAttention`.
         output_stride: the input's size over C5's, 32 or 16. At 16 the last stage is dilated instead of strided, as in
             DeepLab (https://arxiv.org/abs/1706.05587): the same weights, four times its arithmetic, heat maps of twice
             as many cells a side. From ``resnet50`` on.
@@ -45,7 +44,6 @@ class AttentionResNet(nn.Module):
         attention: bool | str = True,
         reduction: int = 16,
         kernel_size: int = 7,
-        alpha: float = 0.0,
         output_stride: int = 32,
     ) -> None:
         super().__init__()
@@ -67,9 +65,8 @@ class AttentionResNet(nn.Module):
         self.layer1, self.layer2, self.layer3, self.layer4 = resnet.layer1, resnet.layer2, resnet.layer3, resnet.layer4
 
         def attend(channels: int) -> nn.Module:
-            if not as_bool(attention):
-                return nn.Identity()
-            return ReZeroAttention(CBAM(channels, reduction, kernel_size), alpha)
+            attended = as_bool(attention)
+            return ReZeroAttention(CBAM(channels, reduction, kernel_size)) if attended else nn.Identity()
 
         self.attention1, self.attention2, self.attention3, self.attention4 = (attend(c) for c in self.channels)
 

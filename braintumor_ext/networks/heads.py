@@ -60,28 +60,21 @@ class SegmentationDecoder(nn.Module):
     Args:
         in_channels: channels of C2..C5.
         pyramid_channels: channels of the pyramid.
-        out_channels: channels of the mask's logits.
         activation: whether group normalisation and ReLU follow each of P2..P5, as there. Without them the logits are a
             linear function of C2..C5: what fine and coarse features say can be added, but not combined.
     """
 
-    def __init__(
-        self,
-        in_channels: Sequence[int],
-        pyramid_channels: int = 128,
-        out_channels: int = 1,
-        activation: bool | str = True,
-    ) -> None:
+    def __init__(self, in_channels: Sequence[int], pyramid_channels: int = 128, activation: bool | str = True) -> None:
         super().__init__()
         self.pyramid = FeaturePyramidNetwork(2, list(in_channels), pyramid_channels)
         self.activations = nn.ModuleList(
             nn.Sequential(nn.GroupNorm(math.gcd(32, pyramid_channels), pyramid_channels), nn.ReLU(inplace=True))
             for _ in range(len(in_channels) if as_bool(activation) else 0)
         )
-        self.head = nn.Conv2d(pyramid_channels, out_channels, kernel_size=1)
+        self.head = nn.Conv2d(pyramid_channels, 1, kernel_size=1)
 
     def forward(self, features: list[Tensor], height: int, width: int) -> Tensor:
-        """Return mask logits (B, out_channels, height, width) of the features C2..C5."""
+        """Return mask logits (B, 1, height, width) of the features C2..C5."""
         levels = list(self.pyramid({str(i): feature for i, feature in enumerate(features)}).values())
         for i, activation in enumerate(self.activations):
             levels[i] = activation(levels[i])

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchvision.models import WeightsEnum, get_model_weights
 
 from braintumor_ext.errors import InputError
-from braintumor_ext.networks.baselines import IMAGENET, ClassifierBaseline
+from braintumor_ext.networks.baselines import CLASSIFIERS, ClassifierBaseline
 from braintumor_ext.networks.checkpoint import load_weights, misfit, read_state_dict
 from braintumor_ext.networks.encoder import AttentionResNet
 
@@ -27,16 +27,11 @@ def adapt_first_convolution(weight: Tensor, in_channels: int) -> Tensor:
     """
     if weight.shape[1] == in_channels:
         return weight
-    mean = weight.mean(dim=1, keepdim=True)
-    return mean.repeat(1, in_channels, 1, 1) * (weight.shape[1] / in_channels)
+    return weight.mean(dim=1, keepdim=True).repeat(1, in_channels, 1, 1) * (weight.shape[1] / in_channels)
 
 
 def load_encoder(encoder: AttentionResNet, state: Mapping[str, Tensor]) -> None:
     """Load torchvision's state dict of the same ResNet into the encoder, strictly but for ``fc`` and the attention.
-
-    Args:
-        encoder: the encoder; its attention keeps its own values.
-        state: torchvision's keys (``conv1.weight``, ``layer1.0.conv1.weight``, ...).
 
     Raises:
         ValueError: when keys are missing, unexpected or of another shape.
@@ -75,12 +70,10 @@ def load_pretrained(network: nn.Module, pretrained: bool | str | PathLike[str]) 
         try:
             state = weights.get_state_dict(progress=True, check_hash=True)
         except OSError as error:
-            raise InputError(
-                weights.url,
-                f"the ImageNet weights could not be downloaded ({error})",
-                f"Give --pretrained PATH of a {kind} state dict with torchvision's keys (the file of that address, "
-                "fetched elsewhere), or --pretrained false to train from random weights",
-            ) from error
+            problem = f"the ImageNet weights could not be downloaded ({error})"
+            file = f"a {kind} state dict with torchvision's keys (the file of that address, fetched elsewhere)"
+            remedy = f"Give --pretrained PATH of {file}, or --pretrained false to train from random weights"
+            raise InputError(weights.url, problem, remedy) from error
         source = f"torchvision {weights}"
     else:
         source = str(pretrained)
@@ -100,7 +93,7 @@ def _is_whole(pretrained: str | PathLike[str]) -> bool:
 def _weights_for(network: nn.Module) -> tuple[str, WeightsEnum, Callable[[Mapping[str, Tensor]], None]]:
     """Return the kind of a network's backbone, its ImageNet weights and what loads them."""
     if isinstance(network, ClassifierBaseline):
-        return network.name, IMAGENET[network.name][0], network.load_backbone
+        return network.name, CLASSIFIERS[network.name][0], network.load_backbone
     encoder = getattr(network, "encoder", None)
     if isinstance(encoder, AttentionResNet):
         return encoder.name, get_model_weights(encoder.name).DEFAULT, partial(load_encoder, encoder)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from braintumor_ext.config_text import check_class_name, check_class_names, check_count
+from braintumor_ext.config_text import check_class_name, check_class_names, check_count, check_entries
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import sha256_of, write_text
 from braintumor_ext.networks.description import check_description
@@ -63,12 +63,10 @@ def read_settings(checkpoint: str | os.PathLike[str]) -> dict[str, Any]:
             f"is damaged, or not the file that {SETTINGS} beside it is of (SHA-256 {found[:12]}…, not {told[:12]}…)",
             f"Copy both again from their source; of another checkpoint, remove {SETTINGS}",
         )
-    for name, check in _CHECKS.items():
-        try:
-            if trained.get(name) is not None:
-                check(trained[name])
-        except ValueError as error:
-            raise InputError(path, f"{name} is {error}", "Give the training.json that the training wrote") from None
+    try:
+        check_entries({name: value for name, value in trained.items() if value is not None}, _CHECKS)
+    except ValueError as error:
+        raise InputError(path, str(error), "Give the training.json that the training wrote") from None
     return trained
 
 
@@ -103,12 +101,5 @@ def check_settings(checkpoint: str | os.PathLike[str], settings: Mapping[str, An
         if name == "class_names":
             problem = f"trained for the classes {', '.join(trained[name])}, not {', '.join(map(str, value))}"
             raise InputError(checkpoint, problem, f'Give --class_names "{trained[name]}"')
-        logger.warning(
-            "%s was trained with %s %s, not %s: give --%s %s",
-            checkpoint,
-            name,
-            trained[name],
-            value,
-            name,
-            trained[name],
-        )
+        text = "%s was trained with %s %s, not %s: give --%s %s"
+        logger.warning(text, checkpoint, name, trained[name], value, name, trained[name])

@@ -117,7 +117,7 @@ def summarise_maps(
 
 def _sanity(sanity: Sequence[SanityStage], methods: Sequence[str], n_draws: int, seed: int) -> dict[str, Any]:
     groups = sanity[0].groups if sanity else ()  # the slices are the same at all stages
-    bootstrap = GroupBootstrap(groups, n_draws, seed)
+    bootstrap = GroupBootstrap(groups or [None], n_draws, seed)
 
     def told(stage: SanityStage, name: str) -> dict[str, Any]:
         alike = stage.alike[name]

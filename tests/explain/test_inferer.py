@@ -32,9 +32,10 @@ def test_adds_the_map_and_the_features_of_one_forward_pass(network: BrainTumorNe
 
 
 @pytest.mark.parametrize("value", ["none", None, "", "None", False])
-def test_none_gives_the_prediction_alone(value: str | None, network: BrainTumorNet, images: Tensor):
+def test_none_gives_the_prediction_and_the_features_alone(value: str | None, network: BrainTumorNet, images: Tensor):
     with torch.no_grad():
-        found = ExplainingInferer(value, features=False)(images, network)
+        found = ExplainingInferer(value)(images, network)
+        assert found.pop("features").shape == (len(images), 3840)
         torch.testing.assert_close(found, network(images))
 
 

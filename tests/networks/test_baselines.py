@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from monai.networks.nets import BasicUNet
+from torchvision.models import get_model
 
 from braintumor_ext.errors import InputError
 from braintumor_ext.networks import BrainTumorNet, ClassifierBaseline, UNetBaseline, load_pretrained
@@ -62,7 +63,7 @@ def test_what_does_not_exist_is_refused_with_what_does():
 
 @pytest.mark.parametrize("name", ["resnet50", "efficientnet_b0"])
 def test_a_classifier_takes_the_weights_of_its_own_kind_but_for_the_last_layer(name, tmp_path):
-    published = CLASSIFIERS[name](weights=None)  # 1000 classes, as torchvision's files
+    published = get_model(name, weights=None)  # 1000 classes, as torchvision's files
     torch.save(published.state_dict(), tmp_path / "weights.pth")
     network = ClassifierBaseline(name)
     load_pretrained(network, str(tmp_path / "weights.pth"))
@@ -73,7 +74,7 @@ def test_a_classifier_takes_the_weights_of_its_own_kind_but_for_the_last_layer(n
 
 
 def test_weights_of_another_kind_are_refused(tmp_path):
-    torch.save(CLASSIFIERS["resnet50"](weights=None).state_dict(), tmp_path / "weights.pth")
+    torch.save(get_model("resnet50", weights=None).state_dict(), tmp_path / "weights.pth")
     with pytest.raises(InputError, match=r"not a efficientnet_b0 state dict.*Give the file that torchvision publishes"):
         load_pretrained(ClassifierBaseline("efficientnet_b0"), str(tmp_path / "weights.pth"))
 

@@ -72,7 +72,9 @@ def test_an_encoder_of_another_name_is_torchvisions(name):
 
 def test_plain_attention_would_wreck_pretrained_features(torchvision_net):
     """Why the blend exists: four stages of two sigmoid gates each leave little of C5."""
-    encoder = AttentionResNet(alpha=1.0).eval()
+    encoder = AttentionResNet().eval()
+    for block in (encoder.attention1, encoder.attention2, encoder.attention3, encoder.attention4):
+        block.alpha.data.fill_(1)
     load_encoder(encoder, torchvision_net.state_dict())
     x = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
