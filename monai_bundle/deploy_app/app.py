@@ -9,12 +9,15 @@ from monai.deploy.core import AppContext, Application
 
 from monai_bundle.deploy_app.bundle_inference import PREDICTIONS, SERIES, SlicesBundleOperator
 from monai_bundle.deploy_app.dicom_folder import DicomFolderOperator
-from monai_bundle.deploy_app.overlay_writer import OverlayWriterOperator
-from monai_bundle.deploy_app.report_writer import ReportWriterOperator
-from monai_bundle.deploy_app.segmentation_writer import SegmentationWriterOperator
 from monai_bundle.deploy_app.series_selection import MrSeriesSelectorOperator
 from monai_bundle.deploy_app.series_to_volumes import SeriesToVolumesOperator
-from monai_bundle.deploy_app.series_writer import INPUT, OUTPUT
+from monai_bundle.deploy_app.series_writers import (
+    INPUT,
+    OUTPUT,
+    OverlayWriterOperator,
+    ReportWriterOperator,
+    SegmentationWriterOperator,
+)
 from monai_bundle.deploy_app.table_writer import TableWriterOperator
 
 

@@ -107,21 +107,15 @@ class SlicesBundleOperator(MonaiBundleInferenceOperator):
             ``image``: (slices, C, h, w); its metadata hold those of each slice, its error, and the slice in grey.
         """
         volume = data[IMAGE]
-        items = [
-            {
-                IMAGE: MetaTensor(plane.as_tensor().T[None].contiguous(), meta=dict(meta)),
-                "name": meta["filename_or_obj"],
-            }
-            for plane, meta in zip(volume.unbind(-1), volume.meta[SLICES], strict=True)
-        ]
+        planes = [plane.as_tensor().T[None].contiguous() for plane in volume.unbind(-1)]
+        images = [MetaTensor(plane, meta=dict(m)) for plane, m in zip(planes, volume.meta[SLICES], strict=True)]
+        items = [{IMAGE: image, "name": image.meta["filename_or_obj"]} for image in images]
         dataset = TolerantDataset(items, super().pre_process)
         entries = [dataset[index] for index in range(len(items))]
         stack = torch.stack([entry[IMAGE].as_tensor() for entry in entries])
         to_grey = ToUnitGrey()
-        greys = [
-            None if entry[ERROR] else to_grey(item[IMAGE]).as_tensor()[0]
-            for item, entry in zip(items, entries, strict=True)
-        ]
+        pairs = zip(images, entries, strict=True)
+        greys = [None if entry[ERROR] else to_grey(image).as_tensor()[0] for image, entry in pairs]
         told = {SLICES: volume.meta[SLICES], ERROR: [entry[ERROR] for entry in entries], GREY: greys}
         return {IMAGE: MetaTensor(stack, meta=told)}
 

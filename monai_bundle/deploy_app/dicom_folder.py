@@ -9,16 +9,16 @@ from pathlib import Path
 import pydicom
 from monai.deploy.core.domain.dicom_study import DICOMStudy
 from monai.deploy.operators import DICOMDataLoaderOperator
-from pydicom.uid import MediaStorageDirectoryStorage
+from pydicom.uid import MediaStorageDirectoryStorage, MRImageStorage
 
 from braintumor_ext.dicom_output.sources import source_header
 from braintumor_ext.errors import InputError, InputErrors
 from braintumor_ext.transforms.dicom_file import dicom_grid
 from braintumor_ext.transforms.formats import DICOM, DICOM_SUFFIXES, container_of, has_suffix
-from monai_bundle.deploy_app.mr_images import is_mr_image
 
 logger = logging.getLogger(__name__)
 
+MODALITY, SOP_CLASS = "MR", MRImageStorage
 IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality")
 _AGAIN = "Copy it again from its source, or leave it out"
 
@@ -60,6 +60,11 @@ class DicomFolderOperator(DICOMDataLoaderOperator):
         studies: list[DICOMStudy] = self._load_data(files)
         _tell_dropped(studies, images)
         return studies
+
+
+def is_mr_image(header: pydicom.Dataset) -> bool:
+    """Return whether a header is of an MR image of one frame (SOP class MR Image Storage)."""
+    return header.get("Modality") == MODALITY and header.get("SOPClassUID") == SOP_CLASS
 
 
 def _header(path: Path) -> pydicom.Dataset | None:
@@ -109,7 +114,5 @@ def _tell_dropped(studies: list[DICOMStudy], images: Counter[str]) -> None:
             uid = series.get_series_instance_uid()
             dropped = images[uid] - len(series.get_sop_instances())
             if dropped > 0:
-                logger.warning(
-                    "Series %s: %d of %d images share their position with another and are left out.",
-                    *(uid, dropped, images[uid]),
-                )
+                text = "Series %s: %d of %d images share their position with another and are left out."
+                logger.warning(text, uid, dropped, images[uid])

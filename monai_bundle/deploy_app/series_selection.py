@@ -17,7 +17,7 @@ from monai.deploy.operators import DICOMSeriesSelectorOperator
 
 from braintumor_ext.dicom_output import split_series
 from braintumor_ext.errors import InputError
-from monai_bundle.deploy_app.mr_images import MODALITY, SOP_CLASS, is_mr_image
+from monai_bundle.deploy_app.dicom_folder import MODALITY, SOP_CLASS, is_mr_image
 
 logger = logging.getLogger(__name__)
 

@@ -12,10 +12,9 @@ from monai.deploy.core import Fragment
 
 from braintumor_ext.classes import display_name
 from braintumor_ext.errors import InputErrors
-from braintumor_ext.files import replacing
-from braintumor_ext.series_prediction import SeriesPrediction
+from braintumor_ext.files import write_text
 from monai_bundle.deploy_app.predicted_series import PredictedSeries
-from monai_bundle.deploy_app.series_writer import SeriesWriterOperator
+from monai_bundle.deploy_app.series_writers import SeriesWriterOperator
 
 logger = logging.getLogger(__name__)
 
@@ -43,12 +42,12 @@ class TableWriterOperator(SeriesWriterOperator):
             InputErrors: no slice of a series could be predicted.
         """
         content = {"model": asdict(found[0].model), "series": [self._series(series) for series in found]}
-        with replacing(self.output / TABLE) as partial:
-            partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        write_text(self.output / TABLE, json.dumps(content, indent=2) + "\n")
         for series in found:
             prediction = series.prediction
             label = "no prediction" if prediction.label is None else display_name(prediction.label)
-            logger.info("Series %s: %s (%d of %d slices show a tumour).", *(series.uid, label), *_counts(prediction))
+            counts = prediction.tumour_slices, prediction.slices + prediction.failed
+            logger.info("Series %s: %s (%d of %d slices show a tumour).", series.uid, label, *counts)
             for slice_prediction in series.predictions:
                 if slice_prediction.error is not None:
                     logger.warning("%s: %s", slice_prediction.source, slice_prediction.error)
@@ -84,7 +83,3 @@ class TableWriterOperator(SeriesWriterOperator):
 
     def _path(self, path: Path | None) -> str | None:
         return None if path is None else path.relative_to(self.output).as_posix()
-
-
-def _counts(prediction: SeriesPrediction) -> tuple[int, int]:
-    return prediction.tumour_slices, prediction.slices + prediction.failed
