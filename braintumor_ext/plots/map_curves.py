@@ -87,12 +87,7 @@ def _styles(names: Sequence[str], baselines: Sequence[str]) -> dict[str, dict[st
     """Colour, line and marker of each map: told apart without colour too."""
     methods = [name for name in names if name not in baselines]
     styles: dict[str, dict[str, Any]] = {
-        name: {
-            **line_style(i),
-            "marker": _MARKERS[i % len(_MARKERS)],
-            "markersize": 4.5,
-            "linewidth": 1.8,
-        }
+        name: {**line_style(i), "marker": _MARKERS[i % len(_MARKERS)], "markersize": 4.5, "linewidth": 1.8}
         for i, name in enumerate(methods)
     }
     for i, name in enumerate(name for name in names if name in baselines):

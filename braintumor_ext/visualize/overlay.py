@@ -208,12 +208,9 @@ class _Pen:
 
     def box(self, left: int, top: int, right: int, bottom: int, colour: str, outline: str | None = None) -> None:
         """Fill a box; its right and bottom lie outside of it."""
-        across, down = (
-            [(x - self.left) * self.zoom for x in (left, right)],
-            [(y - self.top) * self.zoom for y in (top, bottom)],
-        )
-        corners = across[0], down[0], across[1] - 1, down[1] - 1
-        self.draw.rectangle(corners, colour, outline, width=self.zoom)
+        start = (left - self.left) * self.zoom, (top - self.top) * self.zoom
+        end = (right - self.left) * self.zoom - 1, (bottom - self.top) * self.zoom - 1
+        self.draw.rectangle((start, end), colour, outline, width=self.zoom)
 
     def _shortened(self, text: str, size: int, room: int, bold: bool) -> str:
         """Cut a text's middle until it fits: the end of a path tells more than its middle."""

@@ -36,10 +36,7 @@ def draw_panels(
     """Draw the plain slice, the outlined one and, where there is a heat map, the heated one, in one size.
 
     Args:
-        image: (H, W) grey values; they are clipped to [0, 1].
-        mask: (H, W) predicted mask, bool: a solid outline.
-        true_mask: (H, W) true mask, bool: a dashed outline; None for none.
-        heat_map: (H, W) values; they are clipped to [0, 1]. None for no such panel.
+        image: (H, W) as for :func:`~braintumor_ext.visualize.render_overlay`, like both masks and the heat map.
         size: (width, height) of each panel in pixels.
 
     Returns:
@@ -82,10 +79,8 @@ def _blended() -> np.ndarray:
 def _bytes(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Bring values, clipped to [0, 1], to a size (width, height) and to 0..255."""
     clipped = np.fmin(np.fmax(np.asarray(values, dtype=np.float32), 0), 1)  # NaN becomes 0
-    if clipped.shape != size[::-1]:
-        resized = Image.fromarray(clipped).resize(
-            size, Image.Resampling.BILINEAR, reducing_gap=1.0
-        )  # boxes first: fast
+    if clipped.shape != size[::-1]:  # a reducing gap: boxes first, which is fast
+        resized = Image.fromarray(clipped).resize(size, Image.Resampling.BILINEAR, reducing_gap=1.0)
         clipped = np.asarray(resized).clip(0, 1)
     return np.rint(clipped * 255).astype(np.uint8)
 

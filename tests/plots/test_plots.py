@@ -41,7 +41,7 @@ PLOTS: dict[str, Callable[[Path], None]] = {
     "ROC curves of nothing": lambda path: plot_roc_curves({"glioma": (NO_TRUE == 0, NO_SHARES[:, 0])}, path),
     "reliability": lambda path: plot_reliability(reliability_bins(TRUE, SHARES), path, "a title"),
     "reliability of nothing": lambda path: plot_reliability(reliability_bins(NO_TRUE, NO_SHARES), path),
-    "training": lambda path: plot_training_curves(HISTORY, path, "a title"),
+    "training": lambda path: plot_training_curves(HISTORY, path),
     "training of one epoch": lambda path: plot_training_curves({"val_score": [(1, 0.5)]}, path),
     "training without an epoch": lambda path: plot_training_curves({}, path),
 }
