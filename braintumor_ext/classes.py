@@ -123,7 +123,6 @@ def class_of_folder(folder: str, classes: Classes = CLASSES, table: Mapping[str,
     Args:
         folder: the folder's name (no path); case, blanks and hyphens do not matter.
         classes: those in use; a folder with the very name of one of them needs no table entry.
-        table: normalised folder name to class name.
     """
     normal = re.sub(r"[\s\-]+", "_", folder.strip().lower())
     by_normal = {re.sub(r"[\s\-]+", "_", name.lower()): name for name in classes}

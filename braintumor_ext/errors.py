@@ -44,7 +44,6 @@ class InputErrors(ValueError):
 
     Args:
         what: the thing that is broken, e.g. the datalist's path.
-        problems: one sentence each.
         shown: how many problems the message spells out; the rest are counted.
     """
 

@@ -72,7 +72,6 @@ def backup_existing(path: str | os.PathLike[str], until_replaced: bool = False) 
     """Rename a file that is about to be replaced by its time of writing; return its new path, None if there is none.
 
     Args:
-        path: the file.
         until_replaced: leave it under its old name too, until another takes that, so that a kill in between takes
             nothing away. Needs hard links; where there are none it is renamed at once.
     """

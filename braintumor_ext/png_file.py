@@ -29,7 +29,6 @@ def write_png(path: str | PathLike[str], pixels: np.ndarray) -> None:
     overlay's file is about a tenth larger than Pillow's and written several times as fast.
 
     Args:
-        path: the file.
         pixels: (H, W) grey or (H, W, 3) RGB, uint8.
 
     Raises:

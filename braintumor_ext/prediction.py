@@ -22,13 +22,10 @@ class Prediction:
     Args:
         source: the slice's file, or a name for an array in memory.
         label: the name of the most probable class; None where the slice could not be predicted.
-        class_index: its index; None where there is no label.
         probabilities: each class's name to its probability; they sum to 1.
         mask: (H, W) bool, tumour; the network's, whatever the class. None of a network without masks.
         heat_map: (H, W) float32 in [0, 1], what the prediction rests on; None without an explanation.
         flags: what to be careful about, such as ``low confidence``.
-        calibrated: whether the probabilities are calibrated.
-        error: why there is no prediction; None where there is one.
         image: (H, W) in [0, 1], the slice in grey: float32, or float16 of a large one, and a very large one shrunk by
             whole factors; None where it was not kept.
         logits: (K,) float64, the network's own, which no calibration has changed.

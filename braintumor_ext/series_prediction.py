@@ -17,18 +17,13 @@ class SeriesPrediction:
     """What the slices of a series add up to, and how many of them say so.
 
     Args:
-        label: the series's class; None where no slice could be predicted.
-        class_index: its index; None where there is no label.
         probabilities: each class's name to its mean probability over the slices that the label rests on. A mean of
             slices, not the probability that the series shows a tumour.
-        slices: how many slices were predicted.
-        failed: how many could not be.
         class_counts: each class's name to the number of slices of that class.
         tumour_slices: how many slices have a tumour's class and a mask that is not empty.
         disagreeing: how many slices have a tumour's class and an empty mask, or the other way round.
         rests_on: positions, in the predictions given, of the slices that the label rests on.
         flags: each flag of the slices with the number of slices that have it.
-        calibrated: whether the probabilities are calibrated.
     """
 
     label: str | None

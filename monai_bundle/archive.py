@@ -17,7 +17,6 @@ def write_archive(folder: str | PathLike[str], target: str | PathLike[str]) -> N
 
     Args:
         folder: what to pack; the archive holds it by its name.
-        target: the archive to write.
     """
     folder = Path(folder)
     with zipfile.ZipFile(target, "w") as archive:

@@ -20,10 +20,6 @@ _AGAIN = "Evaluate this checkpoint with `evaluating` and give its metrics.json"
 def read_evaluation(path: str | PathLike[str], checkpoint: str | PathLike[str]) -> dict[str, Any]:
     """Return the evaluation of a checkpoint.
 
-    Args:
-        path: ``metrics.json``.
-        checkpoint: ``model.pt``.
-
     Raises:
         InputError: the file is no evaluation, or one of another checkpoint.
     """
@@ -39,11 +35,7 @@ def read_evaluation(path: str | PathLike[str], checkpoint: str | PathLike[str]) 
 
 
 def evaluation_metrics(evaluation: Mapping[str, Any]) -> dict[str, float]:
-    """Return ``eval_metrics`` of the metadata: names to values, without those that are undefined.
-
-    Args:
-        evaluation: what metrics.json holds.
-    """
+    """Return ``eval_metrics`` of the metadata: names to values, without those that are undefined."""
     rates = {name: evaluation["classification"][name]["value"] for name in RATE_NAMES}
     tumours = evaluation["segmentation"]["tumour_slices"]
     overlaps = {f"mean_{name}": tumours[name]["value"] for name in ("dice", "iou")}
@@ -63,11 +55,8 @@ def card_of_checkpoint(
     """Return the model card with a section on the packed checkpoint before its first one.
 
     Args:
-        card: the project's model card, in Markdown.
-        checkpoint: ``model.pt``.
         settings: what ``training.json`` holds; may be empty.
         evaluation: what metrics.json holds; None where the checkpoint was not evaluated.
-        calibrated: whether a calibration is packed.
     """
     facts = [["SHA-256", f"`{sha256_of(checkpoint)}`"], *([name, value] for name, value in _training(settings))]
     facts.append(["Calibrated", "yes" if calibrated else "no: probabilities are as the network gives them"])

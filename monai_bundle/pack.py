@@ -60,7 +60,6 @@ def pack(
 
     Args:
         checkpoint: ``model.pt``, a flat state dict.
-        output: the folder to write to; made if it does not exist.
         evaluation: ``metrics.json`` of the checkpoint's own evaluation, for the metadata and the model card.
         calibration: ``calibration.json``; None for the one beside the checkpoint, if it is of that checkpoint.
 

@@ -16,7 +16,6 @@ def put_settings(name: str, config: dict[str, Any], settings: Mapping[str, Any])
 
     Args:
         name: the config's name without suffix; ``metadata`` is told the classes and channels.
-        config: its content.
         settings: what ``training.json`` holds, which may be nothing but the ``network``: it becomes that of ``train``,
             the other configs take it from the checkpoint themselves.
     """

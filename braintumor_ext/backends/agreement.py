@@ -25,8 +25,6 @@ class Agreement:
     """The differences of two networks' outputs over the same slices.
 
     Args:
-        slices: how many slices.
-        source: where they come from.
         differences: output name to the largest absolute difference, over the largest absolute eager value.
         same_class: share of the slices, in [0, 1], that get the same class.
     """

@@ -53,10 +53,8 @@ def load_exported(
     """Read an exported network.
 
     Args:
-        backend: its format.
         checkpoint: the checkpoint that it was made from, which need not exist.
         exported: its file; None for the one of the checkpoint's name beside it.
-        device: where it is to run.
 
     Raises:
         InputError: the file or a package is missing, or the file is broken, or a byte of it has changed.
@@ -94,7 +92,6 @@ def choose_network(
     """Return the network to run: the given one on its device, or an exported one in its place.
 
     Args:
-        backend: ``eager``, ``torchscript``, ``onnx`` or ``openvino``.
         checkpoint: the checkpoint in use; an exported network must be of it if it exists.
         exported: the exported file; None for the one beside the checkpoint.
         device: where it is to run; ONNX and OpenVINO run on the CPU.

@@ -25,12 +25,8 @@ class Description:
 
     Args:
         classes: those of the logits, in their order.
-        in_channels: channels of the input.
         image_size: side of the input in pixels that it was trained for.
         preprocessing: how a slice becomes an input; see :func:`preprocessing_constants`.
-        checkpoint: the name of the checkpoint's file.
-        sha256: the checkpoint's SHA-256.
-        bundle_version: the version of the bundle that exported it.
         agreement: how far its outputs were from eager PyTorch's; None until it is measured, and of int8.
         quantisation: of int8, what it costs; None of float32.
         content_sha256: of the file itself, see :mod:`~braintumor_ext.backends.seal`; None of exports from before 0.6.
@@ -113,7 +109,6 @@ def preprocessing_constants(preprocessing: Any, image_size: int) -> dict[str, An
 
     Args:
         preprocessing: the bundle's ``Compose``; it holds a ``ToUnitGreyd`` and a ``NormalizeIntensityd``.
-        image_size: side of the input in pixels.
     """
     steps: Sequence[Any] = preprocessing.transforms
     grey = next(step for step in steps if isinstance(step, ToUnitGreyd)).converter

@@ -42,7 +42,6 @@ def export_network(
         network: the network, loaded, on the CPU.
         description: what the file is to say of itself; the agreement is added.
         images: (N, C, H, W) preprocessed slices to compare the outputs on.
-        source: where these come from.
 
     Returns:
         The agreement, which the file holds too.

@@ -29,7 +29,6 @@ class ExportedNetwork(nn.Module):
     Args:
         run: from a float32 tensor to the outputs by name, on the same device.
         description: what the file, ``path``, says of itself.
-        backend: the backend's name.
     """
 
     def __init__(

@@ -84,7 +84,6 @@ def export_int8(
 
     Args:
         network: the network, loaded, on the CPU.
-        path: the ``.xml`` file to write.
         description: what the file is to say of itself; the quantisation is added.
         slices: preprocessed training slices, each (C, H, W).
         predict: from a network to its records of the validation section's slices.

@@ -61,9 +61,7 @@ class TrainingFiles:
         averaging: the average of the weights, attached with these files; None for none.
         history: the epochs' table and curves, attached with these files; None for none.
         resume: go on from ``last.pt``; ``auto``: where there is one. Otherwise a new training starts.
-        pretrained: weights for the encoder of a new training; see :func:`~braintumor_ext.networks.load_pretrained`.
         settings: what a reader of ``model.pt`` must know to use it; written beside it as ``training.json``.
-        rank: the process's rank; only rank 0 writes.
     """
 
     def __init__(

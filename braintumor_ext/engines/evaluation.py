@@ -35,12 +35,8 @@ class EvaluationReport:
     """Score each slice in its own grid, gather them from all processes and write the report: an evaluator's handler.
 
     Args:
-        output_dir: where the report is written.
         data: the evaluated items, as in the datalist.
         training_data: the training's items in ``dataset_dir``, for the baselines; None leaves the baselines out.
-        context: what the report says of the run (checkpoint, split, seed).
-        n_draws: draws of the bootstrap, which ``seed`` is of.
-        calibration: what the predictions are calibrated by; None for nothing.
     """
 
     def __init__(

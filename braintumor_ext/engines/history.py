@@ -22,10 +22,6 @@ class TrainingHistory:
 
     The table is written after each epoch. The curves are drawn as often as takes no more than a hundredth of the time,
     and at the end.
-
-    Args:
-        evaluator: the validation's engine.
-        rank: the process's rank; only rank 0 writes.
     """
 
     def __init__(self, output_dir: str | os.PathLike[str], evaluator: Workflow, rank: int = 0) -> None:

@@ -52,7 +52,6 @@ class WarmupCosineLR(LRScheduler):
 
     Args:
         optimizer: its groups' rates are the base rates.
-        max_epochs: E.
         warmup_epochs: W; a quarter of E, rounded down, where that is shorter.
 
     Raises:

@@ -27,7 +27,6 @@ class MixedPrecisionInferer(SimpleInferer):
     outputs are float32.
 
     Args:
-        device: where the engine computes.
         dtype: the type that CUDA computes in, ``float16`` or ``bfloat16``.
     """
 

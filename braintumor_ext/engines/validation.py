@@ -35,7 +35,6 @@ class EarlyStopping:
     ``best_metric_epoch``, so a resumed training needs nothing more.
 
     Args:
-        evaluator: the validation's engine.
         patience: number of epochs; 0 or less never stops.
     """
 

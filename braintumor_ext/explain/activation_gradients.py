@@ -33,7 +33,6 @@ class ActivationGradients(ModelWithHooks):
     - it works under ``no_grad`` and computes in float32 under autocast.
 
     Args:
-        nn_module: the network; it gives a tensor or a dictionary of tensors.
         target_layer_names: one layer's name as in ``named_modules``; none for the gradient of the input itself.
         score: what is explained: from the network's output and the classes to (B,) scores; each must depend on its own
             image alone. By default the class's logit.
@@ -62,12 +61,6 @@ class ActivationGradients(ModelWithHooks):
         """Return the network's output, the layer's activations and their gradients, each (B, C, h, w).
 
         Without a layer the gradient goes to ``x.grad``, as MONAI's ``VanillaGrad`` expects.
-
-        Args:
-            x: (B, C, H, W) images.
-            class_idx: the class or classes that the score is about.
-            retain_graph: whether the graph outlives the call.
-            kwargs: further arguments of the network.
 
         Raises:
             ValueError: the score does not depend on the layer.

@@ -41,7 +41,6 @@ class Explanation(NamedTuple):
     """A prediction and what it rests on.
 
     Args:
-        output: the network's output, detached.
         maps: (B, 1, H, W) float32 in [0, 1] on the input's grid; 0 everywhere where there is nothing to show.
         flags: for each image what is remarkable about its map, or an empty text.
     """
@@ -59,9 +58,7 @@ class Explainer:
 
     Args:
         network: gives ``{"class": (B, K), "mask": (B, 1, H, W)}`` logits, or one of the two.
-        method: one of ``METHODS``.
         layer: the layer whose activations are weighed (Grad-CAM, Grad-CAM++) or whose gate is shown (attention).
-        head: ``class`` or ``mask``.
         n_batch: how many occluded images are predicted at a time.
         n_samples: how many noisy copies SmoothGrad averages.
         seed: of SmoothGrad's noise, the same for each image.
@@ -102,7 +99,6 @@ class Explainer:
         """Predict and explain images.
 
         Args:
-            x: (B, C, H, W) images as the network takes them.
             explain_class: an index or a name for all images, or one for each; None for the predicted ones. Of no effect
                 on the mask's maps.
 

@@ -23,9 +23,6 @@ class ExplainingInferer(SimpleInferer):
 
     Args:
         explain: ``none``, or a method of :class:`~braintumor_ext.explain.Explainer`.
-        layer: the layer that is explained.
-        head: ``class`` or ``mask``.
-        explain_class: the class to explain, an index or a name; None for the predicted one.
         bfloat16: whether a ``BrainTumorNet`` on a CPU computes in bfloat16 what
             :func:`~braintumor_ext.networks.bfloat16_stages` says; of no effect where :func:`explained_in_float32`.
 

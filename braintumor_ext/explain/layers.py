@@ -69,7 +69,6 @@ def attention_map(network: nn.Module, x: Tensor, layer: str = DEFAULT_LAYER) -> 
     :class:`~braintumor_ext.networks.ReZeroAttention` tells how much of it is in effect.
 
     Args:
-        x: (B, C, H, W) images.
         layer: a layer with one spatial attention in it.
 
     Raises:

@@ -39,7 +39,6 @@ def head_of(output: Mapping[str, Tensor] | Tensor, head: str) -> Tensor:
 
     Args:
         output: a dictionary with ``class`` (B, K) and ``mask`` (B, 1, H, W), or one of these tensors.
-        head: ``class`` or ``mask``.
 
     Raises:
         ValueError: the network has no such head; what it gives is named.
@@ -53,10 +52,9 @@ def head_of(output: Mapping[str, Tensor] | Tensor, head: str) -> Tensor:
 
 
 def class_indices(logits: Tensor, classes: Any = None) -> Tensor:
-    """Return each image's class as (B,) indices on the logits' device.
+    """Return each image's class as (B,) indices on the device of logits (B, K).
 
     Args:
-        logits: (B, K).
         classes: an index for all images, B indices, or None for the predicted classes.
 
     Raises:

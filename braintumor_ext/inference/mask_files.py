@@ -50,7 +50,6 @@ class MaskFiles:
             pictures, too. ``dicom_seg``: a segmentation for each DICOM series, called by its SeriesInstanceUID; other
             inputs keep their own format. None: each input's own format, PNG for pictures and ``.nii.gz`` for others.
         metadata: the bundle's ``metadata.json``; its name and version stand in segmentations, which need it.
-        checkpoint: the weights, whose SHA-256 stands in segmentations.
 
     Raises:
         InputError: there is no such format; or segmentations are wanted, and highdicom is not installed or the metadata
@@ -97,9 +96,7 @@ class MaskFiles:
 
         Args:
             row: the slice's row of the table; changed once the file is written, then or later.
-            item: the slice's item, as :func:`~braintumor_ext.inference.list_inputs` gives it.
             mask: (H, W) bool, on the grid of the slice as it was read.
-            meta: the slice's metadata, as read.
 
         Raises:
             OSError: when the mask cannot be written.

@@ -70,7 +70,6 @@ class Postprocessor:
         Args:
             output: ``class`` (B, K) and ``mask`` (B, 1, h, w) logits, the latter where there are any, as with
                 ``heat_map`` (B, 1, h, w) in [0, 1] with ``heat_map_flags``, and ``features`` (B, F).
-            index: which slice of the batch.
             meta: the slice's metadata (see :class:`~braintumor_ext.transforms.SliceGrid`).
             grey: (H, W) the slice in [0, 1]; None where it was not kept.
 
@@ -147,7 +146,6 @@ class Postprocessd(MapTransform):
     Args:
         keys: where the output is: ``class`` (K,) and ``mask`` (1, h, w) logits, with what else
             :class:`~braintumor_ext.explain.ExplainingInferer` gives for one slice.
-        postprocessor: makes the predictions.
         calibration: ``calibration.json``; of one slice it is read again when it or the checkpoint has changed, as a
             server trains while it runs. None or ``none`` for none.
         checkpoint: the weights in use; None leaves the probabilities as the network gives them.

@@ -35,7 +35,6 @@ def inference_precision(
     Args:
         amp: ``auto``: bfloat16 on a CPU that multiplies in it, if the calibration says that the predictions agree with
             those in float32; otherwise float32. True: bfloat16 on any CPU, float16 on CUDA. False: float32.
-        calibration: the checkpoint's own; None where there is none.
         explain: how predictions are explained, by ``layer`` for ``head``: ``none`` or a method.
 
     Returns:

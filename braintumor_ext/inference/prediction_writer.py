@@ -67,11 +67,8 @@ class PredictionWriter:
 
     Args:
         output_dir: where to write; tables and the report of an earlier run there are renamed.
-        data: the items of the dataset, as :func:`~braintumor_ext.inference.list_inputs` gives them.
-        calibration: what the predictions are calibrated by; None for nothing.
         context: what the report says of the run (checkpoint, explanation), name to value.
         output_format: what masks are written as; see :class:`~braintumor_ext.inference.mask_files.MaskFiles`.
-        metadata: the bundle's ``metadata.json``, which DICOM segmentations tell of.
         resume: go on with the rows that an earlier run has left in ``output_dir``: :attr:`remaining` tells the slices
             that are still to be predicted. Rows with an error, of inputs that have changed since, or whose files are
             gone, are made anew; so is a volume of which not all slices are there.

@@ -42,7 +42,6 @@ class Predictor:
         network: gives ``{"class": (B, K), "mask": (B, 1, H, W)}`` logits.
         preprocessing: from ``{"image": a source, "slice": an index}`` to an item whose ``image`` the network takes.
         postprocessor: from the network's output to predictions; it knows the classes and the calibration.
-        batch_size: how many slices are predicted at a time.
         bfloat16: whether to compute in bfloat16 on a CPU; see :class:`~braintumor_ext.explain.ExplainingInferer`.
 
     Example::
@@ -83,7 +82,6 @@ class Predictor:
         """Return the predictor that a bundle's ``configs/inference.json`` describes.
 
         Args:
-            root: the bundle's folder.
             checkpoint: the weights; None for the bundle's own ``models/model.pt``. What ``training.json`` beside it
                 tells of its classes, channels and size goes before the config's, and ``calibration.json`` beside it is
                 used.
@@ -158,7 +156,6 @@ class Predictor:
             explain: how to explain the prediction: ``gradcam``, ``gradcam++``, ``occlusion``, ``smoothgrad``,
                 ``attention``; None for no heat map.
             slice_index: 0-based index of the slice in a volume, the same for all.
-            layer: the layer that is explained; see :class:`~braintumor_ext.explain.Explainer`.
             head: ``class`` or ``mask``: which prediction is explained.
             explain_class: the class to explain, an index or a name; None for the predicted one.
 

@@ -40,8 +40,6 @@ class Processes:
 
     Args:
         store: a store that all processes reach, of this inference alone; None where there is but one process.
-        rank: this process's number.
-        size: how many there are.
         timeout: seconds after which a process that tells nothing (no batch is predicted) counts as gone.
     """
 

@@ -99,7 +99,6 @@ def rows_to_keep(
     Args:
         folder: what the paths in rows begin at.
         tables: those of all the earlier run's processes.
-        data: the items of this run.
         unchanged: the names of the inputs that are as they were.
         output_format: as for :class:`~braintumor_ext.inference.mask_files.MaskFiles`.
         overlays: whether each row needs its overlay.

@@ -28,7 +28,6 @@ class GroupBootstrap:
 
     Args:
         groups: each slice's group; a slice whose group is None is a group by itself.
-        n_draws: D, the number of draws.
     """
 
     def __init__(self, groups: Sequence[str | None], n_draws: int = 2000, seed: int = 0) -> None:

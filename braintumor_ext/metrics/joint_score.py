@@ -50,11 +50,9 @@ class JointScore(Metric):
     ``val_accuracy`` and ``val_mean_dice`` are put beside it in ``engine.state.metrics``, as far as defined.
 
     Args:
-        num_classes: K.
         output_transform: takes ``engine.state.output`` to (prediction, target): ``{"class": (B, K), "mask":
             (B, 1, H, W)}`` logits and ``{"class": (B,), "label": (B, 1, H, W)}``, in which -1 means unknown. A part
             that one of them has no key for is unknown.
-        device: where the counts are kept.
 
     Example:
         >>> import torch

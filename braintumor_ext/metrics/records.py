@@ -27,18 +27,14 @@ class SliceRecord:
 
     Args:
         image: the path as it is shown to people (with the slice's index for a slice of a volume).
-        group: the group, None if unknown.
-        true_class: the class index, -1 if unknown.
         probabilities: K class probabilities that sum to 1.
         mask_known: whether the true mask is known (possibly empty).
         true_area_px: pixels of the true mask; 0 if it is unknown.
         pred_area_px: pixels of the predicted mask, whatever the predicted class.
         dice: Dice coefficient in [0, 1]; NaN where undefined.
-        iou: intersection over union in [0, 1]; NaN where undefined.
         hd95: 95% Hausdorff distance in ``hd95_unit``; NaN where undefined.
         hd95_unit: ``mm`` where the spacing is known, else ``px``.
         spacing: (row, column) in mm, None if unknown.
-        flags: remarks on the input, such as ``upscaled``.
         mask_predicted: whether the network gives masks at all; if not, none of the values on masks counts.
     """
 

@@ -29,9 +29,7 @@ class ClassifierBaseline(nn.Module):
     It begins with random weights; :func:`~braintumor_ext.networks.load_pretrained` adds ImageNet's.
 
     Args:
-        name: ``resnet50``, ``vgg16`` or ``efficientnet_b0``.
         in_channels: channels of the image; these networks take 3.
-        num_classes: number of classes K.
 
     Raises:
         InputError: there is no such classifier, or it cannot take so many channels.

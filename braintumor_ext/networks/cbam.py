@@ -16,7 +16,6 @@ class ChannelAttention(nn.Module):
     ``x * sigmoid(MLP(avgpool(x)) + MLP(maxpool(x)))``, equation 2 of the paper.
 
     Args:
-        channels: number of channels of the input.
         reduction: the MLP's hidden layer has ``channels // reduction`` units, at least one.
 
     Raises:
@@ -49,9 +48,6 @@ class ChannelAttention(nn.Module):
 class SpatialAttention(nn.Module):
     """Weigh the pixels by a convolution of the channels' mean and maximum, equation 3 of the paper.
 
-    Args:
-        kernel_size: odd size of the convolution.
-
     Raises:
         ValueError: when ``kernel_size`` is even.
     """
@@ -81,13 +77,7 @@ def _mean(x: Tensor, dim: list[int]) -> Tensor:
 
 
 class CBAM(nn.Module):
-    """Channel attention, then spatial attention.
-
-    Args:
-        channels: number of channels of the input.
-        reduction: reduction of the channel attention's hidden layer.
-        kernel_size: odd size of the spatial attention's convolution.
-    """
+    """Channel attention, then spatial attention."""
 
     def __init__(self, channels: int, reduction: int = 16, kernel_size: int = 7) -> None:
         super().__init__()

@@ -45,7 +45,6 @@ def network_of_checkpoint(checkpoint: str | PathLike[str], **arguments: Any) -> 
     ``BrainTumorNet`` whose arguments are seen from the weights; one that does not exist, for one of the defaults.
 
     Args:
-        checkpoint: ``model.pt``.
         arguments: arguments of the network that go before the checkpoint's; where they contradict its weights,
             :func:`load_weights` tells.
 
@@ -69,7 +68,6 @@ def load_weights(
 
     Args:
         network: the network as it was trained (the same classes, channels and attention).
-        path: ``model.pt``.
         settings: the settings in use, compared with those it was trained with where these are known.
         as_start: whether a training starts from it, which may have other classes (the last layer for the class then
             keeps its own weights) and another output stride.

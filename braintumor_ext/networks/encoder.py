@@ -19,8 +19,6 @@ class AttentionResNet(nn.Module):
     keys but the attention's own.
 
     Args:
-        name: one of ``ENCODERS``.
-        in_channels: channels of the input image.
         attention: whether the stages' outputs pass through attention, before the next stage and the decoder.
         reduction: reduction of the channel attention.
         kernel_size: odd size of the spatial attention's convolution.

@@ -18,9 +18,6 @@ class ClassificationHead(nn.Sequential):
 
     Args:
         in_channels: channels of the deepest feature map (B, C, h, w).
-        num_classes: number of classes K; the output is (B, K).
-        hidden: units of the hidden layer.
-        dropout: probability of dropping a hidden unit in training.
     """
 
     def __init__(self, in_channels: int, num_classes: int, hidden: int = 1024, dropout: float = 0.5) -> None:
@@ -58,8 +55,6 @@ class SegmentationDecoder(nn.Module):
     (https://arxiv.org/abs/1901.02446).
 
     Args:
-        in_channels: channels of C2..C5.
-        pyramid_channels: channels of the pyramid.
         activation: whether group normalisation and ReLU follow each of P2..P5, as there. Without them the logits are a
             linear function of C2..C5: what fine and coarse features say can be added, but not combined.
     """

@@ -25,7 +25,6 @@ def write_settings(checkpoint: str | os.PathLike[str], settings: Mapping[str, An
     """Write the settings that a checkpoint was trained with beside it, with the checkpoint's SHA-256.
 
     Args:
-        checkpoint: ``model.pt``.
         settings: plain values: ``class_names``, ``in_channels``, ``image_size`` and whatever else is worth knowing.
     """
     path = Path(checkpoint)

@@ -12,7 +12,6 @@ class HeadView(nn.Module):
 
     Args:
         network: returns a dictionary of tensors.
-        head: the name of the output to return, ``class`` or ``mask``.
     """
 
     def __init__(self, network: nn.Module, head: str) -> None:

@@ -26,10 +26,6 @@ def plot_perturbation_curves(
 
     Args:
         curves: the map's name to ``deletion`` and ``insertion``: S + 1 probabilities in [0, 1].
-        names: the map's name as it is shown.
-        baselines: which of the maps are baselines.
-        path: the PNG file.
-        title: a line above the panels.
     """
     figure = new_figure(10.4, 4.6)
     if title:

@@ -18,8 +18,6 @@ def plot_roc_curves(
 
     Args:
         curves: the curve's name to which slices are positive, (N,) bool, and their scores, (N,), high for positive.
-        path: the PNG file.
-        title: a line above the curves.
     """
     figure = new_figure(6.2, 5.6)
     axes = figure.add_subplot()

@@ -56,10 +56,8 @@ def write_evaluation(
 
     Args:
         records: one for each slice, at least one, in any order.
-        output_dir: the folder, made if it does not exist.
         trivial_baselines: the name of each (``nearest_neighbour``, ``file_properties``) to its ``accuracy`` and the
             number ``n`` of slices it was measured on; None if none was measured.
-        title: the report's heading.
         context: what the numbers belong to (split, data set, checkpoint, date, hardware ...), shown in the report.
 
     Raises:

@@ -42,7 +42,6 @@ def write_html_report(
             ``error`` (empty if there is none), ``mask`` and ``overlay`` (relative paths or None).
         pictures: position of a row to a JPEG file, which is read when its turn comes, such as
             :func:`~braintumor_ext.visualize.overlay.render_thumbnail` makes; absent where there is none.
-        title: the report's heading.
         facts: what the summary on top says beside the counts, name to text: model, calibration, warnings.
 
     Raises:
@@ -84,9 +83,6 @@ def write_html_report(
 
 def read_pictures(path: str | PathLike[str]) -> list[bytes | None]:
     """Return the pictures in a report that :func:`write_html_report` wrote, None for each row that has none.
-
-    Args:
-        path: the HTML file.
 
     Raises:
         ValueError: the file is no such report.

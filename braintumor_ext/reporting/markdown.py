@@ -10,12 +10,7 @@ NONE = "–"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table.
-
-    Args:
-        header: the columns' names.
-        rows: as many cells each.
-    """
+    """Return a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(map(cell, line)) + " |" for line in lines)
 
@@ -49,7 +44,6 @@ def with_count(estimate: Mapping[str, Any], n: int | None = None) -> str:
     """Return an estimated share with its interval and its ``count``, as ``0.250 (0.125 to 0.500): 2 of 8``.
 
     Args:
-        estimate: ``value``, ``ci95`` and ``count``.
         n: of how many; by itself the estimate's own ``n``.
     """
     return f"{with_interval(estimate)}: {estimate['count']} of {estimate['n'] if n is None else n}"

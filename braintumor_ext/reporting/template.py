@@ -34,12 +34,7 @@ def render(template: str, /, **values: Any) -> str:
 
 
 def generate(template: str, /, **values: Any) -> Iterator[str]:
-    """Yield the text that :func:`render` returns, piece by piece, for one that is large.
-
-    Args:
-        template: as for :func:`render`.
-        values: the same.
-    """
+    """Yield the text that :func:`render` returns, piece by piece, for one that is large."""
     return _environment(__package__).get_template(template).generate(values)
 
 
@@ -48,8 +43,6 @@ def render_from(package: str, template: str, /, **values: Any) -> str:
 
     Args:
         package: its name; the template may import those of this package, such as ``context.md``.
-        template: the file.
-        values: as for :func:`render`.
     """
     return _environment(package).get_template(template).render(values)
 

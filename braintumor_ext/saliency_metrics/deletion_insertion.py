@@ -59,9 +59,7 @@ def deletion_insertion(
         classifier: gives class logits (B, K) of images; in ``eval`` mode.
         x: (B, C, H, W) images as the network takes them.
         maps: (B, 1, H, W) on the images' grid.
-        classes: (B,) the explained classes.
         steps: S, the number of steps.
-        n_batch: how many changed images are predicted at a time.
         seed: of the order of equal pixels.
 
     Raises:

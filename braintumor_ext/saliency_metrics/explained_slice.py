@@ -24,10 +24,7 @@ class ScoredMap:
         pointing_tolerant: the same within the tolerance.
         energy_share: share of the map's sum in the mask.
         iou: of the mask and the map above its method's threshold.
-        deletion: area under the deletion curve.
-        insertion: area under the insertion curve.
         deletion_curve: the explained class's probability at each step.
-        insertion_curve: the same.
         empty: whether the map is 0 everywhere.
     """
 
@@ -47,11 +44,7 @@ class ExplainedSlice:
     """One slice and its maps, each of the predicted class.
 
     Args:
-        image: the path as it is shown to people.
-        group: the group, None if unknown.
-        true_class: the class index.
         predicted_class: the class index that is explained.
-        probability: of the predicted class.
         area_share: share of the slice that the true mask covers.
         maps: the method's or the baseline's name to its map's scores.
     """

@@ -76,20 +76,14 @@ class MapEvaluation:
 
     Args:
         network: gives ``{"class": (B, K), ...}`` logits.
-        data: the split's items, as in the datalist.
         validation_data: items that choose each method's IoU threshold; without any it is 0.5.
         preprocessing: from an item to one with ``image`` (C, H, W) as the network takes it.
-        output_dir: where the report is written.
         layer: the layer for Grad-CAM, Grad-CAM++ and attention; its grid is also the random baseline's.
         dataset_dir: the prepared data set; images are shown relative to it.
-        device: where the network is.
         max_slices: how many slices of the split, spread over classes and groups; 0 or None for all.
         max_validation_slices: how many validation slices; 0 or None for all.
         max_sanity_slices: how many of the evaluated slices the sanity checks use; 0 or None for all.
-        batch_size: how many images are predicted at a time.
         tolerance: of the pointing game, in pixels of the slice's own grid.
-        steps: of deletion and insertion.
-        context: what the report says of the run (split, checkpoint, size).
         seed: of the choice of slices, the random baseline, the randomisation and the bootstrap.
 
     Raises:

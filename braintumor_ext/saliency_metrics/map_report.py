@@ -48,9 +48,7 @@ def write_map_evaluation(
     Args:
         slices: at least one, in any order.
         sanity: the stages from the head down; none leaves the sanity checks out.
-        thresholds: each map's IoU threshold.
         settings: how the maps were made: ``tolerance_px``, ``steps``, ``layer``, ``validation_slices`` and so on.
-        output_dir: the folder, made if it does not exist.
         context: what the numbers belong to (split, checkpoint, date, hardware ...).
 
     Raises:

@@ -43,7 +43,6 @@ def score_map(heat: np.ndarray, mask: np.ndarray, threshold: float = 0.5, tolera
     Args:
         heat: (H, W) map in [0, 1].
         mask: (H, W) true mask, bool, not empty.
-        threshold: above which the map is said to mark a pixel.
         tolerance: of the second pointing game, in pixels.
 
     Raises:

@@ -58,7 +58,6 @@ def summarise_maps(
     Args:
         slices: at least one, all with the same maps.
         sanity: the stages from the head down, all of the same slices; none if the sanity checks were left out.
-        thresholds: each map's IoU threshold.
 
     Raises:
         ValueError: there is no slice.

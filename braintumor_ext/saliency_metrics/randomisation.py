@@ -71,7 +71,6 @@ def cascade(network: nn.Module, seed: int = 0) -> Iterator[tuple[str, nn.Module]
     back to 0.
 
     Args:
-        network: the trained network; it is left as it is.
         seed: of the draws; the global random state is left as it is.
 
     Yields:

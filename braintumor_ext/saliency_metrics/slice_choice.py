@@ -37,9 +37,7 @@ def tumour_slices(
     """Return the items with a known class of tumour and a mask that is not empty, in their own order.
 
     Args:
-        items: of a datalist.
         max_slices: how many, spread over classes and groups; 0 or None for all.
-        seed: of the choice.
 
     Raises:
         InputError: a mask can't be read.

@@ -11,8 +11,6 @@ def tile_pictures(pictures: Iterable[Image.Image], columns: int = 3, width: int 
     """Return pictures in rows, each scaled to one width; a row is as high as its highest picture.
 
     Args:
-        pictures: in reading order.
-        columns: pictures in a row.
         width: width of each picture in pixels.
 
     Raises:

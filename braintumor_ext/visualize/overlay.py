@@ -51,7 +51,6 @@ def render_overlay(
 
     Args:
         image: (H, W) grey values in [0, 1]; what lies outside is clipped.
-        mask: (H, W) predicted mask, bool.
         title: a line above, usually the file's name; cut in its middle if it is too long.
         probabilities: class name to probability in [0, 1]; None for no bars.
         true_mask: (H, W) true mask, bool; None where it is unknown or not to be shown.
@@ -102,9 +101,6 @@ def render_thumbnail(image: np.ndarray, mask: np.ndarray, heat_map: np.ndarray |
     """Draw the panels of :func:`render_overlay` side by side, small and without words.
 
     Args:
-        image: (H, W) grey values in [0, 1]; what lies outside is clipped.
-        mask: (H, W) predicted mask, bool.
-        heat_map: (H, W) values in [0, 1] on the image's grid; None for no such panel.
         side: the longest side of each panel in pixels.
 
     Returns:

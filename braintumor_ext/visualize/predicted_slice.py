@@ -19,7 +19,6 @@ def save_overlay(prediction: Prediction, path: str | PathLike[str]) -> None:
     """Write a PNG: the slice, the mask's outline, the heat map if there is one, and the probabilities.
 
     Args:
-        prediction: with its ``image``.
         path: the PNG file; missing folders are made.
 
     Raises:

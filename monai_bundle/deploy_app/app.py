@@ -22,14 +22,7 @@ from monai_bundle.deploy_app.table_writer import TableWriterOperator
 
 
 class BrainTumorApp(Application):
-    """DICOM in, DICOM out: a segmentation and a report of each MR series, overlays, and one table.
-
-    Args:
-        folder: where the DICOM files are.
-        output: where to write; see the how-to for what.
-        bundle: the packed bundle's folder.
-        wanted: as for :class:`~monai_bundle.deploy_app.series_selection.MrSeriesSelectorOperator`.
-    """
+    """DICOM in, DICOM out: a segmentation and a report of each MR series, overlays, and one table."""
 
     def __init__(self, folder: Path, output: Path, bundle: Path, wanted: str | None = None) -> None:
         self.folder, self.output, self.bundle, self.wanted = folder, output, bundle, wanted

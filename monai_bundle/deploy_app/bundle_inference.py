@@ -31,12 +31,6 @@ class SlicesBundleOperator(MonaiBundleInferenceOperator):
 
     The SDK's operator runs a bundle on one volume and passes on what its postprocessing makes of the network's first
     output. Here a volume goes through the bundle as a batch of slices, and each output becomes a prediction.
-
-    Args:
-        fragment: the application.
-        bundle: the packed bundle's folder.
-        app_context: the SDK's context.
-        kwargs: as for the SDK's operator.
     """
 
     def __init__(self, fragment: Fragment, *args: Any, bundle: Path, app_context: AppContext, **kwargs: Any) -> None:

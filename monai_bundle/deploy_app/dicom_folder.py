@@ -33,9 +33,6 @@ class DicomFolderOperator(DICOMDataLoaderOperator):
     def load_data_to_studies(self, input_path: Path) -> list[DICOMStudy]:
         """Return the studies in a folder.
 
-        Args:
-            input_path: the folder, searched to any depth.
-
         Raises:
             InputError: there is no DICOM file.
             InputErrors: some DICOM files are broken; each is named.

@@ -21,9 +21,7 @@ class ModelIdentity:
 
     Args:
         algorithm: its name, version and checkpoint, as DICOM objects tell them.
-        classes: those that it tells apart.
         calibration: what made the probabilities cautious; None where nothing did.
-        explained_by: how the heat maps were made.
     """
 
     algorithm: Algorithm
@@ -37,9 +35,6 @@ class PredictedSeries:
     """The slices of a series, sorted along their normal, and the prediction about each.
 
     Args:
-        sources: N images.
-        predictions: N predictions.
-        model: which model predicted.
         segmentation: the DICOM segmentation, once made.
         written: what was written of the series, by its kind.
         overlays: the pictures that were written, by the slice's place in the series.

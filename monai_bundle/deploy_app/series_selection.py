@@ -26,11 +26,9 @@ class MrSeriesSelectorOperator(DICOMSeriesSelectorOperator):
     """Select every MR series whose slices have one size, orientation and spacing; tell which are passed over.
 
     Args:
-        fragment: the application.
         folder: where the studies are from, for messages.
         wanted: a regular expression that is searched for in a series' description, whatever the case; None takes
             all.
-        kwargs: as for the SDK's operator.
     """
 
     def __init__(self, fragment: Fragment, *args: Any, folder: str, wanted: str | None = None, **kwargs: Any) -> None:

@@ -20,9 +20,7 @@ class SeriesWriterOperator(Operator):
     """Write something of every series.
 
     Args:
-        fragment: the application.
         output: where to write; each series has a folder in it, named by its Series Instance UID.
-        kwargs: as for the SDK's operators.
     """
 
     def __init__(self, fragment: Fragment, *args: Any, output: Path, **kwargs: Any) -> None:
@@ -51,7 +49,6 @@ class SeriesWriterOperator(Operator):
 
         Args:
             series: what to write; what was written is noted in its ``written``.
-            folder: where to.
         """
         raise NotImplementedError
 

@@ -25,10 +25,7 @@ class TableWriterOperator(SeriesWriterOperator):
     """Write ``predictions.json``, the last file of a run: where it stands, all others do.
 
     Args:
-        fragment: the application.
-        output: where to write.
         folder: the folder of the DICOM files, which the table tells their paths from.
-        kwargs: as for the SDK's operators.
     """
 
     def __init__(self, fragment: Fragment, *args: Any, output: Path, folder: Path, **kwargs: Any) -> None:

@@ -22,8 +22,6 @@ class BrainTumorLabelApp(MONAILabelApp):
     """Serve one packed bundle.
 
     Args:
-        app_dir: the folder that MONAI Label runs the app from.
-        studies: the folder of the images.
         conf: ``bundle``: the packed bundle's folder.
     """
 

@@ -18,9 +18,6 @@ from monai_bundle.bundle_folder import problem_with
 class Bundle:
     """A bundle's folder and its predictor.
 
-    Args:
-        root: the packed bundle's folder.
-
     Raises:
         InputError: the folder is no bundle; what it lacks is named.
     """

@@ -22,7 +22,6 @@ class SliceInferTask(InferTask):
     """Predict a slice, or each slice of a volume or series; the image result is the mask.
 
     Args:
-        bundle: whose network predicts.
         explain: the method whose heat map is the image result, instead of the mask.
     """
 

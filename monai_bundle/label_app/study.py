@@ -61,7 +61,6 @@ class Study:
 
         Args:
             planes: as for :meth:`restore_grid`; numbers that a picture is to hold must be uint8.
-            target: the file, with :attr:`suffix`.
         """
         if self.suffix == ".png":
             Image.fromarray(planes[0]).save(target)

@@ -25,10 +25,6 @@ class SliceTrainTask(BundleTrainTask):
 
     A slice's class is the datastore's ``class`` of the image, else of its label; else unknown. In a volume a tumour's
     class counts for the slices whose mask is not empty, the empty class for all others: of the rest no class is known.
-
-    Args:
-        bundle: what is trained.
-        conf: the app's settings.
     """
 
     def __init__(self, bundle: Bundle, conf: dict[str, str]) -> None:

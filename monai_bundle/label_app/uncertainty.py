@@ -26,11 +26,7 @@ SCORED_BY = "uncertainty_checkpoint"
 
 
 class UncertaintyScoring(ScoringMethod):
-    """Store how unsure the network is of each unlabelled image: in the datastore's info of the image.
-
-    Args:
-        bundle: whose network is asked.
-    """
+    """Store how unsure the network is of each unlabelled image: in the datastore's info of the image."""
 
     def __init__(self, bundle: Bundle) -> None:
         super().__init__("Entropy of the class and mean entropy of the mask, of the least certain slice")
