@@ -94,26 +94,13 @@ class Classes:
 CLASSES = Classes(("glioma", "meningioma", "pituitary", "no_tumor"), empty="no_tumor")
 """The classes of the published data set."""
 
-FOLDER_NAMES: dict[str, str] = {
-    "glioma": "glioma",
-    "glioma_tumor": "glioma",
-    "glioma_tumour": "glioma",
-    "gl": "glioma",
-    "meningioma": "meningioma",
-    "meningioma_tumor": "meningioma",
-    "meningioma_tumour": "meningioma",
-    "me": "meningioma",
-    "pituitary": "pituitary",
-    "pituitary_tumor": "pituitary",
-    "pituitary_tumour": "pituitary",
-    "pi": "pituitary",
-    "no_tumor": "no_tumor",
-    "no_tumour": "no_tumor",
-    "notumor": "no_tumor",
-    "notumour": "no_tumor",
-    "healthy": "no_tumor",
-    "normal": "no_tumor",
+_FOLDERS = {
+    "glioma": ("glioma", "glioma_tumor", "glioma_tumour", "gl"),
+    "meningioma": ("meningioma", "meningioma_tumor", "meningioma_tumour", "me"),
+    "pituitary": ("pituitary", "pituitary_tumor", "pituitary_tumour", "pi"),
+    "no_tumor": ("no_tumor", "no_tumour", "notumor", "notumour", "healthy", "normal"),
 }
+FOLDER_NAMES: dict[str, str] = {folder: name for name, folders in _FOLDERS.items() for folder in folders}
 """Folder name (lower case, words joined by underscores) to class name; extend it for other data sets."""
 
 

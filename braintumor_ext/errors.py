@@ -16,6 +16,8 @@ from braintumor_ext.plain_text import printable
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 """The system's numbers for: no space left, over the quota, file too large, file system that is only to be read."""
 
+MOST_TOLD = 50
+
 LOOK_AT_IT = "Open it in a viewer, or leave it out"
 """What to do about a file with which something went wrong that nobody foresaw."""
 
@@ -40,18 +42,17 @@ class InputError(ValueError):
 
 
 class InputErrors(ValueError):
-    """Several problems of one run, told at once.
+    """Several problems of one run, told at once: the first ones spelt out, the rest counted.
 
     Args:
         what: the thing that is broken, e.g. the datalist's path.
-        shown: how many problems the message spells out; the rest are counted.
     """
 
-    def __init__(self, what: str, problems: Sequence[str], shown: int = 50) -> None:
+    def __init__(self, what: str, problems: Sequence[str]) -> None:
         self.what, self.problems = what, list(problems)
-        lines = [f"{what}: {len(self.problems)} problem(s)", *(f"  - {p}" for p in self.problems[:shown])]
-        if len(self.problems) > shown:
-            lines.append(f"  ... and {len(self.problems) - shown} more")
+        lines = [f"{what}: {len(self.problems)} problem(s)", *(f"  - {p}" for p in self.problems[:MOST_TOLD])]
+        if len(self.problems) > MOST_TOLD:
+            lines.append(f"  ... and {len(self.problems) - MOST_TOLD} more")
         super().__init__("\n".join(lines))
 
     def __reduce__(self) -> tuple[type[InputErrors], tuple[str, list[str]]]:

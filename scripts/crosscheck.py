@@ -13,10 +13,7 @@ from braintumor_ext.errors import InputError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Args:
-        arguments: the command line, without the program's name; ``sys.argv`` if None.
+    """Run the command: ``arguments``, by default ``sys.argv``.
 
     Returns:
         The exit code: 0; 1 where files could not be read (the rest is compared); 2 where nothing could be compared.

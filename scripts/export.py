@@ -45,10 +45,7 @@ COUNT = 32
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Args:
-        arguments: the command line, without the program's name; ``sys.argv`` if None.
+    """Run the command: ``arguments``, by default ``sys.argv``.
 
     Returns:
         The exit code: 0, or 1 where nothing could be exported or the export differs from PyTorch.

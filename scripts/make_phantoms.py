@@ -11,10 +11,7 @@ from braintumor_ext.data.phantoms import make_phantoms
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Args:
-        arguments: the command line, without the program's name; ``sys.argv`` if None.
+    """Run the command: ``arguments``, by default ``sys.argv``.
 
     Returns:
         The exit code: 0, or 2 where the folder or a number cannot be used.

@@ -17,10 +17,7 @@ from braintumor_ext.errors import InputError, disk_full
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Args:
-        arguments: the command line, without the program's name; ``sys.argv`` if None.
+    """Run the command: ``arguments``, by default ``sys.argv``.
 
     Returns:
         The exit code: 0; 1 where something was left out (the rest is prepared); 2 where nothing could be prepared.

@@ -28,9 +28,11 @@ def test_the_message_names_file_problem_and_remedy():
 
 
 def test_several_problems_are_told_one_a_line_and_the_rest_counted():
-    assert str(InputErrors("d.json", ["one", "two", "three"], shown=2)) == (
-        "d.json: 3 problem(s)\n  - one\n  - two\n  ... and 1 more"
-    )
+    assert str(InputErrors("d.json", ["one", "two"])) == "d.json: 2 problem(s)\n  - one\n  - two"
+    told = str(InputErrors("d.json", [f"no. {number}" for number in range(53)])).splitlines()
+    assert told[0] == "d.json: 53 problem(s)"
+    assert told[1:51] == [f"  - no. {number}" for number in range(50)]
+    assert told[51:] == ["  ... and 3 more"]
 
 
 @pytest.mark.parametrize("error", [BAD, InputErrors("d.json", ["one", "two"])], ids=["one", "several"])

@@ -13,6 +13,7 @@ from torch import Tensor
 from braintumor_ext.backends.description import Description
 from braintumor_ext.backends.exported_network import ExportedNetwork
 from braintumor_ext.backends.heads_and_features import HeadsAndFeatures
+from braintumor_ext.backends.seal import check_seal
 from braintumor_ext.errors import InputError
 
 
@@ -46,13 +47,13 @@ class Backend(ABC):
         ``path`` is its file; further files get the same name with other suffixes.
         """
 
-    @abstractmethod
     def check(self, path: Path) -> None:
-        """Raise where a file has changed since ``save`` wrote it, if it is sealed.
+        """Raise an InputError where a byte of a file has changed since ``save`` wrote it, if it is sealed."""
+        check_seal(path, self.others(path))
 
-        Raises:
-            InputError: a byte has changed.
-        """
+    def others(self, path: Path) -> list[Path]:
+        """Return the files that belong to one."""
+        return []
 
     @abstractmethod
     def load(self, path: Path, device: torch.device) -> ExportedNetwork:

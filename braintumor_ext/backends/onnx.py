@@ -15,7 +15,7 @@ from braintumor_ext.backends.backend import Backend, needed
 from braintumor_ext.backends.description import METADATA_KEY, Description
 from braintumor_ext.backends.exported_network import ExportedNetwork, on_arrays
 from braintumor_ext.backends.heads_and_features import INPUT, OUTPUTS, HeadsAndFeatures
-from braintumor_ext.backends.seal import BLANK, check_seal, seal
+from braintumor_ext.backends.seal import BLANK, seal
 from braintumor_ext.networks import MINIMUM_SIZE
 
 
@@ -53,10 +53,6 @@ class Onnx(Backend):
         model.model.metadata_props[METADATA_KEY] = replace(description, content_sha256=BLANK).to_json()
         model.save(str(path), external_data=False)
         seal(path)
-
-    def check(self, path: Path) -> None:
-        """Compare the file with its seal."""
-        check_seal(path)
 
     def load(self, path: Path, device: torch.device) -> ExportedNetwork:
         """Start a session of ONNX Runtime's CPU provider, with as many threads as PyTorch has."""

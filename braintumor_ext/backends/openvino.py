@@ -15,7 +15,7 @@ from braintumor_ext.backends.backend import Backend, needed
 from braintumor_ext.backends.description import METADATA_KEY, Description
 from braintumor_ext.backends.exported_network import ExportedNetwork, on_arrays
 from braintumor_ext.backends.heads_and_features import INPUT, OUTPUTS, HeadsAndFeatures
-from braintumor_ext.backends.seal import BLANK, check_seal, seal
+from braintumor_ext.backends.seal import BLANK, seal
 
 
 class OpenVino(Backend):
@@ -36,11 +36,11 @@ class OpenVino(Backend):
         """Write graph and weights as they are, none rounded to float16, with the description in ``rt_info``."""
         model.set_rt_info(replace(description, content_sha256=BLANK).to_json(), [METADATA_KEY])
         self.runtime().save_model(model, str(path), compress_to_fp16=False)
-        seal(path, [path.with_suffix(".bin")])
+        seal(path, self.others(path))
 
-    def check(self, path: Path) -> None:
-        """Compare both files with the seal."""
-        check_seal(path, [path.with_suffix(".bin")])
+    def others(self, path: Path) -> list[Path]:
+        """Return the file of the weights."""
+        return [path.with_suffix(".bin")]
 
     def load(self, path: Path, device: torch.device) -> ExportedNetwork:
         """Compile for the CPU, in float32 (it would take bfloat16 where the processor has it); int8 stays int8."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def evaluation_inferer(plain: Inferer, calibration: Calibration | None) -> Infer
     return plain if calibration is None else ExplainingInferer("none")
 
 
+@dataclass(eq=False, repr=False)
 class EvaluationReport:
     """Score each slice in its own grid, gather them from all processes and write the report: an evaluator's handler.
 
@@ -39,25 +41,18 @@ class EvaluationReport:
         training_data: the training's items in ``dataset_dir``, for the baselines; None leaves the baselines out.
     """
 
-    def __init__(
-        self,
-        output_dir: str | os.PathLike[str],
-        data: Sequence[Mapping[str, Any]],
-        training_data: Sequence[Mapping[str, Any]] | None = None,
-        dataset_dir: str | os.PathLike[str] | None = None,
-        classes: Classes = CLASSES,
-        title: str = "",
-        context: Mapping[str, Any] | None = None,
-        n_draws: int = 2000,
-        seed: int = 0,
-        calibration: Calibration | None = None,
-    ) -> None:
-        self.folder = Path(output_dir)
-        self.data, self.training_data, self.dataset_dir = data, training_data, dataset_dir
-        self.classes, self.title, self.context = classes, title, dict(context or {})
-        self.n_draws, self.seed, self.calibration = n_draws, seed, calibration
-        self.records: dict[int, SliceRecord] = {}
-        self.metrics: dict[str, Any] | None = None
+    output_dir: str | os.PathLike[str]
+    data: Sequence[Mapping[str, Any]]
+    training_data: Sequence[Mapping[str, Any]] | None = None
+    dataset_dir: str | os.PathLike[str] | None = None
+    classes: Classes = CLASSES
+    title: str = ""
+    context: Mapping[str, Any] | None = None
+    n_draws: int = 2000
+    seed: int = 0
+    calibration: Calibration | None = None
+    records: dict[int, SliceRecord] = field(init=False, default_factory=dict)
+    metrics: dict[str, Any] | None = field(init=False, default=None)
 
     def attach(self, engine: Workflow) -> None:
         """Attach to an evaluator made with ``decollate=False`` that makes predictions.
@@ -96,12 +91,12 @@ class EvaluationReport:
             baselines = trivial_baselines_for(self.dataset_dir, self.training_data, self.data)
         self.metrics = write_evaluation(
             ordered,
-            self.folder,
+            self.output_dir,
             self.classes,
             trivial_baselines=baselines,
             title=self.title,
-            context=provenance({**self.context, "calibration": describe_calibration(self.calibration)}),
+            context=provenance({**(self.context or {}), "calibration": describe_calibration(self.calibration)}),
             n_draws=self.n_draws,
             seed=self.seed,
         )
-        logger.info("Evaluation of %d slices: %s", len(ordered), self.folder / "report.md")
+        logger.info("Evaluation of %d slices: %s", len(ordered), Path(self.output_dir, "report.md"))

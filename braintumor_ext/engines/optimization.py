@@ -75,13 +75,11 @@ class WarmupCosineLR(LRScheduler):
 
     def get_lr(self) -> list[float | Tensor]:
         """Return the rate of each parameter group at ``last_epoch``."""
-        return [self._rate(float(base), self.last_epoch) for base in self.base_lrs]
-
-    def _rate(self, base: float, epoch: int) -> float:
-        if epoch < self.warmup_epochs:
-            return base * (self.start_factor + (1 - self.start_factor) * epoch / self.warmup_epochs)
-        progress = min((epoch - self.warmup_epochs) / (self.max_epochs - self.warmup_epochs), 1.0)
-        return self.final_lr + (base - self.final_lr) * (1 + math.cos(math.pi * progress)) / 2
+        epoch, warmup, final, bases = self.last_epoch, self.warmup_epochs, self.final_lr, map(float, self.base_lrs)
+        if epoch < warmup:
+            return [base * (self.start_factor + (1 - self.start_factor) * epoch / warmup) for base in bases]
+        progress = min((epoch - warmup) / (self.max_epochs - warmup), 1.0)
+        return [final + (base - final) * (1 + math.cos(math.pi * progress)) / 2 for base in bases]
 
     def load_state_dict(self, state_dict: dict) -> None:
         """Load a state, but keep this schedule's own length: a resumed training may be longer."""

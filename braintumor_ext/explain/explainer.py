@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from braintumor_ext.classes import CLASSES, Classes
 from braintumor_ext.explain.activation_gradients import ActivationGradients
 from braintumor_ext.explain.layers import DEFAULT_LAYER, attention_map
-from braintumor_ext.explain.scores import HEADS, class_indices, class_score, head_of, mask_score, mean_inside
+from braintumor_ext.explain.scores import HEADS, class_indices, class_score, head_of, mask_score, mean_inside, named
 from braintumor_ext.explain.unit_range import to_unit_range
 from braintumor_ext.keys import CLASS, MASK
 from braintumor_ext.networks import ClassView
@@ -115,7 +114,8 @@ class Explainer:
             else:
                 output = self.network(images)
                 maps = to_unit_range(self._slow_maps(images, output, wanted))
-        return Explanation(_named(output), maps.detach(), self._flags(output, maps))
+        detached = {name: value.detach() for name, value in named(output).items()}
+        return Explanation(detached, maps.detach(), self._flags(output, maps))
 
     def _indices(self, explain_class: Any) -> Any:
         """Replace class names by their indices."""
@@ -155,7 +155,8 @@ class Explainer:
         if mask_logits is None:
             gradients = ActivationGradients(ClassView(self.network))
         else:
-            gradients = ActivationGradients(self.network, score=partial(_fixed_mask_score, mask_logits > 0))
+            region = mask_logits > 0  # of the slice itself, for all its noisy copies
+            gradients = ActivationGradients(self.network, score=lambda out, _: mean_inside(head_of(out, MASK), region))
         with torch.random.fork_rng([image.device] if image.device.type == "cuda" else []):
             torch.manual_seed(self.seed)
             smooth = SmoothGrad(gradients, n_samples=self.n_samples, verbose=False)(image, index)  # type: ignore[arg-type]
@@ -182,13 +183,3 @@ class _HeadScore(nn.Module):
         if self.region is None:
             return torch.softmax(self.classes(x), dim=1)
         return mean_inside(head_of(self.network(x), MASK), self.region)[:, None]
-
-
-def _fixed_mask_score(region: Tensor, output: Mapping[str, Tensor] | Tensor, classes: Any = None) -> Tensor:
-    return mean_inside(head_of(output, MASK), region)
-
-
-def _named(output: Any) -> dict[str, Tensor]:
-    if isinstance(output, Mapping):
-        return {name: value.detach() for name, value in output.items()}
-    return {MASK if output.ndim == 4 else CLASS: output.detach()}

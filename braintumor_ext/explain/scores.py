@@ -43,12 +43,17 @@ def head_of(output: Mapping[str, Tensor] | Tensor, head: str) -> Tensor:
     Raises:
         ValueError: the network has no such head; what it gives is named.
     """
-    outputs = output if isinstance(output, Mapping) else {MASK if output.ndim == 4 else CLASS: output}
+    outputs = named(output)
     if head not in outputs:
         given, wanted = ", ".join(map(repr, outputs)), "a classification" if head == CLASS else "a segmentation"
         problem = f"the network has no {head!r} output to explain, only {given}"
         raise ValueError(f"{problem}: explain that one, or give a network with {wanted} head.")
     return outputs[head]
+
+
+def named(output: Mapping[str, Tensor] | Tensor) -> Mapping[str, Tensor]:
+    """Return a network's output by the names of its heads; a tensor of four dimensions is a mask's."""
+    return output if isinstance(output, Mapping) else {MASK if output.ndim == 4 else CLASS: output}
 
 
 def class_indices(logits: Tensor, classes: Any = None) -> Tensor:

@@ -48,7 +48,7 @@ def summarise_evaluation(
         **classes.stored(),
         "slices": _counts(records, bootstrap),
         "bootstrap": bootstrap.stated(),
-        **_Classification(records, classes, bootstrap).summary(),
+        **_classification(records, classes, bootstrap),
         "segmentation": {
             "tumour_slices": _tumour_slices(records, classes, bootstrap),
             "no_tumour_slices": _no_tumour_slices(records, classes, bootstrap),
@@ -82,70 +82,60 @@ def _counts(records: Sequence[SliceRecord], bootstrap: GroupBootstrap) -> dict[s
     }
 
 
-class _Classification:
+def _classification(records: Sequence[SliceRecord], classes: Classes, bootstrap: GroupBootstrap) -> dict[str, Any]:
     """Classification and calibration: point estimates from the sums over all slices, draws from the drawn sums."""
+    true = np.array([record.true_class for record in records])
+    probabilities = np.array([record.probabilities for record in records], dtype=float)
+    known, predicted = true != UNKNOWN, probabilities.argmax(1)
+    counts = confusion_matrix(true[known], predicted[known], len(classes))
+    points, draws = rates(counts), rates(bootstrap.confusions(true, predicted, len(classes)))
+    weights = (chunk[:, known] for chunk in bootstrap.slice_weights())
+    points["roc_auc"] = roc_auc(true[known], probabilities[known])
+    draws["roc_auc"] = np.concatenate([roc_auc(true[known], probabilities[known], chunk) for chunk in weights])
+    for values in (points, draws):
+        values["macro_roc_auc"] = mean_of_defined(values["roc_auc"])
+    overall = ("accuracy", "macro_precision", "macro_recall", "macro_f1", "macro_roc_auc")
+    return {
+        "classification": {
+            "n": int(known.sum()),
+            **{name: bootstrap.estimate(points[name], draws[name]) for name in overall},
+        },
+        "per_class": {
+            class_name: {
+                "support": int(counts[index].sum()),
+                **{
+                    name: bootstrap.estimate(points[name][index], draws[name][:, index])
+                    for name in (*PER_CLASS_RATES, "roc_auc")
+                },
+            }
+            for index, class_name in enumerate(classes)
+        },
+        "confusion_matrix": counts.tolist(),
+        "calibration": _calibration(true, probabilities, bootstrap),
+    }
 
-    def __init__(self, records: Sequence[SliceRecord], classes: Classes, bootstrap: GroupBootstrap) -> None:
-        self.true = np.array([record.true_class for record in records])
-        self.probabilities = np.array([record.probabilities for record in records], dtype=float)
-        self.known = self.true != UNKNOWN
-        self.classes, self.bootstrap = classes, bootstrap
 
-    def summary(self) -> dict[str, Any]:
-        """Return the sections ``classification``, ``per_class``, ``confusion_matrix`` and ``calibration``."""
-        true, probabilities = self.true[self.known], self.probabilities[self.known]
-        counts = confusion_matrix(true, probabilities.argmax(1), len(self.classes))
-        drawn = self.bootstrap.confusions(self.true, self.probabilities.argmax(1), len(self.classes))
-        weights = (chunk[:, self.known] for chunk in self.bootstrap.slice_weights())
-        points, draws = rates(counts), rates(drawn)
-        points["roc_auc"] = roc_auc(true, probabilities)
-        draws["roc_auc"] = np.concatenate([roc_auc(true, probabilities, chunk) for chunk in weights])
-        for values in (points, draws):
-            values["macro_roc_auc"] = mean_of_defined(values["roc_auc"])
-        overall = ("accuracy", "macro_precision", "macro_recall", "macro_f1", "macro_roc_auc")
-        return {
-            "classification": {
-                "n": int(self.known.sum()),
-                **{name: self.bootstrap.estimate(points[name], draws[name]) for name in overall},
-            },
-            "per_class": {
-                class_name: {
-                    "support": int(counts[index].sum()),
-                    **{
-                        name: self.bootstrap.estimate(points[name][index], draws[name][:, index])
-                        for name in (*PER_CLASS_RATES, "roc_auc")
-                    },
-                }
-                for index, class_name in enumerate(self.classes)
-            },
-            "confusion_matrix": counts.tolist(),
-            "calibration": self._calibration(true, probabilities),
-        }
+def _calibration(true: np.ndarray, probabilities: np.ndarray, bootstrap: GroupBootstrap) -> dict[str, Any]:
+    known = true != UNKNOWN
 
-    def _calibration(self, true: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
-        each = reliability_contributions(true, probabilities)
-        sums = (self._spread(values, 0.0) for values in (each.count, each.confidence, each.correct))
-        drawn = ReliabilityBins(*map(self.bootstrap.sums, sums))
-        bins = reliability_bins(true, probabilities)
-        per_slice = {
-            "nll": negative_log_likelihoods(true, probabilities),
-            "brier": brier_scores(true, probabilities),
-        }
-        return {
-            "ece": self.bootstrap.estimate(bins.expected_calibration_error(), drawn.expected_calibration_error()),
-            **{
-                name: self.bootstrap.mean(self._spread(values, np.nan), median=True)
-                for name, values in per_slice.items()
-            },
-            "n_bins": N_BINS,
-            "bins": _bin_table(bins),
-        }
-
-    def _spread(self, values: np.ndarray, otherwise: float) -> np.ndarray:
+    def of_all(values: np.ndarray, otherwise: float) -> np.ndarray:
         """Return a value (N_known, ...) of the slices of known class as one of all slices (N, ...)."""
-        whole = np.full((len(self.known), *values.shape[1:]), otherwise)
-        whole[self.known] = values
+        whole = np.full((len(known), *values.shape[1:]), otherwise)
+        whole[known] = values
         return whole
+
+    each = reliability_contributions(true[known], probabilities[known])
+    bins = reliability_bins(true[known], probabilities[known])
+    sums = (bootstrap.sums(of_all(values, 0.0)) for values in (each.count, each.confidence, each.correct))
+    drawn = ReliabilityBins(*sums)
+    nll, brier = (score(true[known], probabilities[known]) for score in (negative_log_likelihoods, brier_scores))
+    return {
+        "ece": bootstrap.estimate(bins.expected_calibration_error(), drawn.expected_calibration_error()),
+        "nll": bootstrap.mean(of_all(nll, np.nan), median=True),
+        "brier": bootstrap.mean(of_all(brier, np.nan), median=True),
+        "n_bins": N_BINS,
+        "bins": _bin_table(bins),
+    }
 
 
 def _bin_table(bins: ReliabilityBins) -> list[dict[str, Any]]:

@@ -43,9 +43,11 @@ def bfloat16_stages(network: nn.Module) -> Iterator[None]:
     changed: list[tuple[nn.Module, Callable[..., Tensor]]] = [
         (module, _in_bfloat16(module.forward)) for module in map(network.get_submodule, STAGES)
     ]
-    changed.append((network.classifier, _of_float32(network.classifier.forward)))
+    classify = network.classifier.forward
+    changed.append((network.classifier, lambda features: classify(features.float())))
     if network.decoder is not None:
-        changed.append((network.decoder, _to_float32(_in_bfloat16(network.decoder.forward))))
+        decode = _in_bfloat16(network.decoder.forward)
+        changed.append((network.decoder, lambda *args: decode(*args).float()))
     for module, forward in changed:
         module.forward = forward  # hooks run outside of it, in float32
     try:
@@ -61,11 +63,3 @@ def _in_bfloat16(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
             return forward(*args)
 
     return call
-
-
-def _of_float32(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    return lambda features: forward(features.float())
-
-
-def _to_float32(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    return lambda *args: forward(*args).float()

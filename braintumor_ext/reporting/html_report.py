@@ -54,7 +54,8 @@ def write_html_report(
     if strays:
         raise ValueError(f"pictures {strays} belong to no row: there are {len(rows)} rows")
     all_flags = sorted({flag for row in rows for flag in _flags_of(row)})
-    groups = [_group_of(row, classes) for row in rows]
+    # What filters call a row's class in the file is its index, which no name can imitate.
+    groups = [FAILED if row["error"] or row["class"] is None else classes.index(row["class"]) for row in rows]
     counts = [("slices", len(rows))]
     counts += [(display_name(name), groups.count(index)) for index, name in enumerate(classes)]
     counts += [("flagged", sum(bool(_flags_of(row)) for row in rows)), (FAILED, groups.count(FAILED))]
@@ -92,11 +93,6 @@ def read_pictures(path: str | PathLike[str]) -> list[bytes | None]:
     if found is None:
         raise ValueError(f"{path} holds no pictures.")
     return [None if picture is None else base64.b64decode(picture) for picture in json.loads(found[1])]
-
-
-def _group_of(row: Mapping[str, Any], classes: Classes) -> int | str:
-    """Return what filters call a row's class in the file: its index, which no name can imitate."""
-    return FAILED if row["error"] or row["class"] is None else classes.index(row["class"])
 
 
 def _flags_of(row: Mapping[str, Any]) -> list[str]:

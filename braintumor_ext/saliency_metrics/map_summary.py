@@ -156,17 +156,17 @@ def _reading(result: Mapping[str, Any]) -> list[str]:
     if trusted:
         energy = {n: result["scores"]["all"]["maps"][n]["energy_share"]["value"] for n in trusted}
         best = max(trusted, key=lambda name: energy[name])
-        first = f"Trust {_listed([NAMES[n] for n in trusted])}"
+        names = [NAMES[name] for name in trusted]
+        first = "Trust " + (f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0])
         first += f", of these {NAMES[best]} most (highest share of energy in the mask)." if len(trusted) > 1 else "."
     else:
         first = "Trust none of these methods on this model and these slices."
-    return [first, *(_about(name, result) for name in result["methods"])]
-
-
-def _about(name: str, result: Mapping[str, Any]) -> str:
-    verdict = result["verdicts"][name]
-    trust = "trustworthy" if verdict["trustworthy"] else "not trustworthy"
-    return f"{NAMES[name]}: {trust}. It {_pointing(verdict)}; it {_weights(verdict)}. {_faithfulness(name, result)}"
+    lines = [first]
+    for name, verdict in result["verdicts"].items():
+        trust = "trustworthy" if verdict["trustworthy"] else "not trustworthy"
+        about = f"It {_pointing(verdict)}; it {_weights(verdict)}. {_faithfulness(name, result)}"
+        lines.append(f"{NAMES[name]}: {trust}. {about}")
+    return lines
 
 
 def _pointing(verdict: Mapping[str, Any]) -> str:
@@ -206,7 +206,3 @@ def _faithfulness(name: str, result: Mapping[str, Any]) -> str:
         return f"Better than both baselines on {better}, not clearly on {worse}."
     told = "Neither deletion nor insertion shows that what it marks matters more to the model"
     return f"{told} than the baselines' pixels."
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

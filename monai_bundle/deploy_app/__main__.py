@@ -20,10 +20,7 @@ _STACK = 32 * 2**20  # bytes; what Holoscan asks for
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Args:
-        arguments: the command line, without the program's name; ``sys.argv`` if None.
+    """Run the command: ``arguments``, by default ``sys.argv``.
 
     Returns:
         The exit code: 0, or 1 where the input cannot be predicted. It leaves with 2 where the command line is wrong.

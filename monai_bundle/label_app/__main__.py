@@ -20,10 +20,7 @@ EXTENSIONS = ["*.nii.gz", "*.nii", "*.png", "*.jpg", "*.jpeg", "*.tif", "*.tiff"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the server until it is stopped.
-
-    Args:
-        arguments: the command line, without the program's name; ``sys.argv`` if None.
+    """Run the server until it is stopped: ``arguments``, by default ``sys.argv``.
 
     Returns:
         The exit code: 0, or 2 where the server could not be started.
