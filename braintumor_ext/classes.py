@@ -49,12 +49,7 @@ class Classes:
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> Classes:
-        """Return the classes of a file that holds ``class_names`` and ``empty_class``, as :meth:`stored` gave them.
-
-        Raises:
-            KeyError: one of the two is absent.
-            InputError: they are no classes.
-        """
+        """Return the classes of a file that holds ``class_names`` and ``empty_class``, as :meth:`stored` gave them."""
         return cls(stored["class_names"], stored["empty_class"])
 
     def stored(self) -> dict[str, Any]:

@@ -47,12 +47,7 @@ _SWITCHES = ("true", "false", "True", "False")  # `pretrained` is one, too
 
 
 def guard_command_line() -> None:
-    """Let ``python -m monai.bundle`` tell its errors plainly, and check its options: what the configs initialize first.
-
-    Raises:
-        InputError: an option is none of the config's, or a path would not reach it as it was given; it says what to
-            write instead.
-    """
+    """Let ``python -m monai.bundle`` tell errors plainly, and check its options; the configs initialize this first."""
     explain_plainly("monai.bundle")
     check_names()
     check_paths()

@@ -126,9 +126,6 @@ def quantise(
         path: the file to write.
         description: what the file says of itself.
         options: the command line's.
-
-    Raises:
-        InputError: too much is lost, or the data set cannot be used.
     """
     training, validation = (
         load_section(options.calibration_data, None, section, predictor.classes)
@@ -145,11 +142,7 @@ def quantise(
 
 
 def records_of(predictor: Predictor, items: Iterable[Mapping[str, Any]]) -> list[SliceRecord]:
-    """Return a predictor's records of a datalist's items.
-
-    Raises:
-        InputError: a slice cannot be read.
-    """
+    """Return a predictor's records of a datalist's items."""
     return [
         SliceRecord.of(
             predictor(item[IMAGE], slice_index=item.get(SLICE)),
@@ -167,9 +160,6 @@ def check_slices(predictor: Predictor, slices: Path | None) -> tuple[Tensor, str
     Args:
         predictor: whose preprocessing is used.
         slices: a file or folder; None for drawn heads.
-
-    Raises:
-        InputError: there are fewer than 32 readable slices.
     """
     if slices is None:
         with tempfile.TemporaryDirectory() as folder:

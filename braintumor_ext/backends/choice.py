@@ -128,11 +128,7 @@ def usable_calibration(
 
 
 def usable_explanation(explain: str | None, backend: str = EAGER) -> str | None:
-    """Return the method of explanation to use with a backend: ``none``, with a word in the log, where it can't be used.
-
-    Raises:
-        InputError: there is no such backend.
-    """
+    """Return the method of explanation to use with a backend; where it can't be used, ``none``, with a word in the log."""
     if backend_named(backend) is None or not _looks_inside(explain):
         return explain
     text = "No heat maps: %s looks into the network, which --backend %s doesn't allow. --explain %s works."

@@ -276,11 +276,7 @@ class TrainingFiles:
             raise InputError(path, failed.strerror or str(failed), remedy) from error
 
     def finish(self, engine: SupervisedTrainer | None = None) -> None:
-        """Wait until all is written, and leave the folder to others.
-
-        Raises:
-            InputError: when something could not be written.
-        """
+        """Wait until all is written, and leave the folder to others."""
         try:
             self._writer.wait()
         finally:

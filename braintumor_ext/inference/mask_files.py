@@ -82,9 +82,6 @@ class MaskFiles:
 
         Returns:
             the file's path relative to the folder's parent; None of a slice that shares its file with others.
-
-        Raises:
-            OSError: when the mask cannot be written.
         """
         in_series = self._series is not None and meta["container"] == DICOM
         if in_series or (SLICE in item and self.output_format != PNG_FORMAT):
@@ -97,10 +94,6 @@ class MaskFiles:
         Args:
             row: the slice's row of the table; changed once the file is written, then or later.
             mask: (H, W) bool, on the grid of the slice as it was read.
-
-        Raises:
-            OSError: when the mask cannot be written.
-            InputError: a DICOM file lacks what a segmentation needs to refer to it.
         """
         self.begin(item)
         path = self.write(item, mask, meta)

@@ -304,11 +304,7 @@ class PredictionWriter:
     # --- the end
 
     def write_tables(self, engine: Workflow | None = None) -> None:
-        """Write the tables and the report, and log a summary; a process that does not lead hands its rows over.
-
-        Raises:
-            InputError: they cannot be written, or another process broke off or is gone.
-        """
+        """Write the tables and the report, and log a summary; a process that does not lead hands its rows over."""
         self._end(complete=True)
 
     def _end(self, complete: bool) -> None:

@@ -40,7 +40,8 @@ class Processes:
 
     Args:
         store: a store that all processes reach, of this inference alone; None where there is but one process.
-        timeout: seconds after which a process that tells nothing (no batch is predicted) counts as gone.
+        timeout: seconds after which a process that tells nothing (no batch is predicted) counts as gone: then an
+            InputError is raised by whatever waits for it, or tells it something.
     """
 
     def __init__(
@@ -71,11 +72,7 @@ class Processes:
         self._set("begun 0", True)
 
     def await_beginning(self) -> None:
-        """Wait until process 0 has made the output folder ready.
-
-        Raises:
-            InputError: it is gone.
-        """
+        """Wait until process 0 has made the output folder ready."""
         self._await("begun", 0, of=0)
 
     def tell_progress(self, slices: int) -> None:
@@ -88,11 +85,7 @@ class Processes:
         self._set(f"progress {self.rank}", slices)
 
     def hand_over(self, rows: Mapping[int, Mapping[str, Any]]) -> None:
-        """Give this process's rows to process 0; nothing more comes of it.
-
-        Raises:
-            InputError: process 0 is gone.
-        """
+        """Give this process's rows to process 0; nothing more comes of it."""
         pairs = list(rows.items())
         chunks = [pairs[start : start + ROWS_AT_ONCE] for start in range(0, len(pairs), ROWS_AT_ONCE)]
         for number, chunk in enumerate(chunks):
@@ -100,11 +93,7 @@ class Processes:
         self._set(f"done {self.rank}", len(chunks))
 
     def take_over(self, rank: int) -> dict[int, dict[str, Any]]:
-        """Wait until another process is done, and return its rows; for process 0.
-
-        Raises:
-            InputError: it broke off, or is gone.
-        """
+        """Wait until another process is done, and return its rows; for process 0."""
         rows: dict[int, dict[str, Any]] = {}
         for number in range(self._await("done", rank, of=rank)):
             key = f"rows {rank} {number}"

@@ -67,9 +67,6 @@ class SliceRecord:
         Args:
             prediction: of a slice; one without a mask is judged by its class alone.
             true_mask: (H, W) bool; None if unknown.
-
-        Raises:
-            InputError: the slice could not be predicted.
         """
         shares = prediction.checked().probabilities or {}
         scores: dict[str, Any] = {}

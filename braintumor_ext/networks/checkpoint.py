@@ -47,9 +47,6 @@ def network_of_checkpoint(checkpoint: str | PathLike[str], **arguments: Any) -> 
     Args:
         arguments: arguments of the network that go before the checkpoint's; where they contradict its weights,
             :func:`load_weights` tells.
-
-    Raises:
-        InputError: when ``training.json`` holds what it must not.
     """
     told = read_settings(checkpoint).get(NETWORK)
     if told is None:

@@ -59,10 +59,6 @@ def write_evaluation(
         trivial_baselines: the name of each (``nearest_neighbour``, ``file_properties``) to its ``accuracy`` and the
             number ``n`` of slices it was measured on; None if none was measured.
         context: what the numbers belong to (split, data set, checkpoint, date, hardware ...), shown in the report.
-
-    Raises:
-        ValueError: there is no record.
-        InputError: a record's probabilities are not K finite numbers.
     """
     summary = {
         "title": title or "Evaluation",

@@ -85,9 +85,6 @@ class MapEvaluation:
         max_sanity_slices: how many of the evaluated slices the sanity checks use; 0 or None for all.
         tolerance: of the pointing game, in pixels of the slice's own grid.
         seed: of the choice of slices, the random baseline, the randomisation and the bootstrap.
-
-    Raises:
-        InputError: there is no such method; valid ones are listed.
     """
 
     network: nn.Module

@@ -50,9 +50,6 @@ def write_map_evaluation(
         sanity: the stages from the head down; none leaves the sanity checks out.
         settings: how the maps were made: ``tolerance_px``, ``steps``, ``layer``, ``validation_slices`` and so on.
         context: what the numbers belong to (split, checkpoint, date, hardware ...).
-
-    Raises:
-        ValueError: there is no slice.
     """
     summary = jsonable(
         {

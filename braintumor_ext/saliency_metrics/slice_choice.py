@@ -38,9 +38,6 @@ def tumour_slices(
 
     Args:
         max_slices: how many, spread over classes and groups; 0 or None for all.
-
-    Raises:
-        InputError: a mask can't be read.
     """
     known = [
         position

@@ -105,9 +105,6 @@ def render_thumbnail(image: np.ndarray, mask: np.ndarray, heat_map: np.ndarray |
 
     Returns:
         The bytes of a JPEG file.
-
-    Raises:
-        ValueError: the shape of the mask or of the heat map is not the image's.
     """
     scale = side / max(image.shape)
     width, height = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))

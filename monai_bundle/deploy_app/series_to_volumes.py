@@ -31,11 +31,7 @@ class SeriesToVolumesOperator(DICOMSeriesToVolumeOperator):
     """
 
     def convert_to_image(self, study_selected_series_list: list[StudySelectedSeries]) -> list[SelectedSeries]:
-        """Return the selected series of all studies, each with its ``image``, (slices, rows, columns) float32.
-
-        Raises:
-            InputError: the pixels of a slice cannot be decoded.
-        """
+        """Return the selected series of all studies, each with its ``image``, (slices, rows, columns) float32."""
         converted = []
         for chosen in study_selected_series_list:
             for series in chosen.selected_series:

@@ -36,11 +36,7 @@ class Bundle:
         return self.root.name
 
     def predictor(self, device: str = "cpu") -> Predictor:
-        """Return the predictor of the weights as they are now.
-
-        Raises:
-            InputError: the weights or their calibration cannot be used.
-        """
+        """Return the predictor of the weights as they are now."""
         written = (self.root / "models" / "model.pt").stat().st_mtime_ns
         with self._lock:
             if self._loaded is None or self._loaded[:2] != (written, device):

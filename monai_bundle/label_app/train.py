@@ -32,11 +32,7 @@ class SliceTrainTask(BundleTrainTask):
         self.bundle = bundle
 
     def __call__(self, request: dict[str, Any], datastore: Datastore) -> Any:
-        """Train as a client asks.
-
-        Raises:
-            InputError: it asks for something that is no plain number or name.
-        """
+        """Train as a client asks."""
         check_training_request(request)
         return super().__call__(request, datastore)
 
