@@ -15,7 +15,7 @@ from braintumor_ext.data.file_properties import COLUMNS, read_items_csv, write_i
 from braintumor_ext.inference.prediction_table import PredictionTable
 from braintumor_ext.metrics import SliceRecord, read_records, write_records
 from braintumor_ext.prediction import Prediction
-from braintumor_ext.saliency_metrics.explained_slice import ExplainedSlice, ScoredMap, write_slices
+from braintumor_ext.saliency_metrics.map_summary import ExplainedSlice, ScoredMap, write_slices
 from tests.data.folders import grey_slice
 
 FORMULA = '=HYPERLINK("http://x.example/?"&A1,"open")'

@@ -1,6 +1,5 @@
 """Exported networks: how they are made, checked and run in place of the eager one."""
 
-from braintumor_ext.backends.agreement import LIMIT, Agreement, compare
 from braintumor_ext.backends.backend import Backend
 from braintumor_ext.backends.choice import (
     BACKENDS,
@@ -13,7 +12,7 @@ from braintumor_ext.backends.choice import (
     usable_explanation,
 )
 from braintumor_ext.backends.description import METADATA_KEY, Description, preprocessing_constants
-from braintumor_ext.backends.export import export_network
+from braintumor_ext.backends.export import LIMIT, Agreement, compare, export_network
 from braintumor_ext.backends.exported_network import ExportedNetwork
 from braintumor_ext.backends.freed_memory import keep_freed_memory
 from braintumor_ext.backends.heads_and_features import INPUT, OUTPUTS, HeadsAndFeatures

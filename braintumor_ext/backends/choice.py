@@ -128,7 +128,7 @@ def usable_calibration(
 
 
 def usable_explanation(explain: str | None, backend: str = EAGER) -> str | None:
-    """Return the method of explanation to use with a backend; where it can't be used, ``none``, with a word in the log."""
+    """Return the method of explanation to use with a backend: ``none``, with a word in the log, where it can't be."""
     if backend_named(backend) is None or not _looks_inside(explain):
         return explain
     text = "No heat maps: %s looks into the network, which --backend %s doesn't allow. --explain %s works."

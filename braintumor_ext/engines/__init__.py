@@ -1,9 +1,8 @@
 """What MONAI's engines need beside the network: batches, schedule, precision, and handlers."""
 
 from braintumor_ext.engines.checkpointing import TrainingFiles
-from braintumor_ext.engines.epoch_line import EpochLine
 from braintumor_ext.engines.evaluation import EvaluationReport, evaluation_inferer
-from braintumor_ext.engines.history import TrainingHistory
+from braintumor_ext.engines.history import EpochLine, TrainingHistory
 from braintumor_ext.engines.optimization import GradientClipping, WarmupCosineLR, parameter_groups, warmup_length
 from braintumor_ext.engines.precision import MixedPrecisionInferer, mixed_precision_supported, set_cuda_options
 from braintumor_ext.engines.prepare_batch import PrepareBatch, ProgressiveSize, prepare_slices

@@ -4,8 +4,7 @@ from braintumor_ext.explain.activation_gradients import ActivationGradients
 from braintumor_ext.explain.explainer import METHODS, Explainer, Explanation
 from braintumor_ext.explain.inferer import ExplainingInferer, explained_in_float32
 from braintumor_ext.explain.layers import DEFAULT_LAYER, attention_map, find_layer, layer_names
-from braintumor_ext.explain.scores import class_score, mask_score
-from braintumor_ext.explain.unit_range import to_unit_range
+from braintumor_ext.explain.scores import class_score, mask_score, to_unit_range
 
 __all__ = [
     "DEFAULT_LAYER",

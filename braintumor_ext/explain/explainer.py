@@ -15,8 +15,16 @@ from torch import Tensor, nn
 from braintumor_ext.classes import CLASSES, Classes
 from braintumor_ext.explain.activation_gradients import ActivationGradients
 from braintumor_ext.explain.layers import DEFAULT_LAYER, attention_map
-from braintumor_ext.explain.scores import HEADS, class_indices, class_score, head_of, mask_score, mean_inside, named
-from braintumor_ext.explain.unit_range import to_unit_range
+from braintumor_ext.explain.scores import (
+    HEADS,
+    class_indices,
+    class_score,
+    head_of,
+    mask_score,
+    mean_inside,
+    named,
+    to_unit_range,
+)
 from braintumor_ext.keys import CLASS, MASK
 from braintumor_ext.networks import ClassView
 

@@ -1,6 +1,5 @@
 """The training's loss."""
 
-from braintumor_ext.losses.evidence_loss import evidence_outside
-from braintumor_ext.losses.joint_loss import JointLoss
+from braintumor_ext.losses.joint_loss import JointLoss, evidence_outside
 
 __all__ = ["JointLoss", "evidence_outside"]

@@ -1,9 +1,7 @@
 """Plots of numbers: curves, matrices and histograms in one style."""
 
-from braintumor_ext.plots.confusion_matrix import plot_confusion_matrix
+from braintumor_ext.plots.evaluation import plot_confusion_matrix, plot_reliability, plot_roc_curves
 from braintumor_ext.plots.map_curves import plot_perturbation_curves, plot_sanity
-from braintumor_ext.plots.reliability import plot_reliability
-from braintumor_ext.plots.roc_curves import plot_roc_curves
 from braintumor_ext.plots.score_histogram import plot_scores
 from braintumor_ext.plots.style import add_grid, line_style, new_figure, picture_grid, save_png
 from braintumor_ext.plots.training_curves import plot_training_curves, training_figure

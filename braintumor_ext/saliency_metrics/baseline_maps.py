@@ -8,7 +8,7 @@ import torch
 from monai.visualize.visualizer import default_upsampler
 from torch import Tensor
 
-from braintumor_ext.explain.unit_range import to_unit_range
+from braintumor_ext.explain.scores import to_unit_range
 
 BASELINES: tuple[str, ...] = ("random", "centre")
 """Smooth noise, and the centre of the head."""

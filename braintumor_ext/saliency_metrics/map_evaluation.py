@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import zlib
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -17,22 +19,21 @@ from tqdm import tqdm
 
 from braintumor_ext.classes import CLASSES, Classes
 from braintumor_ext.data.datalist import shown_name, true_mask
+from braintumor_ext.data.sampling import spread
 from braintumor_ext.engines.prepare_batch import prepare_slices
 from braintumor_ext.engines.provenance import provenance
 from braintumor_ext.errors import InputError
 from braintumor_ext.explain.explainer import METHODS, Explainer
 from braintumor_ext.explain.layers import DEFAULT_LAYER, find_layer
 from braintumor_ext.inference.postprocessor import class_probabilities, heat_map_on_grid
-from braintumor_ext.keys import CLASS, GROUP, IMAGE
+from braintumor_ext.keys import CLASS, GROUP, IMAGE, LABEL, UNKNOWN
 from braintumor_ext.networks import ClassView
 from braintumor_ext.saliency_metrics.baseline_maps import BASELINES, centre_maps, random_maps
 from braintumor_ext.saliency_metrics.deletion_insertion import STEPS, deletion_insertion
-from braintumor_ext.saliency_metrics.explained_slice import ExplainedSlice, ScoredMap
 from braintumor_ext.saliency_metrics.map_report import write_map_evaluation
 from braintumor_ext.saliency_metrics.map_scores import TOLERANCE, best_threshold, ious, score_map
-from braintumor_ext.saliency_metrics.map_summary import SanityStage, Threshold
+from braintumor_ext.saliency_metrics.map_summary import ExplainedSlice, SanityStage, ScoredMap, Threshold
 from braintumor_ext.saliency_metrics.randomisation import cascade, similarity
-from braintumor_ext.saliency_metrics.slice_choice import spread_order, tumour_slices
 
 logger = logging.getLogger(__name__)
 
@@ -272,3 +273,45 @@ class MapEvaluation:
         with layer.register_forward_hook(lambda module, inputs, output: shapes.append(output.shape)):
             self._probabilities(x[:1])
         return shapes[-1][-2], shapes[-1][-1]
+
+
+Item = Mapping[str, Any]
+
+
+def spread_order(items: Sequence[Item], seed: int = 0) -> list[int]:
+    """Return the items' positions in an order whose every beginning is spread over classes, then over groups."""
+    draw = random.Random(seed)
+    by_class: dict[Any, dict[Any, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for position, item in enumerate(items):
+        by_class[item.get(CLASS)][item.get(GROUP, ("alone", position))].append(position)
+    order: list[int] = []
+    for _, groups in sorted(by_class.items(), key=lambda entry: str(entry[0])):
+        members = list(groups.values())
+        draw.shuffle(members)
+        for slices in members:
+            draw.shuffle(slices)
+            order += slices
+    return spread(order, [item.get(GROUP) for item in items], [item.get(CLASS) for item in items])
+
+
+def tumour_slices(
+    items: Sequence[Item], classes: Classes, max_slices: int | None = None, seed: int = 0
+) -> list[dict[str, Any]]:
+    """Return the items with a known class of tumour and a mask that is not empty, in their own order.
+
+    Args:
+        max_slices: how many, spread over classes and groups; 0 or None for all.
+    """
+    known = [
+        position
+        for position, item in enumerate(items)
+        if item.get(LABEL) is not None and item.get(CLASS, UNKNOWN) not in (None, UNKNOWN, classes.empty_index)
+    ]
+    chosen: list[int] = []
+    for index in spread_order([items[position] for position in known], seed):
+        if max_slices and len(chosen) == int(max_slices):
+            break
+        mask = true_mask(items[known[index]])
+        if mask is not None and mask.any():
+            chosen.append(known[index])
+    return [dict(items[position]) for position in sorted(chosen)]

@@ -12,8 +12,15 @@ from braintumor_ext.files import replacing, write_json, write_text
 from braintumor_ext.jsonable import jsonable
 from braintumor_ext.plots import plot_perturbation_curves, plot_sanity
 from braintumor_ext.reporting import render, with_interval
-from braintumor_ext.saliency_metrics.explained_slice import SCORES, ExplainedSlice, write_slices
-from braintumor_ext.saliency_metrics.map_summary import NAMES, SanityStage, Threshold, summarise_maps
+from braintumor_ext.saliency_metrics.map_summary import (
+    NAMES,
+    SCORES,
+    ExplainedSlice,
+    SanityStage,
+    Threshold,
+    summarise_maps,
+    write_slices,
+)
 from braintumor_ext.saliency_metrics.randomisation import LIMIT
 
 CURVES_PNG, SANITY_PNG = "deletion_insertion.png", "sanity.png"

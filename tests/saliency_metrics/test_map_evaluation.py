@@ -11,9 +11,8 @@ from PIL import Image
 
 from braintumor_ext.classes import CLASSES
 from braintumor_ext.errors import InputError
-from braintumor_ext.saliency_metrics.map_evaluation import MapEvaluation, checked_methods
+from braintumor_ext.saliency_metrics.map_evaluation import MapEvaluation, checked_methods, spread_order, tumour_slices
 from braintumor_ext.saliency_metrics.map_summary import summarise_maps
-from braintumor_ext.saliency_metrics.slice_choice import spread_order, tumour_slices
 from braintumor_ext.transforms import LoadImageSlice, ToUnitGrey
 from tests.bundle.workflows import read_table
 from tests.saliency_metrics.quadrant_net import QuadrantNet

@@ -9,9 +9,14 @@ import pytest
 from PIL import Image
 
 from braintumor_ext.classes import CLASSES
-from braintumor_ext.saliency_metrics.explained_slice import ExplainedSlice, ScoredMap
 from braintumor_ext.saliency_metrics.map_report import write_map_evaluation
-from braintumor_ext.saliency_metrics.map_summary import SanityStage, Threshold, summarise_maps
+from braintumor_ext.saliency_metrics.map_summary import (
+    ExplainedSlice,
+    SanityStage,
+    ScoredMap,
+    Threshold,
+    summarise_maps,
+)
 from braintumor_ext.saliency_metrics.randomisation import Similarity
 from tests.bundle.workflows import read_table
 from tests.report_files import read_strict_json, read_tables
