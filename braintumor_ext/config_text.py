@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-EVALUATED = ("$", "@", "%")
-"""What begins a text that the parser takes for an expression, a reference or a macro."""
-
+EVALUATED = ("$", "@", "%")  # what begins a text that the parser takes for an expression, a reference or a macro
 _REPLACED = ("#", "@::", "%::")  # of ids: the parser puts others in their place, wherever they stand
 
 

@@ -11,8 +11,7 @@ import numpy as np
 
 from braintumor_ext.errors import InputError
 
-NOT_CALIBRATED = "not calibrated"
-"""What a picture says of probabilities as the network gives them."""
+NOT_CALIBRATED = "not calibrated"  # what a picture says of probabilities as the network gives them
 
 
 @dataclass(frozen=True)

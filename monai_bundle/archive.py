@@ -6,10 +6,8 @@ import zipfile
 from os import PathLike
 from pathlib import Path
 
-_EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The earliest date that a zip archive can hold: files carry no date of their own."""
-_STORED = (".pt", ".png", ".jpg", ".gz")
-"""Compressed already, or not worth it: weights shrink by some 7%."""
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip archive can hold: files carry no date of their own
+_STORED = (".pt", ".png", ".jpg", ".gz")  # compressed already, or not worth it: weights shrink by some 7%
 
 
 def write_archive(folder: str | PathLike[str], target: str | PathLike[str]) -> None:

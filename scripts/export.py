@@ -40,8 +40,7 @@ logger = logging.getLogger(__name__)
 
 ROOT = Path(__file__).resolve().parent.parent
 INT8 = "int8"
-COUNT = 32
-"""Slices to compare on."""
+COUNT = 32  # slices to compare on
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

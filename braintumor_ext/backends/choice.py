@@ -23,11 +23,8 @@ logger = logging.getLogger(__name__)
 BACKENDS: dict[str, Backend] = {backend.name: backend for backend in (TorchScript(), Onnx(), OpenVino())}
 """The formats of exported networks by name."""
 
-EAGER = "eager"
-"""PyTorch on the checkpoint itself, no export."""
-
-BLACK_BOX_METHODS = ("occlusion",)
-"""The heat maps that need neither gradients nor layers."""
+EAGER = "eager"  # PyTorch on the checkpoint itself, no export
+BLACK_BOX_METHODS = ("occlusion",)  # the heat maps that need neither gradients nor layers
 
 
 def backend_named(name: str) -> Backend | None:

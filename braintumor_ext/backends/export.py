@@ -26,8 +26,7 @@ from braintumor_ext.networks import BrainTumorNet
 
 BATCH = 8
 
-LIMIT = 1e-4
-"""The largest difference that an export may have."""
+LIMIT = 1e-4  # the largest difference that an export may have
 
 
 @dataclass(frozen=True)

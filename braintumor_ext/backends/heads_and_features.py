@@ -10,8 +10,7 @@ from braintumor_ext.keys import CLASS, FEATURES, MASK
 from braintumor_ext.networks import BrainTumorNet
 
 INPUT = "image"
-OUTPUTS = (CLASS, MASK, FEATURES)
-"""The names of an exported network's outputs, in their order."""
+OUTPUTS = (CLASS, MASK, FEATURES)  # the names of an exported network's outputs, in their order
 
 
 class HeadsAndFeatures(nn.Module):

@@ -20,8 +20,7 @@ from braintumor_ext.keys import UNKNOWN
 from braintumor_ext.metrics import SliceRecord
 from braintumor_ext.networks import BrainTumorNet
 
-LARGEST_LOSS = 0.005
-"""What accuracy and Dice may lose: half a point of a hundred."""
+LARGEST_LOSS = 0.005  # what accuracy and Dice may lose: half a point of a hundred
 
 
 @dataclass(frozen=True)

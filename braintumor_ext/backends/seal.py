@@ -15,9 +15,7 @@ from pathlib import Path
 
 from braintumor_ext.errors import InputError
 
-BLANK = "0" * 64
-"""What stands in the seal's place until the file is sealed."""
-
+BLANK = "0" * 64  # what stands in the seal's place until the file is sealed
 _OWN_ID = ".data/serialization_id"
 _SEAL = re.compile(rb"content_sha256[^0-9a-f]{1,20}([0-9a-f]{64})")
 

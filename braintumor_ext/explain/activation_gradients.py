@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from braintumor_ext.explain.layers import find_layer
 from braintumor_ext.explain.scores import class_score
 
-Classes = int | Sequence[int] | Tensor | None
-"""One class for all images, one for each, or None for the predicted ones."""
+Classes = int | Sequence[int] | Tensor | None  # one class for all images, one for each, or None for the predicted ones
 
 
 class ActivationGradients(ModelWithHooks):

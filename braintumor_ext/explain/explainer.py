@@ -34,11 +34,8 @@ METHODS = ("gradcam", "gradcam++", "occlusion", "smoothgrad", "attention")
 
 NO_PIXEL = "no predicted pixel to explain"
 FLAT_MAP = "constant heat map"
-OCCLUDED_SHARE = 6
-"""The occluding square's side is the image's, divided by this."""
-
-LEAST_FALL = 1e-5
-"""A fall of the score by less than this share of it is rounding: without any other, the map is empty."""
+OCCLUDED_SHARE = 6  # the occluding square's side is the image's, divided by this
+LEAST_FALL = 1e-5  # a fall of the score by less than this share of it is rounding: without any other, the map is empty
 
 CAP = 0.99
 """SmoothGrad's values above this quantile are cut, as its paper does: a few pixels would leave all others black."""

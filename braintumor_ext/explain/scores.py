@@ -10,8 +10,7 @@ from torch import Tensor
 
 from braintumor_ext.keys import CLASS, MASK
 
-HEADS = (CLASS, MASK)
-"""The outputs that can be explained."""
+HEADS = (CLASS, MASK)  # the outputs that can be explained
 
 
 def class_score(output: Mapping[str, Tensor] | Tensor, classes: Any = None) -> Tensor:
@@ -76,8 +75,7 @@ def class_indices(logits: Tensor, classes: Any = None) -> Tensor:
     return indices.long().reshape(-1).expand(count)
 
 
-_FLAT = 1e-6
-"""Differences below this share of the largest value are rounding, not a map."""
+_FLAT = 1e-6  # differences below this share of the largest value are rounding, not a map
 
 
 def to_unit_range(maps: Tensor) -> Tensor:

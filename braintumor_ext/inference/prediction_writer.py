@@ -43,8 +43,7 @@ JSON_TABLE, REPORT, RECORD = "predictions.json", "report.html", "run.json"
 REPORT_PICTURES = 2000
 """The report holds its pictures in the one file: of more slices than this, the later ones have a row without one."""
 
-MOST_AWAITED = 32
-"""How many slices may be drawn or wait for it at a time; the next batch waits until there are no more."""
+MOST_AWAITED = 32  # how many slices may be drawn or wait for it at a time; the next batch waits until there are no more
 
 _Written = tuple[dict[str, Any], np.ndarray | None, Mapping[str, Any]]
 """A slice's row, its mask where that shares its file with those of other slices, and its metadata."""

@@ -21,12 +21,8 @@ from braintumor_ext.errors import InputError
 from braintumor_ext.keys import IMAGE, SLICE
 from braintumor_ext.transforms.formats import DICOM, container_of
 
-TIMEOUT = 1800.0
-"""After how many seconds without any word from a process the others give up."""
-
-ROWS_AT_ONCE = 1000
-"""How many rows go through the store in one value: it takes no more than 8 MiB."""
-
+TIMEOUT = 1800.0  # after how many seconds without any word from a process the others give up
+ROWS_AT_ONCE = 1000  # how many rows go through the store in one value: it takes no more than 8 MiB
 _POLL_SECONDS = 0.1
 _REMEDY = "See what it told above, then go on with --resume true"
 

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from braintumor_ext.keys import CLASS, EVIDENCE, LABEL, MASK, UNKNOWN
 
-SHARPNESS = 4.0
-"""Of the softplus: at 0 it gives 0.17 and half of the slope."""
+SHARPNESS = 4.0  # of the softplus: at 0 it gives 0.17 and half of the slope
 
 
 def evidence_outside(evidence: Tensor, classes: Tensor, label: Tensor) -> Tensor:

@@ -12,11 +12,8 @@ from braintumor_ext.keys import UNKNOWN
 Estimate = dict[str, Any]
 """``value`` and ``ci95``, [lower, upper]; None where undefined. Of a mean also ``n``, the number of values."""
 
-LEVEL = 0.95
-"""The share of draws in an interval."""
-
-CHUNK = 250
-"""Draws whose slice weights are held at once: 2,000 draws of some thousand slices would fill memory."""
+LEVEL = 0.95  # the share of draws in an interval
+CHUNK = 250  # draws whose slice weights are held at once: 2,000 draws of some thousand slices would fill memory
 
 
 class GroupBootstrap:

@@ -9,8 +9,7 @@ from braintumor_ext.flags import as_bool
 from braintumor_ext.networks.encoder import AttentionResNet
 from braintumor_ext.networks.heads import ClassificationHead, SegmentationDecoder
 
-MINIMUM_SIZE = 32
-"""The encoder divides the size by 32: a smaller image leaves no feature to classify."""
+MINIMUM_SIZE = 32  # the encoder divides the size by 32: a smaller image leaves no feature to classify
 
 
 class BrainTumorNet(nn.Module):

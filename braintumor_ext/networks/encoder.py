@@ -8,8 +8,7 @@ from torchvision.models import get_model
 from braintumor_ext.flags import as_bool
 from braintumor_ext.networks.cbam import CBAM, ReZeroAttention
 
-ENCODERS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
-"""The encoders, by torchvision's names."""
+ENCODERS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")  # the encoders, by torchvision's names
 
 
 class AttentionResNet(nn.Module):

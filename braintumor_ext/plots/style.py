@@ -14,8 +14,7 @@ from braintumor_ext.colours import OKABE_ITO
 from braintumor_ext.files import replacing
 
 DPI = 130
-LINE_STYLES = ("-", "--", "-.", ":")
-"""A second mark beside the colour, for prints in grey."""
+LINE_STYLES = ("-", "--", "-.", ":")  # a second mark beside the colour, for prints in grey
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -13,9 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from braintumor_ext.plots.style import add_grid, line_style, new_figure, save_png
 
-KEY_METRIC = "val_score"
-"""The curve whose best epoch is marked."""
-
+KEY_METRIC = "val_score"  # the curve whose best epoch is marked
 History = Mapping[str, Sequence[tuple[int, float]]]
 
 

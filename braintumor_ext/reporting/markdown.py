@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-NONE = "–"
-"""What stands for an undefined number."""
+NONE = "–"  # what stands for an undefined number
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

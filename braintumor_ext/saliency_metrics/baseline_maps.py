@@ -10,8 +10,7 @@ from torch import Tensor
 
 from braintumor_ext.explain.scores import to_unit_range
 
-BASELINES: tuple[str, ...] = ("random", "centre")
-"""Smooth noise, and the centre of the head."""
+BASELINES: tuple[str, ...] = ("random", "centre")  # smooth noise, and the centre of the head
 
 
 def random_maps(seeds: Sequence[int], size: tuple[int, int], grid: tuple[int, int]) -> Tensor:

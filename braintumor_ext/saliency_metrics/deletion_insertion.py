@@ -10,11 +10,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
-STEPS = 16
-"""Equal shares of the pixels, taken one after the other."""
-
-BLURRED_SHARE = 16
-"""The blur's standard deviation is the image's shorter side, divided by this."""
+STEPS = 16  # equal shares of the pixels, taken one after the other
+BLURRED_SHARE = 16  # the blur's standard deviation is the image's shorter side, divided by this
 
 
 class PerturbationCurves(NamedTuple):

@@ -40,8 +40,7 @@ logger = logging.getLogger(__name__)
 EVALUATED: tuple[str, ...] = ("gradcam", "gradcam++", "occlusion", "smoothgrad")
 """The methods that explain a class; the attention's own gate does not, but can be evaluated too."""
 
-NO_VALIDATION = Threshold(0.5, None)
-"""Where no validation slice could choose a threshold."""
+NO_VALIDATION = Threshold(0.5, None)  # where no validation slice could choose a threshold
 
 
 def checked_methods(methods: Sequence[str] | str) -> list[str]:

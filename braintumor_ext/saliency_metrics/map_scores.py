@@ -8,14 +8,12 @@ from typing import NamedTuple
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-TOLERANCE = 15
-"""Pixels by which the pointing game's maximum may miss the mask, as in its paper."""
+TOLERANCE = 15  # pixels by which the pointing game's maximum may miss the mask, as in its paper
 
 THRESHOLDS: tuple[float, ...] = tuple(round(0.05 * step, 2) for step in range(1, 20))
 """Where a map may be cut: 0.05 to 0.95."""
 
-_TIE = 1e-6
-"""Values nearer to the maximum than this are maxima: interpolation rounds."""
+_TIE = 1e-6  # values nearer to the maximum than this are maxima: interpolation rounds
 
 
 class MapScores(NamedTuple):

@@ -83,8 +83,7 @@ def write_slices(slices: Iterable[ExplainedSlice], path: str | PathLike[str], cl
                 writer.writerow(csv_row([*about, name, round(one.area_share, 6), *values, int(scored.empty)]))
 
 
-DECIDING: tuple[str, ...] = ("pointing", "energy_share")
-"""A method that is trusted beats both baselines by these."""
+DECIDING: tuple[str, ...] = ("pointing", "energy_share")  # a method that is trusted beats both baselines by these
 
 NAMES: dict[str, str] = {
     "gradcam": "Grad-CAM",

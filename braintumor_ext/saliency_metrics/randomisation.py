@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from braintumor_ext.networks import BrainTumorNet, ReZeroAttention
 
-LIMIT = 0.5
-"""A map that is still this much like the trained network's, on average, tells little of what was learnt."""
+LIMIT = 0.5  # a map that is still this much like the trained network's, on average, tells little of what was learnt
 
 
 class Similarity(NamedTuple):

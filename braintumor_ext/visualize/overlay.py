@@ -22,12 +22,8 @@ from braintumor_ext.colours import OKABE_ITO
 from braintumor_ext.plain_text import printable
 from braintumor_ext.visualize.panels import DASH, PREDICTED, TRUE, draw_panels, heat_over
 
-LEAST_SIDE = 256
-"""Slices whose longest side is shorter are enlarged, by a whole factor, to at least this many pixels."""
-
-ZOOM_SIDE = 640
-"""Words and bars beside a slice of this side have their plain size; they grow with larger slices."""
-
+LEAST_SIDE = 256  # slices whose longest side is shorter are enlarged, by a whole factor, to at least this many pixels
+ZOOM_SIDE = 640  # words and bars beside a slice of this side have their plain size; they grow with larger slices
 MARGIN, HEADER, FOOTER, BARS_WIDTH, BAR_PITCH, SCALE_WIDTH = 12, 58, 30, 230, 48, 40
 LEAST_WIDTH, LEAST_HEIGHT, LEAST_COLUMN = 420, 4 * BAR_PITCH, 80
 BACKGROUND, INK, MUTED, FAINT = "#FFFFFF", "#1A1A1A", "#595959", "#D9D9D9"

@@ -22,8 +22,7 @@ from braintumor_ext.transforms import ToUnitGrey
 from monai_bundle.deploy_app.predicted_series import ModelIdentity, PredictedSeries
 from monai_bundle.deploy_app.series_to_volumes import SLICES
 
-SERIES, PREDICTIONS = "image", "predictions"
-"""The operator's ports."""
+SERIES, PREDICTIONS = "image", "predictions"  # the operator's ports
 
 
 class SlicesBundleOperator(MonaiBundleInferenceOperator):

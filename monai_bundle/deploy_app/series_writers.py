@@ -12,8 +12,7 @@ from braintumor_ext.dicom_output import prediction_report, tumour_segmentation, 
 from braintumor_ext.visualize import save_overlay
 from monai_bundle.deploy_app.predicted_series import PredictedSeries
 
-INPUT, OUTPUT = "series", "written"
-"""A writer's ports; both carry a list of predicted series."""
+INPUT, OUTPUT = "series", "written"  # a writer's ports; both carry a list of predicted series
 
 
 class SeriesWriterOperator(Operator):
