@@ -61,11 +61,9 @@ def _check(records: Sequence[SliceRecord], classes: Classes) -> None:
         raise ValueError("no slice was evaluated: give a split that holds slices")
     for record in records:
         if len(record.probabilities) != len(classes) or not np.isfinite(record.probabilities).all():
-            raise InputError(
-                record.image,
-                f"its class probabilities {record.probabilities} are not {len(classes)} finite numbers",
-                "check that class_names are those of the training and that the checkpoint is of a finished training",
-            )
+            problem = f"its class probabilities {record.probabilities} are not {len(classes)} finite numbers"
+            names = "check that class_names are those of the training"
+            raise InputError(record.image, problem, f"{names} and that the checkpoint is of a finished training")
 
 
 def _counts(records: Sequence[SliceRecord], bootstrap: GroupBootstrap) -> dict[str, Any]:

@@ -57,10 +57,10 @@ def read_settings(checkpoint: str | os.PathLike[str]) -> dict[str, Any]:
     if told != found:
         if trained.get("checkpoint") != Path(checkpoint).name:
             return {}  # they are those of another checkpoint
+        hashes = f"SHA-256 {found[:12]}…, not {told[:12]}…"
+        problem = f"is damaged, or not the file that {SETTINGS} beside it is of ({hashes})"
         raise InputError(
-            checkpoint,
-            f"is damaged, or not the file that {SETTINGS} beside it is of (SHA-256 {found[:12]}…, not {told[:12]}…)",
-            f"Copy both again from their source; of another checkpoint, remove {SETTINGS}",
+            checkpoint, problem, f"Copy both again from their source; of another checkpoint, remove {SETTINGS}"
         )
     try:
         check_entries({name: value for name, value in trained.items() if value is not None}, _CHECKS)

@@ -137,11 +137,9 @@ class MapEvaluation:
         """
         items = tumour_slices(self.data, self.classes, self.max_slices, self.seed)
         if not items:
-            raise InputError(
-                self.dataset_dir or "the split",
-                "none of the split's slices has a known class of tumour and a mask that is not empty",
-                "Give another --split, or prepare the data with --masks",
-            )
+            problem = "none of the split's slices has a known class of tumour and a mask that is not empty"
+            remedy = "Give another --split, or prepare the data with --masks"
+            raise InputError(self.dataset_dir or "the split", problem, remedy)
         validation = tumour_slices(self.validation_data, self.classes, self.max_validation_slices, self.seed)
         checked = sorted(spread_order(items, self.seed)[: self.max_sanity_slices or None])
         with eval_mode(self.network):
