@@ -66,12 +66,8 @@ def check_entries(content: Mapping[str, Any], checks: Mapping[str, Callable[[Any
 def verbatim(value: Any) -> Any:
     """Return what a config must hold so that the parser makes this very value of it.
 
-    Args:
-        value: a text, or lists and dictionaries with texts in them; anything else stays as it is.
-
-    Returns:
-        The value itself where it means nothing to the parser, else an expression of a text: ``$'a\\x23b'`` for
-        ``a#b``.
+    Of a text, or of those in lists and dictionaries, that means nothing to the parser it is the text itself, else an
+    expression: ``$'a\\x23b'`` for ``a#b``. Anything else stays as it is.
     """
     if isinstance(value, str):
         if not value.startswith(EVALUATED) and not any(part in value for part in _REPLACED):

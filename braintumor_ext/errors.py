@@ -77,8 +77,7 @@ def explain_plainly(*programs: str) -> None:
 def plain_message(error: BaseException) -> str | None:
     """Return the message of the input error, or the full disk, behind an error; None if there is none.
 
-    Args:
-        error: an input error, or one that was raised from it or hands over a worker's traceback.
+    The error may be the input error, have been raised from it or hand over a worker's traceback.
     """
     told = re.compile(rf"^{re.escape(__name__)}\.InputError: (.+)$", re.MULTILINE)
     for cause in causes_of(error):

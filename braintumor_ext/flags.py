@@ -8,11 +8,8 @@ from typing import Any
 def as_bool(value: Any) -> bool:
     """Return a switch's value as a bool; the bundle's command line hands ``--resume false`` over as text.
 
-    Args:
-        value: a bool, a number, or one of true, false, yes, no, on, off, 1, 0 and none in any case.
-
     Raises:
-        ValueError: when a text is none of these.
+        ValueError: when a text is none of true, false, yes, no, on, off, 1, 0 and none in any case.
     """
     if not isinstance(value, str):
         return bool(value)

@@ -25,10 +25,7 @@ def problem_with(bundle: Path) -> tuple[str, str] | None:
 
 
 def use_code_of(bundle: Path) -> None:
-    """Let ``import braintumor_ext`` find the bundle's copy, before one in the working directory or one installed.
-
-    Args:
-        bundle: the packed bundle's folder, absolute.
+    """Let ``import braintumor_ext`` find a bundle's copy, before one in the working directory or one installed.
 
     Raises:
         RuntimeError: another copy has been imported already.

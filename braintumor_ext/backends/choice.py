@@ -110,10 +110,8 @@ def usable_calibration(
 ) -> str | os.PathLike[str] | None:
     """Return the calibration to use with a network: ``none`` for random weights and, with a word in the log, for int8.
 
-    The temperature and thresholds belong to the float32 network: int8 moves logits and features.
-
-    Args:
-        loaded: whether the network has the weights of the checkpoint.
+    The temperature and thresholds belong to the float32 network: int8 moves logits and features. Weights that were not
+    ``loaded`` from the checkpoint are random.
     """
     if not loaded:
         return "none"

@@ -105,10 +105,9 @@ _CHECKS: dict[str, Callable[[Any], None]] = {
 
 
 def preprocessing_constants(preprocessing: Any, image_size: int) -> dict[str, Any]:
-    """Return in words and numbers what the bundle's preprocessing does to a slice.
+    """Return in words and numbers what the bundle's preprocessing, a ``Compose``, does to a slice.
 
-    Args:
-        preprocessing: the bundle's ``Compose``; it holds a ``ToUnitGreyd`` and a ``NormalizeIntensityd``.
+    It holds a ``ToUnitGreyd`` and a ``NormalizeIntensityd``; ``image_size`` is the side of the input in pixels.
     """
     steps: Sequence[Any] = preprocessing.transforms
     grey = next(step for step in steps if isinstance(step, ToUnitGreyd)).converter

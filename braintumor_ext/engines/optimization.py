@@ -91,13 +91,10 @@ class WarmupCosineLR(LRScheduler):
 
 
 class GradientClipping:
-    """Clip the norm of all gradients together, before each optimizer step.
+    """Clip the Euclidean norm of all gradients together to ``max_norm``, before each optimizer step.
 
     Under CUDA mixed precision the gradients are unscaled first: the norm of scaled gradients would be thousands of
     times too large, and every step would be clipped.
-
-    Args:
-        max_norm: the largest Euclidean norm that passes unchanged.
 
     Raises:
         ValueError: when ``max_norm`` is not positive.

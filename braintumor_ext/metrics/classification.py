@@ -54,8 +54,7 @@ def roc_auc(true: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | N
     product of its weights: so 2,000 bootstrap draws are one array operation.
 
     Args:
-        true: (N,) class indices.
-        probabilities: (N, K) class probabilities.
+        true: (N,) class indices, as ``probabilities`` are (N, K).
         weights: (D, N) non-negative weights of the slices in each of D draws; None for one draw of equal weights.
 
     Returns:

@@ -33,9 +33,6 @@ def summarise_evaluation(
 
     A slice of unknown class is left out of classification and calibration, one of unknown mask out of segmentation.
 
-    Args:
-        records: at least one.
-
     Raises:
         ValueError: there is no record.
         InputError: a record's probabilities are not K finite numbers.

@@ -17,10 +17,7 @@ Output = Mapping[str, Mapping[str, torch.Tensor]]
 
 
 def pred_and_label(output: Output) -> tuple[Mapping[str, torch.Tensor], Mapping[str, torch.Tensor]]:
-    """Take the prediction and the target from the output of one of MONAI's engines.
-
-    Args:
-        output: ``engine.state.output`` of an engine made with ``decollate=False``.
+    """Take the prediction and the target from the output of one of MONAI's engines, made with ``decollate=False``.
 
     Raises:
         TypeError: the engine decollates its output into a list.

@@ -14,11 +14,7 @@ from braintumor_ext.flags import as_bool
 
 
 class ClassificationHead(nn.Sequential):
-    """Global average pooling, a hidden layer with ReLU and dropout, and the class logits.
-
-    Args:
-        in_channels: channels of the deepest feature map (B, C, h, w).
-    """
+    """Global average pooling of (B, C, h, w), a hidden layer with ReLU and dropout, and the class logits (B, K)."""
 
     def __init__(self, in_channels: int, num_classes: int, hidden: int = 1024, dropout: float = 0.5) -> None:
         super().__init__(
@@ -31,14 +27,13 @@ class ClassificationHead(nn.Sequential):
         )
 
     def evidence(self, features: Tensor) -> Tensor:
-        """Return where the features speak for which class, (B, K, h, w) float32: Grad-CAM of each, before its ReLU.
+        """Return where features (B, in_channels, h, w) speak for which class, (B, K, h, w) float32.
+
+        It is the Grad-CAM of each class, before its ReLU.
 
         Around one slice the head is linear, so the gradient of each logit by the pooled features has a closed form;
         times the features it gives each place's share of the logit, and the shares sum to the logit but for a constant
         (https://arxiv.org/abs/1610.02391). Differentiable, at the cost of the head alone. Dropout is left out.
-
-        Args:
-            features: (B, in_channels, h, w), what the head classifies.
         """
         hidden, output = self[2], self[5]
         with torch.autocast(features.device.type, enabled=False):

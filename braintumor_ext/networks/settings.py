@@ -22,11 +22,7 @@ NETWORK = "network"
 
 
 def write_settings(checkpoint: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
-    """Write the settings that a checkpoint was trained with beside it, with the checkpoint's SHA-256.
-
-    Args:
-        settings: plain values: ``class_names``, ``in_channels``, ``image_size`` and whatever else is worth knowing.
-    """
+    """Write the plain settings that a checkpoint was trained with beside it, with the checkpoint's SHA-256."""
     path = Path(checkpoint)
     write_text(path.with_name(SETTINGS), settings_text(settings, path.name, sha256_of(path)))
 
@@ -38,10 +34,7 @@ def settings_text(settings: Mapping[str, Any], checkpoint: str, sha256: str) -> 
 
 
 def read_settings(checkpoint: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return the settings that a checkpoint was trained with; none where they are not known.
-
-    Args:
-        checkpoint: ``model.pt``; ``training.json`` beside it is used if it is of a file of that name.
+    """Return the settings that a checkpoint was trained with: of ``training.json`` beside it, if of a file of its name.
 
     Raises:
         InputError: when the file is not the one that ``training.json`` was written for, by its SHA-256; when a value

@@ -8,16 +8,11 @@ from braintumor_ext.keys import CLASS
 
 
 class HeadView(nn.Module):
-    """The network, returning one of its outputs; it shares the network's weights.
-
-    Args:
-        network: returns a dictionary of tensors.
-    """
+    """A network that returns a dictionary of tensors, returning one of them; it shares the network's weights."""
 
     def __init__(self, network: nn.Module, head: str) -> None:
         super().__init__()
-        self.network = network
-        self.head = head
+        self.network, self.head = network, head
         self.training = network.training  # else whatever restores this view's mode would put the network in training
 
     def forward(self, x: Tensor) -> Tensor:
@@ -27,10 +22,9 @@ class HeadView(nn.Module):
 
 
 class ClassView(nn.Module):
-    """The class logits alone, without the cost of the decoder; it shares the network's weights.
+    """The class logits alone; it shares the network's weights.
 
-    Args:
-        network: one with a method ``classify``; any other runs as a whole.
+    One with a method ``classify`` does without the cost of its decoder; any other runs as a whole.
     """
 
     def __init__(self, network: nn.Module) -> None:

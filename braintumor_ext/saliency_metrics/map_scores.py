@@ -64,12 +64,8 @@ def pointing_game(heat: np.ndarray, mask: np.ndarray, tolerances: Sequence[float
     count by the share of them that hit: what a maximum drawn among them hits on average. A map of one value misses.
 
     Args:
-        heat: (H, W) map.
-        mask: (H, W) bool, not empty.
-        tolerances: in pixels; 0 for the mask itself.
-
-    Returns:
-        a share in [0, 1] for each tolerance.
+        heat: (H, W) map, as ``mask`` is (H, W) bool, not empty.
+        tolerances: in pixels; 0 for the mask itself. Each has a share in [0, 1].
     """
     highest = heat.max()
     if highest - heat.min() <= _TIE:

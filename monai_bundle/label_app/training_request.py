@@ -12,10 +12,7 @@ from monai_bundle.label_app.bundle import usable_device
 
 
 def check_training_request(request: Mapping[str, Any]) -> None:
-    """Raise unless all that a client asks of a training is data of its kind.
-
-    Args:
-        request: as MONAI Label hands it over; what is absent has its default.
+    """Raise unless all that a client asks of a training is data of its kind; what is absent has its default.
 
     Raises:
         InputError: a value is something else; it is named.
