@@ -39,9 +39,7 @@ def parse_slices(slices: str | int | None) -> str | int | None:
 
 
 def list_inputs(
-    path: str | PathLike[str],
-    slices: str | int | None = None,
-    exclude: str | PathLike[str] | None = None,
+    path: str | PathLike[str], slices: str | int | None = None, exclude: str | PathLike[str] | None = None
 ) -> list[dict[str, Any]]:
     """Return one item for each slice to predict, sorted by relative path, then by slice.
 

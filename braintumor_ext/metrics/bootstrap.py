@@ -38,13 +38,7 @@ class GroupBootstrap:
 
     def stated(self) -> dict[str, Any]:
         """Return what a report says of the intervals."""
-        return {
-            "unit": "group",
-            "n_groups": self.n_groups,
-            "n_draws": self.n_draws,
-            "seed": self.seed,
-            "level": LEVEL,
-        }
+        return {"unit": "group", "n_groups": self.n_groups, "n_draws": self.n_draws, "seed": self.seed, "level": LEVEL}
 
     def sums(self, values: np.ndarray) -> np.ndarray:
         """Return each draw's sum, (D, ...), of a finite value over its slices, (N, ...)."""

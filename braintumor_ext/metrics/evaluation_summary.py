@@ -193,10 +193,7 @@ def _no_tumour_slices(
     return {
         "n": int(chosen.sum()),
         **{
-            name: {
-                "count": int((chosen & (area > 0)).sum()),
-                **bootstrap.mean(np.where(chosen, area > 0, np.nan)),
-            }
+            name: {"count": int((chosen & (area > 0)).sum()), **bootstrap.mean(np.where(chosen, area > 0, np.nan))}
             for name, area in areas.items()
         },
     }

@@ -4,12 +4,7 @@ from braintumor_ext.networks.baselines import ClassifierBaseline, UNetBaseline
 from braintumor_ext.networks.bfloat16 import bfloat16_stages, cpu_has_bfloat16, has_bfloat16_stages
 from braintumor_ext.networks.brain_tumor_net import MINIMUM_SIZE, BrainTumorNet
 from braintumor_ext.networks.cbam import CBAM, ChannelAttention, ReZeroAttention, SpatialAttention
-from braintumor_ext.networks.checkpoint import (
-    load_checkpoint,
-    load_weights,
-    network_of_checkpoint,
-    read_state_dict,
-)
+from braintumor_ext.networks.checkpoint import load_checkpoint, load_weights, network_of_checkpoint, read_state_dict
 from braintumor_ext.networks.description import build_network, describe_network
 from braintumor_ext.networks.encoder import ENCODERS, AttentionResNet
 from braintumor_ext.networks.heads import ClassificationHead, SegmentationDecoder

@@ -16,10 +16,7 @@ TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
 
 
 def plot_scores(
-    slices: Mapping[str, np.ndarray],
-    probes: Mapping[str, np.ndarray],
-    threshold: float,
-    path: str | PathLike[str],
+    slices: Mapping[str, np.ndarray], probes: Mapping[str, np.ndarray], threshold: float, path: str | PathLike[str]
 ) -> None:
     """Write a PNG with the scores of real slices by class above, and those of other pictures by kind below.
 
