@@ -29,7 +29,7 @@ def score_mask(pred: np.ndarray, true: np.ndarray, spacing: tuple[float, float] 
     1993, https://doi.org/10.1109/34.232073, with the percentile in place of the maximum).
 
     Args:
-        true: (H, W) true mask, bool.
+        pred, true: (H, W) bool.
         spacing: size of a pixel along (rows, columns) in mm; None, or a value that is not finite, where it is unknown.
 
     Raises:
