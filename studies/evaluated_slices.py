@@ -14,12 +14,12 @@ from typing import Any
 from braintumor_ext.classes import CLASSES, Classes
 from braintumor_ext.data.datalist import load_section
 from braintumor_ext.data.file_properties import ITEMS_CSV
-from braintumor_ext.data.group_sources import read_group_sources, short_name
 from braintumor_ext.data.split import SECTIONS, canonical
 from braintumor_ext.errors import InputError
 from braintumor_ext.keys import CLASS, GROUP, IMAGE, LABEL
 from braintumor_ext.metrics.records import SliceRecord, read_records
 from studies.comparison.splits import short_names
+from studies.group_sources import read_group_sources, short_name
 
 DATA_REPORT = "data_report.json"
 _EVALUATE = "Give the folder that `evaluating` wrote, with its metrics.json and per_image.csv"

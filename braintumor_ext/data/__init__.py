@@ -2,7 +2,6 @@
 
 from braintumor_ext.classes import CLASSES, Classes, class_of_folder, display_name
 from braintumor_ext.data.datalist import load_datalist, load_section, shown_name
-from braintumor_ext.data.group_sources import read_group_sources
 from braintumor_ext.data.slice_cache import CachedSlices, slice_dataset
 from braintumor_ext.data.trivial_baselines import trivial_baselines_for
 
@@ -14,7 +13,6 @@ __all__ = [
     "display_name",
     "load_datalist",
     "load_section",
-    "read_group_sources",
     "shown_name",
     "slice_dataset",
     "trivial_baselines_for",

@@ -12,9 +12,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
-
 SECTIONS: tuple[str, str, str] = ("training", "validation", "test")
 """The sections of a datalist that a split divides its images into."""
 
@@ -176,17 +173,6 @@ def _choose(
                 return section
             ticket -= count
     return min(allowed, key=lambda s: (sum((free[n][s] - c) ** 2 - free[n][s] ** 2 for n, c in members.items()), s))
-
-
-def grouped_folds(items: Sequence[SplitItem], folds: int, seed: int = 0) -> list[set[str]]:
-    """Return the keys of a cross-validation's test sets: no group is divided, class shares are as even as can be.
-
-    By scikit-learn's ``StratifiedGroupKFold``.
-    """
-    ordered = sorted(items, key=lambda item: item.key)
-    classes, groups = (np.array([getattr(item, name) for item in ordered]) for name in ("class_name", "group"))
-    divider = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    return [{ordered[i].key for i in test} for _, test in divider.split(ordered, classes, groups)]
 
 
 def external_split(items: Sequence[SplitItem]) -> dict[str, str]:

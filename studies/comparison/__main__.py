@@ -16,7 +16,6 @@ from typing import Any
 import torch
 
 from braintumor_ext.classes import CLASSES, Classes
-from braintumor_ext.data import read_group_sources
 from braintumor_ext.data.datalist import DATALIST_JSON
 from braintumor_ext.errors import InputError
 from studies.comparison import (
@@ -34,6 +33,7 @@ from studies.comparison import (
     subset,
     write_comparison,
 )
+from studies.group_sources import read_group_sources
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK: dict[str, Any] = {

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from braintumor_ext.data.group_sources import describe_grouping
 from braintumor_ext.engines.provenance import hardware, provenance
 from braintumor_ext.keys import IMAGE
 from braintumor_ext.metrics import SliceRecord, read_records
@@ -17,6 +16,7 @@ from studies.comparison.run_plan import RunPlan
 from studies.comparison.splits import Split, portable_names
 from studies.comparison.summary import summarise_protocol
 from studies.comparison.trivial_baseline_runs import measure_slices, trivial_baseline_runs
+from studies.group_sources import describe_grouping
 
 
 class ComparisonResult:
@@ -27,7 +27,7 @@ class ComparisonResult:
         splits: its splits.
         context: what else the report says of the comparison.
         n_draws: draws of the bootstraps.
-        group_sources: how each image's group is known, of :func:`~braintumor_ext.data.read_group_sources`.
+        group_sources: how each image's group is known, of :func:`~studies.group_sources.read_group_sources`.
     """
 
     def __init__(

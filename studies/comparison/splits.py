@@ -10,9 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
+
 from braintumor_ext.classes import Classes
 from braintumor_ext.data.datalist import load_datalist, shown_name, write_datalist
-from braintumor_ext.data.split import EXTRA, SECTIONS, SplitItem, canonical, given_split, grouped_folds, random_split
+from braintumor_ext.data.split import EXTRA, SECTIONS, SplitItem, canonical, given_split, random_split
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import replacing
 from braintumor_ext.keys import CLASS, GROUP, IMAGE, LABEL
@@ -167,3 +170,14 @@ def subset(items: Sequence[Mapping[str, Any]], count: int) -> list[Mapping[str, 
         members.sort(key=lambda item: (sizes[str(item.get(GROUP, item[IMAGE]))], str(item.get(GROUP)), item["_name"]))
         chosen += members[: max(round(count * len(members) / len(items)), 4)]
     return [{key: value for key, value in item.items() if key != "_name"} for item in chosen]
+
+
+def grouped_folds(items: Sequence[SplitItem], folds: int, seed: int = 0) -> list[set[str]]:
+    """Return the keys of a cross-validation's test sets: no group is divided, class shares are as even as can be.
+
+    By scikit-learn's ``StratifiedGroupKFold``.
+    """
+    ordered = sorted(items, key=lambda item: item.key)
+    classes, groups = (np.array([getattr(item, name) for item in ordered]) for name in ("class_name", "group"))
+    divider = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    return [{ordered[i].key for i in test} for _, test in divider.split(ordered, classes, groups)]

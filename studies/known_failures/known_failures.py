@@ -12,7 +12,6 @@ import numpy as np
 from PIL import Image
 
 from braintumor_ext.classes import CLASSES, Classes, display_name
-from braintumor_ext.data.group_sources import PATIENT, SIMILARITY
 from braintumor_ext.data.suspicions import looks_like_ct
 from braintumor_ext.files import write_text
 from braintumor_ext.inference import Predictor
@@ -22,6 +21,7 @@ from braintumor_ext.reporting import render_from
 from braintumor_ext.transforms import read_grey, read_mask
 from braintumor_ext.visualize import render_overlay
 from studies.evaluated_slices import EvaluatedSlice
+from studies.group_sources import PATIENT, SIMILARITY
 
 USUAL_SIDE = 512
 """Most of the public set's slices are 512x512; most of its others show no tumour."""

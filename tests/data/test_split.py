@@ -16,7 +16,6 @@ from braintumor_ext.data.split import (
     canonical,
     external_split,
     given_split,
-    grouped_folds,
     grouped_split,
     random_split,
     section_sizes,
@@ -189,16 +188,3 @@ def test_real_groups_allow_the_published_counts_without_dividing_one(brain_tumor
     assert all(len(found) == 1 for found in sections.values())
     assert tally(items, split) == tally(items, random_split(items, seed))
     assert Counter(split.values()) == {"training": 2009, "validation": 431, "test": 430}
-
-
-def test_folds_divide_no_group_and_do_not_depend_on_the_order_of_the_items():
-    items = [SplitItem(f"{g}/{n}", "ab"[g % 2], f"g{g}") for g in range(30) for n in range(1 + g % 5)]
-    folds = grouped_folds(items, 3, seed=1)
-    assert sorted(key for fold in folds for key in fold) == sorted(item.key for item in items)
-    for group in {item.group for item in items}:
-        assert sum(any(item.key in fold for item in items if item.group == group) for fold in folds) == 1
-    assert grouped_folds(items[::-1], 3, seed=1) == folds
-    assert grouped_folds(items, 3, seed=2) != folds
-    # As published folds were drawn, and as scikit-learn does from 1.8 on: before, shuffled folds were not stratified.
-    first = {"9", "10", "11", "15", "22", "23", "24", "26", "27", "28"}
-    assert {key.split("/")[0] for key in folds[0]} == first

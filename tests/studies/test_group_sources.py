@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from braintumor_ext.data.group_sources import describe_grouping, read_group_sources
 from braintumor_ext.errors import InputError
+from studies.group_sources import describe_grouping, read_group_sources
 
 TABLE = (
     "image,group,group_source,mask_source\n"
