@@ -11,10 +11,9 @@ from braintumor_ext.calibration.calibration import (
     set_stale_calibration_aside,
     write_calibration,
 )
-from braintumor_ext.calibration.calibrator import Calibrator
+from braintumor_ext.calibration.calibrator import Calibrator, calibration_items
 from braintumor_ext.calibration.constants import confidence_threshold, fit_temperature, scaled_probabilities
-from braintumor_ext.calibration.items import calibration_items
-from braintumor_ext.calibration.labelled_outputs import LabelledOutputs
+from braintumor_ext.calibration.measures import LabelledOutputs
 from braintumor_ext.calibration.ood_detector import FeatureDetector
 from braintumor_ext.calibration.precision_agreement import PrecisionAgreement
 from braintumor_ext.calibration.probes import PROBE_KINDS, draw_probe, probe_items

@@ -42,37 +42,21 @@ _FIT_AGAIN = (
 
 @dataclass(frozen=True)
 class Calibration:
-    """Constants fitted to one checkpoint.
+    """Constants fitted to one checkpoint."""
 
-    Args:
-        temperature: T > 0 of softmax(logits / T).
-        confidence_threshold: in [0, 1]; a prediction of less confidence is flagged.
-        confidence_target: the share of right predictions, in (0, 1], that the threshold was chosen for.
-        detector: tells inputs that are no brain MRI slices; None for a network without features.
-        checkpoint: the name of the checkpoint's file.
-        sha256: the checkpoint's SHA-256.
-        class_names: K class names in the order of their indices.
-        image_size: side of the network's input in pixels.
-        fitted_on: the section that temperature and thresholds were fitted on.
-        slices: its slices of known class.
-        groups: their groups.
-        date: day of the fit, YYYY-MM-DD.
-        bfloat16: how far the predictions in bfloat16 are from those in float32, on the same slices; None where it was
-            not measured.
-    """
-
-    temperature: float
-    confidence_threshold: float
-    confidence_target: float
-    detector: FeatureDetector | None
-    checkpoint: str
-    sha256: str
-    class_names: tuple[str, ...]
-    image_size: int
-    fitted_on: str
-    slices: int
-    groups: int
-    date: str
+    temperature: float  # T > 0 of softmax(logits / T)
+    confidence_threshold: float  # in [0, 1]; a prediction of less confidence is flagged
+    confidence_target: float  # the share of right predictions, in (0, 1], that the threshold was chosen for
+    detector: FeatureDetector | None  # tells inputs that are no brain MRI slices; None for a network without features
+    checkpoint: str  # the name of the checkpoint's file
+    sha256: str  # the checkpoint's SHA-256
+    class_names: tuple[str, ...]  # K class names in the order of their indices
+    image_size: int  # side of the network's input in pixels
+    fitted_on: str  # the section that temperature and thresholds were fitted on
+    slices: int  # its slices of known class
+    groups: int  # their groups
+    date: str  # day of the fit, YYYY-MM-DD
+    # how far the predictions in bfloat16 are from those in float32, on the same slices; None where it was not measured
     bfloat16: PrecisionAgreement | None = None
 
     def flags_for(self, probabilities: ArrayLike, features: ArrayLike | None = None) -> list[str]:
@@ -151,11 +135,10 @@ class Calibration:
 def write_calibration(path: str | os.PathLike[str], calibration: Calibration) -> None:
     """Write ``calibration.json``; an earlier one is kept under another name."""
     target = Path(path)
-    text = json.dumps(calibration.to_dict(), indent=None, allow_nan=False)
     # one entry a line: the detector's thousands of numbers are no reading matter
-    text = "{\n" + ",\n".join(f'    "{k}": {json.dumps(v)}' for k, v in json.loads(text).items()) + "\n}\n"
+    lines = [f'    "{key}": {json.dumps(value, allow_nan=False)}' for key, value in calibration.to_dict().items()]
     with replacing(target) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
         backup_existing(target)
 
 

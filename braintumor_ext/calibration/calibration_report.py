@@ -9,8 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from braintumor_ext.calibration.calibration import LOW_CONFIDENCE, UNUSUAL_INPUT, Calibration
-from braintumor_ext.calibration.labelled_outputs import LabelledOutputs
-from braintumor_ext.calibration.measures import Judged, confidence_measures, judge, probability_measures
+from braintumor_ext.calibration.measures import (
+    Judged,
+    LabelledOutputs,
+    confidence_measures,
+    judge,
+    probability_measures,
+)
 from braintumor_ext.classes import display_name
 from braintumor_ext.files import write_text
 from braintumor_ext.metrics.bootstrap import group_bootstrap

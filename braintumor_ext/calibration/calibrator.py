@@ -1,4 +1,4 @@
-"""Fit a calibration to what an evaluator sees, and write it beside the checkpoint."""
+"""Fit a calibration to validation slices, a sample of the training's and pictures that are no brain MRI."""
 
 from __future__ import annotations
 
@@ -17,19 +17,58 @@ from monai.networks.utils import eval_mode
 
 from braintumor_ext.calibration.calibration import CALIBRATION, Calibration, group_count, write_calibration
 from braintumor_ext.calibration.calibration_report import REPORT, write_calibration_report
-from braintumor_ext.calibration.items import PROBE, ROLE, TRAINING, VALIDATION
-from braintumor_ext.calibration.labelled_outputs import LabelledOutputs
-from braintumor_ext.calibration.measures import cross_fit, fit_constants
+from braintumor_ext.calibration.measures import LabelledOutputs, cross_fit, fit_constants
 from braintumor_ext.calibration.ood_detector import FeatureDetector
 from braintumor_ext.calibration.precision_agreement import PrecisionAgreement, mask_overlaps
-from braintumor_ext.calibration.probes import KIND
+from braintumor_ext.calibration.probes import KIND, probe_items
 from braintumor_ext.classes import CLASSES, Classes
+from braintumor_ext.data.sampling import spread_over_groups
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import sha256_of
-from braintumor_ext.keys import CLASS, GROUP, IMAGE, INDEX, ITEM, MASK, PREDICTION, UNKNOWN
+from braintumor_ext.keys import CLASS, GROUP, IMAGE, INDEX, ITEM, LABEL, MASK, PREDICTION, UNKNOWN
 from braintumor_ext.networks import bfloat16_stages, cpu_has_bfloat16, has_bfloat16_stages
 
 logger = logging.getLogger(__name__)
+
+
+ROLE = "role"
+"""What an item is for: one of the three below."""
+
+TRAINING, VALIDATION, PROBE = "training", "validation", "probe"
+
+
+def calibration_items(
+    validation: Sequence[Mapping[str, Any]],
+    training: Sequence[Mapping[str, Any]],
+    max_training_slices: int | str = 600,
+    probe_variants: int = 8,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """Return all items of a calibration with their ``role``; masks are left out, as nothing here needs them.
+
+    Args:
+        validation: the validation section.
+        training: the training section.
+        max_training_slices: size of the sample of the training section; 0 for all of it.
+        probe_variants: pictures of each kind that is no brain MRI.
+        seed: of the sample and the pictures.
+
+    Raises:
+        ValueError: ``max_training_slices`` is negative or no whole number.
+    """
+    limit = int(max_training_slices)
+    if limit < 0:
+        raise ValueError(f"max_training_slices must be 0 (all) or more, not {max_training_slices}.")
+    sources = {
+        VALIDATION: validation,
+        TRAINING: spread_over_groups(training, limit, seed),
+        PROBE: probe_items(probe_variants, seed=seed),
+    }
+    return [
+        {**{key: value for key, value in item.items() if key != LABEL}, ROLE: role}
+        for role, items in sources.items()
+        for item in items
+    ]
 
 
 class Calibrator:

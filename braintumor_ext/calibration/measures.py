@@ -2,33 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from sklearn.model_selection import GroupKFold
 
-from braintumor_ext.calibration.constants import confidence_threshold, fit_temperature
-from braintumor_ext.calibration.labelled_outputs import LabelledOutputs
+from braintumor_ext.calibration.constants import confidence_threshold, fit_temperature, scaled_probabilities
 from braintumor_ext.calibration.ood_detector import FeatureDetector
+from braintumor_ext.keys import UNKNOWN
 from braintumor_ext.metrics.calibration import brier_scores, expected_calibration_error, negative_log_likelihoods
 
 FOLDS = 5
 
 
 @dataclass(frozen=True)
+class LabelledOutputs:
+    """The network's outputs for N slices, before anything is made of them, and what is known of these."""
+
+    logits: np.ndarray  # (N, K) of the classes
+    classes: np.ndarray  # (N,) true class indices, -1 where unknown
+    groups: Sequence[str | None]  # N, None where unknown
+    features: np.ndarray | None = None  # (N, F); None of a network without features
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    @property
+    def known(self) -> np.ndarray:
+        """(N,) whether the class is known."""
+        return self.classes != UNKNOWN
+
+    def take(self, chosen: np.ndarray) -> LabelledOutputs:
+        """Return those that are chosen, (N,) bool."""
+        features = None if self.features is None else self.features[chosen]
+        groups = [group for group, wanted in zip(self.groups, chosen, strict=True) if wanted]
+        return LabelledOutputs(self.logits[chosen], self.classes[chosen], groups, features)
+
+    def probabilities(self, temperature: float = 1.0) -> np.ndarray:
+        """Return (N, K) class probabilities softmax(logits / T), T > 0."""
+        return scaled_probabilities(self.logits, temperature)
+
+
+@dataclass(frozen=True)
 class Judged:
-    """What a calibration says of N slices.
+    """What a calibration says of N slices."""
 
-    Args:
-        probabilities: (N, K) with its temperature.
-        low_confidence: (N,) whether flagged.
-        unusual: (N,) whether flagged; None without a detector.
-    """
-
-    probabilities: np.ndarray
-    low_confidence: np.ndarray
-    unusual: np.ndarray | None
+    probabilities: np.ndarray  # (N, K) with its temperature
+    low_confidence: np.ndarray  # (N,) whether flagged
+    unusual: np.ndarray | None  # (N,) whether flagged; None without a detector
 
 
 def fit_constants(outputs: LabelledOutputs, target: float) -> tuple[float, float]:
@@ -46,10 +69,8 @@ def fit_constants(outputs: LabelledOutputs, target: float) -> tuple[float, float
 def judge(outputs: LabelledOutputs, temperature: float, threshold: float, detector: FeatureDetector | None) -> Judged:
     """Return what a temperature, a confidence threshold and a detector (None without one) say of predictions."""
     probabilities = outputs.probabilities(temperature)
-    unusual = None
-    if detector is not None and outputs.features is not None:
-        unusual = detector.is_unusual(outputs.features)
-    return Judged(probabilities, probabilities.max(1) < threshold, unusual)
+    seen = None if detector is None or outputs.features is None else detector.is_unusual(outputs.features)
+    return Judged(probabilities, probabilities.max(1) < threshold, seen)
 
 
 def cross_fit(outputs: LabelledOutputs, target: float, detector: FeatureDetector | None) -> Judged | None:
@@ -64,20 +85,16 @@ def cross_fit(outputs: LabelledOutputs, target: float, detector: FeatureDetector
         return None
     probabilities = np.full(outputs.logits.shape, np.nan)
     low, unusual = np.zeros(len(outputs), dtype=bool), np.zeros(len(outputs), dtype=bool)
-    has_features = detector is not None and outputs.features is not None
     for _, held in GroupKFold(parts).split(named, groups=named):
         inside = np.isin(np.arange(len(outputs)), held)
-        others, own = outputs.take(~inside), outputs.take(inside)
+        others = outputs.take(~inside)
         if not others.known.any():
             return None
-        fitted = None
-        if detector is not None and others.features is not None:
-            fitted = detector.refitted(others.features)
-        judged = judge(own, *fit_constants(others, target), fitted)
+        fitted = None if detector is None or others.features is None else detector.refitted(others.features)
+        judged = judge(outputs.take(inside), *fit_constants(others, target), fitted)
         probabilities[inside], low[inside] = judged.probabilities, judged.low_confidence
-        if judged.unusual is not None:
-            unusual[inside] = judged.unusual
-    return Judged(probabilities, low, unusual if has_features else None)
+        unusual[inside] = judged.unusual if judged.unusual is not None else False
+    return Judged(probabilities, low, None if detector is None or outputs.features is None else unusual)
 
 
 def probability_measures(classes: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:

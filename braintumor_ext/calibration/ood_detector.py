@@ -34,26 +34,17 @@ class FeatureDetector:
     reconstruction by principal components (Jackson and Mudholkar 1979, https://doi.org/10.1080/00401706.1979.10489779,
     their Q), on the features of a network.
 
-    Args:
-        mean: (F,) m of all stages, one after the other.
-        scale: (F,) s, all above 0.
-        directions: (Q, F) the stages' V, one beside the other.
-        stages: how many channels each stage has; they sum to F.
-        reach: (S,) for each stage, above 0.
-        threshold: scores above it are unusual; about 1.
-        quantile: the share of held-out slices whose score is at or below the threshold.
-
     Raises:
         ValueError: shapes do not match, or a number is not finite or not above 0 where it must be.
     """
 
-    mean: NDArray[np.float64]
-    scale: NDArray[np.float64]
-    directions: NDArray[np.float64]
-    stages: tuple[int, ...]
-    reach: NDArray[np.float64]
-    threshold: float
-    quantile: float
+    mean: NDArray[np.float64]  # (F,) m of all stages, one after the other
+    scale: NDArray[np.float64]  # (F,) s, all above 0
+    directions: NDArray[np.float64]  # (Q, F) the stages' V, one beside the other
+    stages: tuple[int, ...]  # how many channels each stage has; they sum to F
+    reach: NDArray[np.float64]  # (S,) for each stage, above 0
+    threshold: float  # scores above it are unusual; about 1
+    quantile: float  # the share of held-out slices whose score is at or below the threshold
 
     def __post_init__(self) -> None:
         count = sum(self.stages)
@@ -68,11 +59,7 @@ class FeatureDetector:
 
     @classmethod
     def fit(
-        cls,
-        training: ArrayLike,
-        held_out: ArrayLike,
-        quantile: float = 0.99,
-        stages: Sequence[int] | None = None,
+        cls, training: ArrayLike, held_out: ArrayLike, quantile: float = 0.99, stages: Sequence[int] | None = None
     ) -> FeatureDetector:
         """Fit means, deviations and directions to the training's slices, and reach and threshold to others.
 
@@ -83,6 +70,7 @@ class FeatureDetector:
             stages: how many channels each stage has; by default those of a ResNet, each twice the one before,
                 if F is such a sum, else one stage.
 
+
         Raises:
             ValueError: too few slices, features that are not finite, or numbers that do not match.
         """
@@ -92,7 +80,7 @@ class FeatureDetector:
         if not 0 < quantile <= 1:
             raise ValueError(f"quantile must be in (0, 1], got {quantile}.")
         count = known.shape[1]
-        sizes = tuple(stages) if stages is not None else _resnet_stages(count)
+        sizes = _resnet_stages(count) if stages is None else tuple(stages)
         if sum(sizes) != count:
             raise ValueError(f"the stages {sizes} do not sum to {count} features.")
         values = _logarithm(known)
@@ -149,10 +137,7 @@ class FeatureDetector:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the constants as plain values."""
-        return {
-            name: value.tolist() if isinstance(value, np.ndarray) else list(value) if name == "stages" else value
-            for name, value in ((field.name, getattr(self, field.name)) for field in fields(self))
-        }
+        return {name: np.asarray(value).tolist() for name, value in vars(self).items()}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> FeatureDetector:
@@ -164,9 +149,8 @@ class FeatureDetector:
         missing = [field.name for field in fields(cls) if field.name not in content]
         if missing:
             raise ValueError(f"its detector lacks {', '.join(missing)}")
-        mean, scale, directions, reach = (
-            np.asarray(content[name], dtype=float) for name in ("mean", "scale", "directions", "reach")
-        )
+        names = ("mean", "scale", "directions", "reach")
+        mean, scale, directions, reach = (np.asarray(content[name], dtype=float) for name in names)
         stages = tuple(int(size) for size in content["stages"])
         return cls(mean, scale, directions, stages, reach, float(content["threshold"]), float(content["quantile"]))
 

@@ -21,20 +21,14 @@ Dice."""
 
 @dataclass(frozen=True)
 class PrecisionAgreement:
-    """The difference that a precision makes over N slices.
+    """The difference that a precision makes over N slices."""
 
-    Args:
-        n: slices compared.
-        class_agreement: share of them, in [0, 1], with the same class.
-        probability_difference: the largest absolute difference of a class probability, with the calibration's
-            temperature.
-        mask_dice: mean Dice of the two masks of a slice, in [0, 1], over the slices where one of them is not empty;
-            None where there is no such slice.
-    """
-
-    n: int
-    class_agreement: float
+    n: int  # slices compared
+    class_agreement: float  # share of them, in [0, 1], with the same class
+    # the largest absolute difference of a class probability, with the calibration's temperature
     probability_difference: float
+    # mean Dice of the two masks of a slice, in [0, 1], over the slices where one of them is not empty; None where there
+    # is no such slice
     mask_dice: float | None
 
     @property
@@ -56,13 +50,9 @@ class PrecisionAgreement:
 
     @classmethod
     def of(cls, logits: np.ndarray, others: np.ndarray, dice: np.ndarray, temperature: float) -> PrecisionAgreement:
-        """Return the agreement of two precisions.
+        """Return the agreement of class logits (N, K) in two precisions, N > 0, with the calibration's temperature.
 
-        Args:
-            logits: (N, K) class logits in float32; N > 0.
-            others: (N, K) in the other precision.
-            dice: (N,) of both masks of a slice, NaN where both are empty; (0,) of a network without masks.
-            temperature: what the logits are divided by.
+        ``dice`` is that of :func:`mask_overlaps`, (N,); (0,) of a network without masks.
         """
         ours, theirs = (scaled_probabilities(values, temperature) for values in (logits, others))
         overlaps = dice[~np.isnan(dice)]

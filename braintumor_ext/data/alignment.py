@@ -14,13 +14,8 @@ _BATCH = 256
 def local_contrast(pictures: torch.Tensor, side: int = 13, inside: torch.Tensor | None = None) -> torch.Tensor:
     """Remove each pixel's surroundings and divide by their contrast, so that tone and shading are gone.
 
-    Args:
-        pictures: (N, H, W), any range.
-        side: of the square that is a pixel's surroundings, odd, in pixels.
-        inside: (N, H, W) 1 where a pixel counts, 0 elsewhere; None where all do.
-
-    Returns:
-        (N, H, W) float32; without meaning where a pixel does not count.
+    Of pictures (N, H, W) of any range, as float32. The surroundings are a square of an odd ``side`` in pixels.
+    ``inside``, (N, H, W), is 1 where a pixel counts, and 0 where neither it nor its result has a meaning.
     """
     values = pictures.float()[:, None]
     counted = torch.ones_like(values[:1]) if inside is None else inside[:, None]
@@ -65,19 +60,11 @@ def align(moving: torch.Tensor, fixed: torch.Tensor, start: torch.Tensor) -> tup
 
 
 def likeness_under(moving: torch.Tensor, fixed: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
-    """Return how like pictures are under given maps: the correlation of their local contrast where they overlap.
+    """Return the correlation, (N,), of the local contrast of pictures (N, 64, 64) where they overlap under maps.
 
     The contrast is that of the moved picture within the overlap. Taken before the move it is that of other
     surroundings, larger or smaller ones where the scales differ: true crops by a tenth at each edge then correlate at
-    0.9 only.
-
-    Args:
-        moving: (N, 64, 64) pictures, any range.
-        fixed: likewise.
-        maps: (N, 2, 3) from fixed to moving, in ``affine_grid``'s coordinates.
-
-    Returns:
-        (N,) in [-1, 1].
+    0.9 only. The maps are those of ``align``.
     """
     likeness = torch.full((len(moving),), -1.0)
     for first in range(0, len(moving), _BATCH):

@@ -28,19 +28,12 @@ _BLOCK = 1024  # rows of the matrix of rough likeness held in memory at a time
 
 
 class Copy(NamedTuple):
-    """Two pictures that are the same.
+    """Two pictures that are the same."""
 
-    Args:
-        first: position in the first set.
-        second: position in the second set; where there is one set only, in that, after ``first``.
-        likeness: correlation of their local contrast after alignment, at most 1.
-        mirrored: whether one is the other's mirror image, left for right.
-    """
-
-    first: int
-    second: int
-    likeness: float
-    mirrored: bool
+    first: int  # position in the first set
+    second: int  # position in the second set; where there is one set only, in that, after `first`
+    likeness: float  # correlation of their local contrast after alignment, at most 1
+    mirrored: bool  # whether one is the other's mirror image, left for right
 
 
 def find_copies(

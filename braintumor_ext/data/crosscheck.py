@@ -12,7 +12,7 @@ import numpy as np
 from braintumor_ext.data.copies import COPY_LIKENESS, Copy, find_copies
 from braintumor_ext.data.file_properties import file_properties
 from braintumor_ext.data.in_threads import map_in_threads
-from braintumor_ext.data.picture_frame import framed_picture
+from braintumor_ext.data.thumbnails import framed_picture
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import replacing
 from braintumor_ext.plain_text import csv_row, printable
@@ -24,20 +24,12 @@ COPIES_CSV, COPIES_PNG = "copies.csv", "copies.png"
 
 @dataclass(frozen=True)
 class Crosscheck:
-    """What was compared and found.
+    """What was compared and found."""
 
-    Args:
-        first: the images of the first folder that could be read.
-        second: those of the second; None where the first was compared with itself.
-        copies: the pairs.
-        likeness: the least of a copy.
-        unreadable: the files that could not be read.
-    """
-
-    first: list[Path]
-    second: list[Path] | None
+    first: list[Path]  # the images of the first folder that could be read
+    second: list[Path] | None  # those of the second; None where the first was compared with itself
     copies: list[Copy]
-    likeness: float
+    likeness: float  # the least of a copy
     unreadable: list[InputError]
 
     def paths(self, copy: Copy) -> tuple[Path, Path]:
@@ -91,10 +83,9 @@ def summary(result: Crosscheck, output: Path) -> str:
         inside = {position for copy in result.copies for position in (copy.first, copy.second)}
         lines.append(f"images with a copy: {len(inside):,} of {len(result.first):,}")
     else:
-        for name, side, which in zip(("first", "second"), sides, (0, 1), strict=True):
-            lines.append(
-                f"images of the {name} with a copy: {len({c[which] for c in result.copies}):,} of {len(side):,}"
-            )
+        for which, (name, side) in enumerate(zip(("first", "second"), sides, strict=True)):
+            count = len({copy[which] for copy in result.copies})
+            lines.append(f"images of the {name} with a copy: {count:,} of {len(side):,}")
     lines.append(f"table: {output / COPIES_CSV}")
     if (output / COPIES_PNG).exists():
         lines.append(f"pictures, the least alike first: {output / COPIES_PNG}")

@@ -9,20 +9,25 @@ from typing import Any
 
 import numpy as np
 
-from braintumor_ext.classes import Classes
-from braintumor_ext.data.contact_sheet import draw_contact_sheet
+from braintumor_ext.classes import Classes, display_name
+from braintumor_ext.colours import OKABE_ITO
 from braintumor_ext.data.copies import COPY_LIKENESS, Copy
 from braintumor_ext.data.duplicates import NEAR_DUPLICATE_CORRELATION, Grouping, byte_duplicates, connected_sets
 from braintumor_ext.data.extra import REASONS
 from braintumor_ext.data.inspection import InspectedSlice
-from braintumor_ext.data.split import SECTIONS
+from braintumor_ext.data.sampling import spread
+from braintumor_ext.data.split import SECTIONS, draw_by_name
 from braintumor_ext.data.trivial_baselines import baseline_table, file_property_baseline, nearest_neighbour_baseline
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import write_json, write_text
+from braintumor_ext.plots import picture_grid, save_png
 from braintumor_ext.reporting import render
+from braintumor_ext.transforms import read_grey, read_mask
 
 SMALL_SIDE = 224
 """Slices with a shorter side are enlarged for the network."""
+
+SHEET_COLUMNS = 8
 
 
 def build_report(
@@ -36,21 +41,17 @@ def build_report(
     notes: Sequence[str],
     found: int,
 ) -> dict[str, Any]:
-    """Gather the report.
+    """Gather the report, of values that JSON can hold.
 
     Args:
         slices: the usable slices, grouped and split.
         near_pairs: (M, 2) positions of near-duplicates.
         copies: pairs of copies, mirrored or cropped ones too.
         grouping: how the groups came about.
-        facts: on the preparation itself: name, protocol, split_seed, masks_given, groups_given, compact,
-            extra, passed_over.
+        facts: on the preparation itself.
         left_out: what could not be taken over.
         notes: further remarks.
         found: how many image files there were.
-
-    Returns:
-        Values that JSON can hold.
     """
     near_sets: dict[int, list[int]] = defaultdict(list)
     for position, number in enumerate(connected_sets(len(slices), near_pairs)):
@@ -171,7 +172,7 @@ def write_report(report: Mapping[str, Any], slices: Sequence[InspectedSlice], cl
     """Write ``data_report.json``, ``data_report.md`` and ``contact_sheet.png``."""
     write_json(output / "data_report.json", report)
     write_text(output / "data_report.md", report_markdown(report))
-    draw_contact_sheet(slices, classes, output / "contact_sheet.png")
+    _draw_contact_sheet(slices, classes, output / "contact_sheet.png")
 
 
 def report_markdown(report: Mapping[str, Any]) -> str:
@@ -228,3 +229,23 @@ def _divided(copies: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _pair_line(pair: Mapping[str, Any]) -> str:
     named = (f"{image} ({section})" for image, section in zip(pair["images"], pair["sections"], strict=True))
     return " and ".join(named) + (", mirrored" if pair["mirrored"] else "")
+
+
+def _draw_contact_sheet(slices: Sequence[InspectedSlice], classes: Classes, path: Path) -> None:
+    """Write a PNG with a row of slices for each class, tumours outlined.
+
+    Which slices are shown depends on their names only, and no two of a group while there are others.
+    """
+    figure, grid = picture_grid(len(classes), SHEET_COLUMNS, 1.6 * SHEET_COLUMNS, 1.75 * len(classes))
+    for row, name in zip(grid, classes, strict=True):
+        for axes, slice_ in zip(row, _chosen([s for s in slices if s.class_name == name]), strict=False):
+            axes.imshow(read_grey(slice_.found.path), cmap="gray", vmin=0, vmax=1)
+            if slice_.mask is not None and slice_.mask_area:
+                axes.contour(read_mask(slice_.mask), levels=[0.5], colors=[OKABE_ITO[0]], linewidths=1.2)
+        row[0].set_title(display_name(name), loc="left", fontsize=11)
+    save_png(figure, path)
+
+
+def _chosen(slices: Sequence[InspectedSlice]) -> list[InspectedSlice]:
+    drawn = sorted(range(len(slices)), key=lambda position: draw_by_name(0, slices[position].key))
+    return [slices[position] for position in spread(drawn, [s.group for s in slices])[:SHEET_COLUMNS]]

@@ -81,36 +81,9 @@ def load_datalist(
         InputErrors: naming every problem in its items, or if ``training`` was asked for and is empty.
     """
     path = _find(Path(dataset_dir), datalist)
-    return _load(path, tuple(sections), classes, check_files, not_empty=("training",))
-
-
-def _load(
-    path: Path, sections: tuple[str, ...], classes: Classes, check_files: bool, not_empty: tuple[str, ...]
-) -> dict[str, list[dict[str, Any]]]:
-    content = _read_json(path)
-    # A split is judged as a whole: an item in two sections is wrong even if one section alone is loaded.
-    names = [*dict.fromkeys([*sections, *_ALL_SECTIONS])]
-    raw = {name: _items(content, name, path) for name in names}
-    problems = _class_list_problems(content, classes)
-    loaded: dict[str, list[dict[str, Any]]] = {}
-    for name, items in raw.items():
-        where = [f"{name}[{number}]" for number in range(len(items))]
-        broken = [_shape_problem(item) for item in items]
-        if any(broken):
-            if name in sections:
-                problems += [f"{w}: {problem}" for w, problem in zip(where, broken, strict=True) if problem]
-            loaded[name] = []
-            continue
-        loaded[name] = _with_paths(path, name, items)
-        if name in sections:
-            for w, item in zip(where, loaded[name], strict=True):
-                problems += [f"{w}: {p}" for p in _item_problems(item, classes, check_files)]
-    problems += _divided_images(loaded)
-    problems += [_empty_section(name) for name in not_empty if name in sections and not raw[name]]
-    if problems:
-        raise InputErrors(str(path), problems)
-    _warn_of_divided_groups(loaded, path, content.get("protocol"))
-    return {name: loaded[name] for name in sections}
+    _checked.cache_clear()  # its files are looked at anew
+    without = "training" in sections and not _items(_read_json(path), "training", path)
+    return _load(path, tuple(sections), classes, check_files, [_empty_section("training")] if without else [])
 
 
 def load_section(
@@ -150,16 +123,9 @@ def load_section(
         return []
     whole = not set(SECTIONS[:2]).isdisjoint(wanted)
     sections = tuple(dict.fromkeys([*SECTIONS, *wanted])) if whole else tuple(wanted)
-    state = path.stat()
-    to_train = whole and not allow_empty
-    unfit = _one_class_problem(_items(content, "training", path), classes) if to_train else []
-    try:
-        loaded = _load_cached(path, state.st_mtime_ns, state.st_size, sections, classes, check_files)
-    except InputErrors as broken:
-        raise InputErrors(broken.what, [*broken.problems, *unfit]) from None
-    if unfit:
-        raise InputErrors(str(path), unfit)
-    return [dict(item) for name in wanted for item in loaded[name]]
+    unfit = _one_class_problem(_items(content, "training", path), classes) if whole and not allow_empty else []
+    loaded = _load(path, sections, classes, check_files, unfit)
+    return [item for name in wanted for item in loaded[name]]
 
 
 def shown_name(item: Mapping[str, Any], dataset_dir: str | os.PathLike[str] | None = None) -> str:
@@ -179,12 +145,42 @@ def true_mask(item: Mapping[str, Any]) -> np.ndarray | None:
     return read_mask(item[LABEL], item.get(SLICE)) if item.get(LABEL) is not None else None
 
 
+def _load(
+    path: Path, sections: tuple[str, ...], classes: Classes, check_files: bool, unfit: Sequence[str]
+) -> dict[str, list[dict[str, Any]]]:
+    """Return new item dictionaries of each section, unless they have problems or are unfit, which is told last."""
+    state = path.stat()
+    try:
+        loaded = _checked(path, state.st_mtime_ns, state.st_size, sections, classes, check_files)
+    except InputErrors as broken:
+        raise InputErrors(broken.what, [*broken.problems, *unfit]) from None
+    if unfit:
+        raise InputErrors(str(path), unfit)
+    return {name: [dict(item) for item in items] for name, items in loaded.items()}
+
+
 @lru_cache(maxsize=8)
-def _load_cached(
+def _checked(
     path: Path, mtime_ns: int, size: int, sections: tuple[str, ...], classes: Classes, check_files: bool
 ) -> dict[str, list[dict[str, Any]]]:
-    """``_load``, keyed by the file's state too."""
-    return _load(path, sections, classes, check_files, not_empty=())
+    """Return the items of each section of a file in a certain state."""
+    content = _read_json(path)
+    # A split is judged as a whole: an item in two sections is wrong even if one section alone is loaded.
+    raw = {name: _items(content, name, path) for name in dict.fromkeys([*sections, *_ALL_SECTIONS])}
+    problems = _class_list_problems(content, classes)
+    loaded: dict[str, list[dict[str, Any]]] = {}
+    for name, items in raw.items():
+        broken = [(number, problem) for number, item in enumerate(items) if (problem := _shape_problem(item))]
+        loaded[name] = [] if broken else _with_paths(path, name, items)
+        if name in sections:
+            for number, item in enumerate(loaded[name]):
+                broken += [(number, problem) for problem in _item_problems(item, classes, check_files)]
+            problems += [f"{name}[{number}]: {problem}" for number, problem in broken]
+    problems += _divided_images(loaded)
+    if problems:
+        raise InputErrors(str(path), problems)
+    _warn_of_divided_groups(loaded, path, content.get("protocol"))
+    return {name: loaded[name] for name in sections}
 
 
 def _empty_section(name: str) -> str:
@@ -339,5 +335,5 @@ def _warn_of_divided_groups(loaded: Mapping[str, Sequence[Mapping[str, Any]]], p
         warnings.warn(
             f"{path}: {len(divided)} group(s), e.g. {divided[0]!r}, stand in more than one section (protocol "
             f"{protocol!r}): figures on this split are higher than on new patients. --protocol grouped avoids it.",
-            stacklevel=4,
+            stacklevel=5,
         )

@@ -50,18 +50,11 @@ def connected_sets(count: int, pairs: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Grouping:
-    """The group of each slice and how it came about.
+    """The group of each slice and how it came about."""
 
-    Args:
-        names: one group name for each slice.
-        joined: sets of given group names that had to become one group, because they share identical files or
-            one ungrouped slice is like both.
-        found: how many slices had no given group.
-    """
-
-    names: list[str]
-    joined: list[list[str]]
-    found: int
+    names: list[str]  # one group name for each slice
+    joined: list[list[str]]  # given names that became one: they share a file, or one ungrouped slice is like both
+    found: int  # how many slices had no given group
 
 
 def group_slices(

@@ -44,13 +44,9 @@ def read_extra(
     classes: Classes,
     folder_table: Mapping[str, str] = FOLDER_NAMES,
 ) -> ExtraPool:
-    """Find and inspect extra slices.
+    """Find and inspect extra slices, from folders as for ``scan_folder``; a class may be missing.
 
-    Args:
-        images: holds one folder for each class; a class may be missing.
-        masks: holds masks in the same folders under the same stems.
-        groups: CSV with the columns image and group; a group of the data set's own has its name there.
-        folder_table: normalised folder name to class name.
+    ``groups`` is a table as for ``read_groups``; a group of the data set's own has its name there.
 
     Raises:
         InputError: if a folder or the table is absent or broken.

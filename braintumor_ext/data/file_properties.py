@@ -12,31 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from braintumor_ext.errors import InputError
 from braintumor_ext.files import replacing
 from braintumor_ext.plain_text import csv_row, csv_text
-from braintumor_ext.transforms.dicom_file import dicom_grid
-from braintumor_ext.transforms.formats import NIFTI, PICTURE, container_of
-from braintumor_ext.transforms.nifti_file import nifti_grid
-from braintumor_ext.transforms.picture_file import picture_grid
+from braintumor_ext.transforms.formats import PICTURE, telling_damage
+from braintumor_ext.transforms.reader import grid_of
 
 ITEMS_CSV = "items.csv"
 """The table that preparation writes beside the datalist: one row for each image."""
 
-COLUMNS: tuple[str, ...] = (
-    "image",
-    "source",
-    "class",
-    "group",
-    "split",
-    "width",
-    "height",
-    "mode",
-    "bytes",
-    "sha256",
-)
+COLUMNS = ("image", "source", "class", "group", "split", "width", "height", "mode", "bytes", "sha256")
 """``image`` as in the datalist, ``source`` relative to the folder that was prepared; the rest is of the source file."""
 
 _TAIL = 65536
@@ -45,19 +31,11 @@ _END_OF = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
 
 @dataclass(frozen=True)
 class FileProperties:
-    """What can be told of a slice's file without its pixels' values.
+    """What can be told of a slice's file without its pixels' values."""
 
-    Args:
-        width: columns of a slice, as a person sees it.
-        height: rows of a slice.
-        mode: the colour mode of a picture, e.g. ``L`` or ``RGB``, or a medical format and its bits, e.g. ``dicom16``.
-        bytes: the file's size.
-        slice_count: how many slices the file holds.
-    """
-
-    width: int
+    width: int  # columns of a slice, as a person sees it
     height: int
-    mode: str
+    mode: str  # the colour mode of a picture, such as `L` or `RGB`, or a medical format and its bits, such as `dicom16`
     bytes: int
     slice_count: int = 1
 
@@ -70,27 +48,18 @@ def file_properties(path: Path) -> FileProperties:
     Raises:
         InputError: if the file is missing, empty, truncated or no image.
     """
-    container = container_of(path)
-    if container == PICTURE:
-        grid, mode = picture_grid(path), _picture_mode(path)
-    else:
-        grid = nifti_grid(path) if container == NIFTI else dicom_grid(path)
-        mode = f"{container}{grid.bits}"
-    height, width, count = (int(side) for side in grid.shape)
+    grid = grid_of(path)
+    mode = _picture_mode(path) if grid.container == PICTURE else f"{grid.container}{grid.bits}"
+    height, width, count = grid.shape
     return FileProperties(width, height, mode, path.stat().st_size, count)
 
 
 def _picture_mode(path: Path) -> str:
-    try:
-        with Image.open(path) as picture:
-            mode, marker = picture.mode, _END_OF.get(picture.format or "")
-            if marker is not None and not _tail_holds(path, marker):
-                picture.load()
-            return mode
-    except UnidentifiedImageError as error:
-        raise InputError(path, "is not an image, whatever its name says", "Replace or remove the file") from error
-    except (OSError, SyntaxError) as error:
-        raise InputError(path, f"is truncated or damaged ({error})", "Copy it again from its source") from error
+    with telling_damage(path, "is truncated or damaged"), Image.open(path) as picture:
+        mode, marker = picture.mode, _END_OF.get(picture.format or "")
+        if marker is not None and not _tail_holds(path, marker):
+            picture.load()
+        return mode
 
 
 def _tail_holds(path: Path, marker: bytes) -> bool:

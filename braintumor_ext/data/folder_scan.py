@@ -11,10 +11,9 @@ from pathlib import Path, PurePosixPath
 from braintumor_ext.classes import CLASSES, FOLDER_NAMES, Classes, class_of_folder
 from braintumor_ext.data.split import canonical
 from braintumor_ext.errors import InputError
-from braintumor_ext.plain_text import printable
 from braintumor_ext.transforms import find_files, find_images
 from braintumor_ext.transforms.formats import without_suffix
-from braintumor_ext.transforms.found_files import LITTER, LITTER_FOLDERS, MASKS
+from braintumor_ext.transforms.found_files import LITTER, LITTER_FOLDERS, MASKS, first_names
 
 PARTS: dict[str, str] = {"training": "Training", "train": "Training", "testing": "Testing", "test": "Testing"}
 """Names (lower case) of the folders of a published division, and the part that each stands for."""
@@ -24,22 +23,13 @@ _TESTING = "Testing"
 
 @dataclass(frozen=True)
 class FoundSlice:
-    """A file that should hold a slice.
+    """A file that should hold a slice."""
 
-    Args:
-        key: its name on any machine: the path from the class folder on, with forward slashes; ``Testing/`` before it
-            marks the published test part.
-        path: the file.
-        source: its path relative to the folder that was scanned.
-        class_name: the class that its folder stands for.
-        mask: the file of its tumour mask, if there is one.
-    """
-
-    key: str
+    key: str  # its path from the class folder on, with forward slashes; after `Testing/` in the published test part
     path: Path
-    source: str
-    class_name: str
-    mask: Path | None = None
+    source: str  # its path relative to the folder that was scanned
+    class_name: str  # the class that its folder stands for
+    mask: Path | None = None  # the file of its tumour mask, if there is one
 
     @property
     def in_test_part(self) -> bool:
@@ -49,22 +39,13 @@ class FoundSlice:
 
 @dataclass
 class FolderScan:
-    """What a folder holds.
+    """What a folder holds."""
 
-    Args:
-        slices: the files in the class folders, sorted by key.
-        left_out: what could not be taken.
-        passed_over: the files in the class folders that are no slices to read, by the reason: paths relative to the
-            folder that was scanned.
-        notes: what a person should know, though nothing was lost.
-        has_parts: whether there are both a Training and a Testing folder.
-    """
-
-    slices: list[FoundSlice] = field(default_factory=list)
-    left_out: list[InputError] = field(default_factory=list)
-    passed_over: dict[str, list[str]] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    has_parts: bool = False
+    slices: list[FoundSlice] = field(default_factory=list)  # the files in the class folders, sorted by key
+    left_out: list[InputError] = field(default_factory=list)  # what could not be taken
+    passed_over: dict[str, list[str]] = field(default_factory=dict)  # files that are no slices to read, by the reason
+    notes: list[str] = field(default_factory=list)  # what a person should know, though nothing was lost
+    has_parts: bool = False  # whether there are both a Training and a Testing folder
 
 
 def scan_folder(
@@ -115,22 +96,15 @@ def scan_folder(
         scan.notes.append(
             f"all images are of one class, {min(seen)!r}: no classifier can be trained on them. Add folders of others"
         )
-    scan.notes += _notes_on(scan.passed_over)
+    for reason, names in scan.passed_over.items():
+        remedy = ". Move them to a folder of their own under their images' names, and give it by --masks"
+        told = f"{len(names):,} file(s) {reason} are left out: {first_names(names)}"
+        scan.notes.append(told + (remedy if reason == MASKS else ""))
     used = {s.mask for s in scan.slices}
     if spare := [path for path in dict.fromkeys(mask_of.values()) if path not in used]:
         scan.notes.append(f"{len(spare)} mask(s) in {masks} belong to no image, e.g. {spare[0].name}")
     scan.slices.sort(key=lambda s: s.key)
     return scan
-
-
-def _notes_on(passed_over: Mapping[str, Sequence[str]], shown: int = 5) -> list[str]:
-    notes = []
-    for reason, names in passed_over.items():
-        more = f" and {len(names) - shown:,} more" if len(names) > shown else ""
-        remedy = ". Move them to a folder of their own under their images' names, and give it by --masks"
-        listed = ", ".join(map(printable, names[:shown]))
-        notes.append(f"{len(names):,} file(s) {reason} are left out: {listed}{more}{remedy if reason == MASKS else ''}")
-    return notes
 
 
 def _scan_class_folder(
@@ -157,13 +131,13 @@ def _scan_class_folder(
     for reason, paths in found.left_out.items():
         scan.passed_over.setdefault(reason, []).extend(path.relative_to(images).as_posix() for path in paths)
     prefix = f"{_TESTING}/" if part == _TESTING else ""
+    own = canonical(folder.name)
     for path in files:
-        below = canonical(path.relative_to(folder.parent).as_posix())
-        stem = without_suffix(PurePosixPath(below).relative_to(canonical(folder.name)).as_posix())
-        candidates = [(prefix + canonical(folder.name), stem), (canonical(folder.name), stem), (f"class {name}", stem)]
-        mask = next((mask_of[c] for c in candidates if c in mask_of), None)
+        inside = canonical(path.relative_to(folder).as_posix())
+        places = ((place, without_suffix(inside)) for place in (prefix + own, own, f"class {name}"))
+        mask = next((mask_of[place] for place in places if place in mask_of), None)
         source = path.relative_to(images).as_posix()
-        scan.slices.append(FoundSlice(prefix + below, path, source, name, mask))
+        scan.slices.append(FoundSlice(f"{prefix}{own}/{inside}", path, source, name, mask))
 
 
 def _index_masks(masks: Path, classes: Classes, folder_table: Mapping[str, str]) -> dict[tuple[str, str], Path]:

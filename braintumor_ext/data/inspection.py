@@ -13,9 +13,8 @@ from braintumor_ext.classes import CLASSES, Classes
 from braintumor_ext.data.file_properties import FileProperties, file_properties
 from braintumor_ext.data.folder_scan import FoundSlice
 from braintumor_ext.data.in_threads import map_in_threads
-from braintumor_ext.data.picture_frame import framed_picture
 from braintumor_ext.data.suspicions import mask_signs, suspicions
-from braintumor_ext.data.thumbnails import thumbnail
+from braintumor_ext.data.thumbnails import framed_picture, thumbnail
 from braintumor_ext.errors import InputError, unreadable
 from braintumor_ext.files import sha256_of
 from braintumor_ext.transforms import ToBinaryMask, ToUnitGrey, read_slice
@@ -25,32 +24,18 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class InspectedSlice:
-    """A usable slice.
+    """A usable slice."""
 
-    Args:
-        found: where it is and what its folder says.
-        properties: of the source file.
-        sha256: of the source file's bytes, in hexadecimal.
-        thumbnail: (48, 48) uint8.
-        framed: (64, 64) uint8 of ``framed_picture``, by which copies are found.
-        mask: its tumour mask, if there is one and it fits.
-        mask_area: the mask's tumour pixels; None where there is no mask.
-        mask_signs: what speaks against the mask.
-        suspicions: what speaks against its being a grey MRI.
-        group: its group, once that is known.
-        section: its section of the split, once that is known.
-    """
-
-    found: FoundSlice
+    found: FoundSlice  # where it is and what its folder says
     properties: FileProperties
-    sha256: str
+    sha256: str  # of the file
     thumbnail: np.ndarray
-    framed: np.ndarray
-    mask: Path | None = None
-    mask_area: int | None = None
-    mask_signs: list[str] = field(default_factory=list)
-    suspicions: list[str] = field(default_factory=list)
-    group: str = ""
+    framed: np.ndarray  # the framed picture, by which copies are found
+    mask: Path | None = None  # its tumour mask, if there is one and it fits
+    mask_area: int | None = None  # tumour pixels
+    mask_signs: list[str] = field(default_factory=list)  # what speaks against the mask
+    suspicions: list[str] = field(default_factory=list)  # what speaks against its being a grey MRI
+    group: str = ""  # group and section of the split once they are known
     section: str = ""
 
     @property
@@ -69,12 +54,8 @@ def inspect_slices(
 ) -> tuple[list[InspectedSlice], list[InputError]]:
     """Inspect files, in their order.
 
-    Args:
-        slices: the files.
-        classes: a mask with tumour in a slice of the empty one is a problem.
-
-    Returns:
-        The usable slices, and what had to be left out: unusable images, and masks that do not fit theirs.
+    Return the usable slices, and what had to be left out: unusable images, and masks that do not fit theirs or mark a
+    tumour in a slice of the empty class.
     """
     looked_at = map_in_threads(lambda found: _inspect(found, classes), slices, "reading slices")
     usable = [inspected for inspected, _ in looked_at if inspected is not None]
@@ -93,13 +74,9 @@ def _inspect(found: FoundSlice, classes: Classes) -> tuple[InspectedSlice | None
             )
         raw = read_slice(found.path, shrink=True)
         grey = ToUnitGrey()(raw).numpy()[0]
+        signs = suspicions(raw.numpy(), grey)
         slice_ = InspectedSlice(
-            found,
-            properties,
-            sha256_of(found.path),
-            thumbnail(grey),
-            framed_picture(grey),
-            suspicions=suspicions(raw.numpy(), grey),
+            found, properties, sha256_of(found.path), thumbnail(grey), framed_picture(grey), suspicions=signs
         )
     except InputError as problem:
         return None, problem
@@ -108,7 +85,10 @@ def _inspect(found: FoundSlice, classes: Classes) -> tuple[InspectedSlice | None
     if found.mask is None:
         return slice_, None
     try:
-        slice_.mask_area, slice_.mask_signs = _mask_facts(found, (properties.height, properties.width), classes)
+        stored = read_slice(found.mask, labels=True)
+        mask = ToBinaryMask()(stored).numpy()[0]
+        slice_.mask_area = _checked_area(mask, found.mask, slice_, classes)
+        slice_.mask_signs = mask_signs(stored.numpy(), mask)
     except InputError as problem:
         return slice_, problem
     except Exception as problem:
@@ -122,23 +102,20 @@ def _unexpected(path: Path, problem: Exception) -> InputError:
     return unreadable(path, problem)
 
 
-def _mask_facts(found: FoundSlice, shape: tuple[int, ...], classes: Classes) -> tuple[int, list[str]]:
-    """Return the tumour pixels of a slice's mask, and what speaks against it."""
-    if found.mask is None:
-        raise ValueError(f"{found.key} has no mask")
-    stored = read_slice(found.mask, labels=True)
-    mask = ToBinaryMask()(stored).numpy()[0]
-    if mask.shape != shape:
+def _checked_area(mask: np.ndarray, path: Path, slice_: InspectedSlice, classes: Classes) -> int:
+    """Return the tumour pixels of a mask, (H, W) of 0 and 1, that fits its slice."""
+    size = slice_.properties
+    if mask.shape != (size.height, size.width):
         raise InputError(
-            found.mask,
-            f"is {mask.shape[1]}x{mask.shape[0]}, but its image {found.source} is {shape[1]}x{shape[0]}",
+            path,
+            f"is {mask.shape[1]}x{mask.shape[0]}, but its image {slice_.found.source} is {size.width}x{size.height}",
             "Give the mask that belongs to the image; until then its mask counts as unknown",
         )
     area = int(mask.sum())
-    if area > 0 and found.class_name == classes.empty:
+    if area > 0 and slice_.class_name == classes.empty:
         raise InputError(
-            found.mask,
+            path,
             f"marks {area} tumour pixels in a slice of the class {classes.empty!r}",
             "Correct the class or the mask; until then the mask counts as empty",
         )
-    return area, mask_signs(stored.numpy(), mask)
+    return area

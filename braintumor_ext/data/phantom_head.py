@@ -22,35 +22,21 @@ _BONE = 7.0
 
 @dataclass(frozen=True)
 class Tumour:
-    """One tumour.
+    """One tumour; lengths in mm."""
 
-    Args:
-        kind: its class name.
-        centre: (x, y, z) in mm.
-        radius: in mm.
-        stretch: the ratio of each axis to the radius.
-        level: signal of the enhancing part, scalp fat being about 0.9.
-        core: radius of the necrotic core as a share of the radius (glioma).
-        falx_side: -1 or 1 for a meningioma that sits on that side of the falx, 0 elsewhere.
-        noise: the unevenness of its border, of its core and of its signal.
-    """
-
-    kind: str
-    centre: tuple[float, float, float]
+    kind: str  # its class name
+    centre: NDArray[np.float64]  # x, y, z
     radius: float
-    stretch: tuple[float, float, float]
-    level: float
-    core: float
-    falx_side: int
-    noise: Noise
+    stretch: NDArray[np.float64]  # the ratio of each axis to the radius
+    level: float  # signal of the enhancing part, scalp fat being about 0.9
+    core: float  # radius of the necrotic core as a share of the radius (glioma)
+    falx_side: int  # -1 or 1 for a meningioma that sits on that side of the falx, 0 elsewhere
+    noise: Noise  # the unevenness of its border, of its core and of its signal
 
     def distance(self, p: Array, cavity: Array, noise: Array) -> Array:
-        """Return the distance in mm to the tumour's border; negative inside.
+        """Return the distance of points (3, N) to the tumour's border, (N,) in mm; negative inside.
 
-        Args:
-            p: points, (3, N) in mm.
-            cavity: distance to the inner table of the skull there, (N,) in mm.
-            noise: the tumour's noise there, (N,).
+        ``cavity`` is their distance to the inner table of the skull in mm, ``noise`` the tumour's noise, both (N,).
         """
         axes = [self.radius * s for s in self.stretch]
         distance = ellipsoid(p, self.centre, axes)
@@ -67,39 +53,22 @@ class Tumour:
 
 @dataclass(frozen=True)
 class Head:
-    """One synthetic patient: all that its slices share.
-
-    Args:
-        class_name: its class.
-        scale: size along x, y, z relative to the mean head.
-        zoom: size of the head in the picture.
-        tilt: how the head lies in the scanner: rotation about x, y, z in radians.
-        scalp: thickness of scalp in mm.
-        gap: width of the fluid between dura and brain in mm.
-        ventricles: calibre of the ventricles relative to the mean.
-        levels: signal of each tissue.
-        warp: three fields that bend the whole anatomy.
-        folds: the field whose zero level is the sulci.
-        texture: the field that mixes fat and muscle, air cells and mucosa, vessels.
-        target: the point, in mm of this head, that the slices pass near: the tumour's centre, or where one could be.
-        spread: how far from it they may pass, in mm.
-        tumour: none for the empty class.
-    """
+    """One synthetic patient: all that its slices share; lengths in mm."""
 
     class_name: str
-    scale: tuple[float, float, float]
-    zoom: float
-    tilt: tuple[float, float, float]
-    scalp: float
-    gap: float
-    ventricles: float
-    levels: dict[str, float]
-    warp: tuple[Noise, Noise, Noise]
-    folds: Noise
-    texture: Noise
-    target: tuple[float, float, float]
-    spread: float
-    tumour: Tumour | None
+    scale: NDArray[np.float64]  # size along x, y, z relative to the mean head
+    zoom: float  # size of the head in the picture
+    tilt: NDArray[np.float64]  # how the head lies in the scanner: rotation about x, y, z in radians
+    scalp: float  # its thickness
+    gap: float  # width of the fluid between dura and brain
+    ventricles: float  # their calibre relative to the mean
+    levels: dict[str, float]  # signal of each tissue
+    warp: tuple[Noise, ...]  # three fields that bend the whole anatomy
+    folds: Noise  # the field whose zero level is the sulci
+    texture: Noise  # mixes fat and muscle, air cells and mucosa, vessels
+    target: NDArray[np.float64]  # what the slices pass near: the tumour's centre, or where one could be
+    spread: float  # how far from it they may pass
+    tumour: Tumour | None  # none for the empty class
 
     def anatomical(self, p: Array) -> Array:
         """Return where the points ``p``, (3, N) in mm of this head, lie in the mean head."""
@@ -232,15 +201,7 @@ def _displaced(p: Array, tumour: Tumour | None) -> Array:
 
 
 def _paint_brain(canvas: Array, p: Array, cavity: Array, grain: Array, head: Head) -> None:
-    """Paint what lies inside the skull, but for sella and tumour.
-
-    Args:
-        canvas: the signal, (N,).
-        p: where the tissue comes from, (3, N) in mm: the points after the tumour's mass effect.
-        cavity: distance to the inside of the skull, (N,) in mm.
-        grain: the head's texture, (N,).
-        head: whose brain it is.
-    """
+    """Paint what lies inside the skull, but for sella and tumour; ``p`` is where the tumour pushed the tissue from."""
     level, half = head.levels, mirror(p)
     x, y, z = half
     paint(canvas, cavity, level["fluid"])
@@ -391,13 +352,11 @@ def _draw_tumour(rng: np.random.Generator, kind: str) -> Tumour:
         centre = np.array(_SELLA) + rng.uniform((-2, -1, -1), 2)
     stretch = rng.uniform(0.92, 1.08, 3) if kind != "glioma" else rng.uniform(0.85, 1.15, 3)
     level = {"glioma": (0.80, 1.0), "meningioma": (0.72, 0.88), "pituitary": (0.64, 0.84)}[kind]
-    x, y, z = (float(value) for value in centre)
-    a, b, c = (float(value) for value in stretch)
     return Tumour(
         kind=kind,
-        centre=(x, y, z),
+        centre=centre,
         radius=float(radius),
-        stretch=(a, b, c),
+        stretch=stretch,
         level=float(rng.uniform(*level)),
         core=float(rng.uniform(0.68, 0.80)),
         falx_side=falx_side,
@@ -414,22 +373,20 @@ def draw_head(rng: np.random.Generator, class_name: str) -> Head:
         "white": 0.43, "dura": 0.6, "vessel": 0.85, "mucosa": 0.68,
     }  # fmt: skip
     levels = {tissue: float(mean * rng.uniform(0.92, 1.08)) for tissue, mean in means.items()}
-    scale_x, scale_y, scale_z = (float(value) for value in rng.uniform(0.93, 1.07, 3))
-    tilt_x, tilt_y, tilt_z = (float(value) for value in rng.normal(0, 0.05, 3))
+    scale, tilt = rng.uniform(0.93, 1.07, 3), rng.normal(0, 0.05, 3)
     # A healthy head is cut where a tumour could have been: the place of the slice must not tell the class.
     tumours = list(CLASSES.tumours)
     kind = class_name if class_name != CLASSES.empty else tumours[int(rng.integers(len(tumours)))]
     tumour = _draw_tumour(rng, kind)
-    warp = (Noise.draw(rng, 120, 5), Noise.draw(rng, 120, 5), Noise.draw(rng, 120, 5))
+    warp = tuple(Noise.draw(rng, 120, 5) for _ in range(3))
     # The inverse of ``Head.anatomical`` to first order: the bending is slow.
     centre = column(tumour.centre)
-    bend = 1.8 * np.concatenate([field(centre * column((scale_x, scale_y, scale_z))) for field in warp])
-    target_x, target_y, target_z = (float(v) for v in (centre[:, 0] - bend) * (scale_x, scale_y, scale_z))
+    bend = 1.8 * np.concatenate([field(centre * column(scale)) for field in warp])
     return Head(
         class_name=class_name,
-        scale=(scale_x, scale_y, scale_z),
+        scale=scale,
         zoom=float(rng.uniform(0.93, 1.08)),
-        tilt=(tilt_x, tilt_y, tilt_z),
+        tilt=tilt,
         scalp=float(rng.uniform(4, 8)),
         gap=float(rng.uniform(1.0, 2.4)),
         ventricles=float(rng.uniform(0.7, 1.5)),
@@ -437,7 +394,7 @@ def draw_head(rng: np.random.Generator, class_name: str) -> Head:
         warp=warp,
         folds=Noise.draw(rng, 27, 24),
         texture=Noise.draw(rng, 13, 14),
-        target=(target_x, target_y, target_z),
+        target=(centre[:, 0] - bend) * scale,
         spread=0.4 * tumour.radius,
         tumour=tumour if class_name != CLASSES.empty else None,
     )

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float32]
 
 
-def column(values: Sequence[float]) -> Array:
+def column(values: ArrayLike) -> Array:
     """The values as a column, to go with points (3, N)."""
     return np.asarray(values, dtype=np.float32)[:, None]
 
@@ -25,7 +25,7 @@ def norm(q: Array) -> Array:
     return np.sqrt(np.einsum("ij,ij->j", q, q)) + np.float32(1e-6)
 
 
-def ellipsoid(p: Array, centre: Sequence[float], axes: Sequence[float]) -> Array:
+def ellipsoid(p: Array, centre: ArrayLike, axes: ArrayLike) -> Array:
     """Distance in mm to an ellipsoid, to first order (exact on the surface and for a sphere); negative inside."""
     q = (p - column(centre)) / column(axes)
     length = norm(q)

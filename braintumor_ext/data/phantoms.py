@@ -53,9 +53,8 @@ def slice_points(head: Head, plane: str, shift: float, roll: float, size: int) -
     turn = _rotation(head.tilt)
     across, down = (turn @ np.array(axis, dtype=float) for axis in _AXES[plane])
     normal = np.cross(across, down)
-    target = np.array(head.target)
     middle = np.array(_VIEW_CENTRES[plane], dtype=float)
-    middle += normal * (normal @ (target - middle) + shift)
+    middle += normal * (normal @ (head.target - middle) + shift)
     cos, sin = np.cos(roll), np.sin(roll)
     across, down = cos * across + sin * down, cos * down - sin * across
     mm = (np.arange(size) + 0.5 - size / 2) * FIELD_OF_VIEW[plane] / (size * head.zoom)
@@ -63,7 +62,7 @@ def slice_points(head: Head, plane: str, shift: float, roll: float, size: int) -
     return head.anatomical(grid.reshape(3, -1).astype(np.float32))
 
 
-def _rotation(angles: Sequence[float]) -> NDArray[np.float64]:
+def _rotation(angles: NDArray[np.float64]) -> NDArray[np.float64]:
     (ca, cb, cc), (sa, sb, sc) = np.cos(angles), np.sin(angles)
     about_x = np.array([[1, 0, 0], [0, ca, -sa], [0, sa, ca]])
     about_y = np.array([[cb, 0, sb], [0, 1, 0], [-sb, 0, cb]])
@@ -76,14 +75,8 @@ def phantom_slice(
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Cut one slice near the head's target and let a scanner look at it.
 
-    Args:
-        head: the head that is cut.
-        plane: one of ``PLANES``.
-        rng: the source of the slice's place, rotation, bias field, blur and noise.
-        size: side of the slice in pixels.
-
-    Returns:
-        The picture, (size, size) in 0..255, and the tumour mask, (size, size).
+    Its place, rotation, bias field, blur and noise are drawn. Return the picture, (size, size) in 0..255, and the
+    tumour mask, (size, size).
     """
     shift, roll = rng.uniform(-1, 1) * head.spread, rng.normal(0, 0.06)
     signal, mask = head.render(slice_points(head, plane, shift, roll, size))
@@ -116,7 +109,7 @@ def make_phantoms(
 
     ``Training/<class folder>/<name>.png`` (8-bit grey), ``masks/<class folder>/<name>.png`` (1-bit, tumour classes
     only) and ``groups.csv``, in which a group is a head. Heads take the classes in turn. The same arguments give the
-    same bytes, and head number n is the same whatever the number of heads.
+    same bytes, and head number n is the same whatever the number of heads. Return the folder.
 
     Args:
         output: the folder to write; it may not exist, be empty, or hold such a data set of the same shape.
@@ -126,24 +119,17 @@ def make_phantoms(
         seed: of the whole data set, not negative.
         progress: show a progress bar on stderr.
 
-    Returns:
-        The folder.
-
     Raises:
         InputError: if ``output`` is a file or holds anything else.
         ValueError: if a number is out of range.
     """
-    for name, value, least in (
-        ("heads", heads, 1),
-        ("slices_per_head", slices_per_head, 1),
-        ("size", size, 32),
-        ("seed", seed, 0),
-    ):
+    least_of = {"heads": 1, "slices_per_head": 1, "size": 32, "seed": 0}
+    for (name, least), value in zip(least_of.items(), (heads, slices_per_head, size, seed), strict=True):
         if value < least:
             raise ValueError(f"{name} must be at least {least}, not {value}")
     root = Path(output)
     _refuse_other_content(root, [_name(h, k) for h in range(heads) for k in range(slices_per_head)])
-    rows = []
+    rows = [("image", "group", "group_source", "mask_source")]
     with tqdm(total=heads * slices_per_head, desc="phantoms", unit="slice", disable=not progress) as bar:
         for h in range(heads):
             # Streams of their own: a head stays the same when others are added, a slice when its head gets more.
@@ -156,9 +142,7 @@ def make_phantoms(
                 rows.append((_name(h, k), f"head{h:03d}", "phantom", "phantom" if head.tumour else "empty"))
                 bar.update()
     with (root / "groups.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("image", "group", "group_source", "mask_source"))
-        writer.writerows(rows)
+        csv.writer(file, lineterminator="\n").writerows(rows)
     return root
 
 

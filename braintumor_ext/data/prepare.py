@@ -81,9 +81,6 @@ def prepare(
         extra_masks: their masks.
         extra_groups: their groups, under the same names as in ``groups``.
 
-    Returns:
-        What was written, and what had to be left out.
-
     Raises:
         InputError: if nothing can be prepared, or a different datalist is there already.
     """
@@ -163,14 +160,13 @@ def _check_extra(
 def _group(
     slices: list[InspectedSlice], near_pairs: np.ndarray, copies: list[Copy], groups: Path | None, scan: FolderScan
 ) -> Grouping:
-    keys = [s.key for s in slices]
     given: dict[str, str] = {}
     if groups is not None:
         # Rows of images that could not be read are no mistake of the table's.
         given, notes = read_groups(groups, [s.key for s in scan.slices])
         scan.notes += notes
     alike = np.concatenate([near_pairs, positions(copies)])
-    grouping = group_slices(keys, [s.sha256 for s in slices], alike, given)
+    grouping = group_slices([s.key for s in slices], [s.sha256 for s in slices], alike, given)
     for slice_, name in zip(slices, grouping.names, strict=True):
         slice_.group = name
     return grouping
@@ -303,16 +299,12 @@ def _write_files(
 
 
 def _row(slice_: InspectedSlice, item: Mapping[str, Any]) -> dict[str, Any]:
-    properties = slice_.properties
     return {
         "image": item[IMAGE],
         "source": slice_.found.source,
         "class": slice_.class_name,
         "group": slice_.group,
         "split": slice_.section,
-        "width": properties.width,
-        "height": properties.height,
-        "mode": properties.mode,
-        "bytes": properties.bytes,
         "sha256": slice_.sha256,
+        **vars(slice_.properties),
     }

@@ -10,6 +10,7 @@ import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +74,8 @@ class CachedSlices(Dataset):
         self.transform = transform
         self.num_workers, self.progress = max(num_workers or 1, 1), progress
         self.classes = torch.tensor([UNKNOWN if (c := item.get(CLASS)) is None else int(c) for item in data])
-        pixels = self._in_memory() if cache_dir is None else self._on_disk(Path(cache_dir))
-        self.pixels = torch.from_numpy(pixels)
+        in_memory = partial(np.empty, dtype=np.uint8)
+        self.pixels = torch.from_numpy(self._fill(in_memory) if cache_dir is None else self._on_disk(Path(cache_dir)))
 
     def __len__(self) -> int:
         """Return the number of slices."""
@@ -115,9 +116,6 @@ class CachedSlices(Dataset):
                 pass
         return array
 
-    def _in_memory(self) -> np.ndarray:
-        return self._fill(lambda shape: np.empty(shape, dtype=np.uint8))
-
     def _on_disk(self, folder: Path) -> np.ndarray:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"slices-{self.key()}.npy"
@@ -139,9 +137,9 @@ class CachedSlices(Dataset):
             if size > free:
                 problem = f"the cache of {shape[0]:,} slices takes {size / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"
                 raise InputError(path.parent, problem, "Give a --cache_dir on another disk, or --cache_dir none")
-            return np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
+            return np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
 
-        with replacing(path) as partial:
+        with replacing(path) as unfinished:
             array = self._fill(make_array)
             array.flush()  # type: ignore[attr-defined]
             del array
@@ -149,19 +147,13 @@ class CachedSlices(Dataset):
 
     def key(self) -> str:
         """Return a hash of the files' content and of the transform's settings."""
-        hashes: dict[str, str] = {}
 
+        @cache  # several items may be slices of one file
         def content(path: Any) -> str | None:
-            if path is None:
-                return None
-            if str(path) not in hashes:
-                try:
-                    hashes[str(path)] = sha256_of(path)
-                except OSError as error:
-                    raise InputError(
-                        path, f"cannot be read ({error.strerror})", "Restore it, or leave it out"
-                    ) from error
-            return hashes[str(path)]
+            try:
+                return None if path is None else sha256_of(path)
+            except OSError as error:
+                raise InputError(path, f"cannot be read ({error.strerror})", "Restore it, or leave it out") from error
 
         digest = hashlib.sha256(json.dumps([_VERSION, describe(self.transform)]).encode())
         for item in self.data:

@@ -45,12 +45,8 @@ def draw_by_name(seed: int, *names: str) -> int:
 def section_sizes(count: int, shares: Sequence[int] = SHARES) -> list[int]:
     """Divide a number of images by the method of largest remainders; the earlier section wins a tie.
 
-    Args:
-        count: how many images there are.
-        shares: per cent of each section.
-
     Raises:
-        ValueError: if the shares do not sum to 100.
+        ValueError: if the shares, in per cent, do not sum to 100.
     """
     if sum(shares) != 100:
         raise ValueError(f"shares must sum to 100 per cent, got {tuple(shares)}")
@@ -66,14 +62,8 @@ def stratified_sizes(class_counts: Sequence[int], shares: Sequence[int] = SHARES
 
     Rounding each class by itself drifts: 826, 822, 827 and 395 images would give 2,010/430/430 where 70/15/15 of 2,870
     is 2,009/431/430. This is controlled rounding of a two-way table (Cox, 1987, JASA 82:520): every cell is its exact
-    share rounded down or up, all row and column sums hold, and the sum of squared deviations is the least.
-
-    Args:
-        class_counts: the number of images of each class.
-        shares: per cent of each section, summing to 100.
-
-    Returns:
-        ``sizes[class][section]``.
+    share rounded down or up, all row and column sums hold, and the sum of squared deviations is the least. Return
+    ``sizes[class][section]`` of the number of images of each class.
     """
     floors = [[count * share // 100 for share in shares] for count in class_counts]
     wanted = section_sizes(sum(class_counts), shares)
@@ -125,15 +115,8 @@ def grouped_split(items: Sequence[SplitItem], seed: int = 0, shares: Sequence[in
     The sections' places are an urn for each class, of the sizes that ``random_split`` would give. Groups come largest
     first (small ones can fill what is left); each is drawn into a section in which it fits, with the odds of the free
     places there, so that large patients reach the test set as often as their size warrants. A group that fits nowhere
-    goes where it overfills least. A class always reaches as many sections as it has groups.
-
-    Args:
-        items: the images; a group may hold several classes.
-        seed: the split's seed.
-        shares: per cent of training, validation and test.
-
-    Returns:
-        The section of each key.
+    goes where it overfills least. A class always reaches as many sections as it has groups. A group may hold several
+    classes. Return each key's section.
     """
     classes = _by_class(items)
     sizes = stratified_sizes([len(members) for members in classes.values()], shares)

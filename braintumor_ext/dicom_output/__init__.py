@@ -10,8 +10,7 @@ try:
 except ImportError as error:
     raise InputError("DICOM output", f"needs highdicom ({error})", "Install it: pip install highdicom") from error
 
-from braintumor_ext.dicom_output.algorithm import Algorithm, read_algorithm
-from braintumor_ext.dicom_output.file import write_dicom
+from braintumor_ext.dicom_output.algorithm import Algorithm, read_algorithm, write_dicom
 from braintumor_ext.dicom_output.report import prediction_report
 from braintumor_ext.dicom_output.segmentation import tumour_segmentation
 from braintumor_ext.dicom_output.sources import read_source, split_series

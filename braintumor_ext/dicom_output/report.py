@@ -11,12 +11,11 @@ import pydicom
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
+from pydicom.uid import generate_uid
 
 from braintumor_ext.classes import CLASSES, Classes, display_name
-from braintumor_ext.dicom_output.algorithm import RESEARCH_ONLY, Algorithm
-from braintumor_ext.dicom_output.file import UTF8, names_unsaid
-from braintumor_ext.dicom_output.segmentation import checked_sources, chosen_frames, derived_series_number
-from braintumor_ext.dicom_output.sources import geometry_value, is_multi_frame
+from braintumor_ext.dicom_output.algorithm import RESEARCH_ONLY, Algorithm, names_unsaid, of_new_series
+from braintumor_ext.dicom_output.sources import checked_sources, chosen_frames, geometry, is_multi_frame
 from braintumor_ext.prediction import NOT_CALIBRATED, Prediction
 from braintumor_ext.series_prediction import SeriesPrediction, series_prediction
 
@@ -83,15 +82,9 @@ def prediction_report(
         return hd.sr.ComprehensiveSR(
             evidence=[*headers, *([] if segmentation is None else [segmentation])],
             content=content,
-            series_instance_uid=hd.UID(),
-            series_number=derived_series_number(headers[0], 2),
-            series_description=f"Brain tumour predictions. {RESEARCH_ONLY}",
-            sop_instance_uid=hd.UID(),
-            instance_number=1,
             is_complete=True,
             coding_schemes=[CodingSchemeIdentificationItem(designator=SCHEME, name="braintumor-ext")],
-            specific_character_set=UTF8,
-            **algorithm.equipment,
+            **of_new_series(headers[0], 2, "Brain tumour predictions", algorithm),
         )
 
 
@@ -121,7 +114,8 @@ def _fits_the_library(header: pydicom.Dataset) -> bool:
 
 def _observer(algorithm: Algorithm) -> hd.sr.ObservationContext:
     device = hd.sr.DeviceObserverIdentifyingAttributes(
-        uid=algorithm.device_uid,
+        # the same for the same name, version and checkpoint
+        uid=generate_uid(entropy_srcs=[algorithm.name, algorithm.version, algorithm.sha256 or ""]),
         name=algorithm.name,
         manufacturer_name=algorithm.manufacturer,
         model_name=algorithm.version,
@@ -144,25 +138,18 @@ def _series_group(prediction: SeriesPrediction, algorithm: Algorithm) -> hd.sr.M
     if prediction.label is None:
         comments.append("No slice could be predicted")
     else:
-        comments.append(_rests_on(prediction))
+        both = "class and mask both show a tumour"
+        comments.append(
+            f"Rests on the {prediction.tumour_slices} slices whose {both}"
+            if prediction.tumour_slices
+            else f"Rests on all {prediction.slices} slices: in none do {both}"
+        )
         comments.append("Probabilities are means over these slices, not the probability of the series")
     comments += [f"{flag}: {count} slices" for flag, count in prediction.flags.items()]
     if prediction.failed:
         comments.append(f"Not predicted: {prediction.failed} slices")
-    return _group(
-        _SERIES,
-        prediction.label,
-        prediction.probabilities,
-        [hd.sr.Measurement(name, count, _SLICES_UNIT) for name, count in counts.items()],
-        _with_calibration(comments, prediction.calibrated, prediction.label),
-        algorithm=algorithm.content(),
-    )
-
-
-def _rests_on(prediction: SeriesPrediction) -> str:
-    if prediction.tumour_slices:
-        return f"Rests on the {prediction.tumour_slices} slices whose class and mask both show a tumour"
-    return f"Rests on all {prediction.slices} slices: in none do class and mask both show a tumour"
+    measurements = [hd.sr.Measurement(name, count, _SLICES_UNIT) for name, count in counts.items()]
+    return _group(_SERIES, prediction, measurements, comments, algorithm=algorithm.content())
 
 
 def _slice_group(
@@ -170,22 +157,14 @@ def _slice_group(
 ) -> hd.sr.MeasurementsAndQualitativeEvaluations:
     measurements = []
     if prediction.mask is not None:
-        spacing = geometry_value(source, "PixelSpacing", frame or 0)
-        assert spacing is not None
+        spacing = geometry(source, "PixelSpacing", frame or 0)
         area = round(float(prediction.mask.sum() * spacing[0] * spacing[1]), 3)
         measurements.append(hd.sr.Measurement(codes.SCT.Area, area, codes.UCUM.SquareMillimeter))
     comments = [f"Not predicted: {prediction.error}"] if prediction.error else list(prediction.flags)
     image = hd.sr.SourceImageForMeasurementGroup(
         source.SOPClassUID, source.SOPInstanceUID, None if frame is None else [frame + 1]
     )
-    return _group(
-        _slice_name(source, frame, position),
-        prediction.label,
-        prediction.probabilities,
-        measurements,
-        _with_calibration(comments, prediction.calibrated, prediction.label),
-        images=[image],
-    )
+    return _group(_slice_name(source, frame, position), prediction, measurements, comments, images=[image])
 
 
 def _slice_name(source: pydicom.Dataset, frame: int | None, position: int) -> str:
@@ -195,26 +174,23 @@ def _slice_name(source: pydicom.Dataset, frame: int | None, position: int) -> st
     return f"image {number}" if number not in (None, "") else f"image {position + 1} of the input"
 
 
-def _with_calibration(comments: list[str], calibrated: bool, label: str | None) -> list[str]:
-    return [*comments, f"Probabilities: {NOT_CALIBRATED}"] if label is not None and not calibrated else comments
-
-
 def _group(
     identifier: str,
-    label: str | None,
-    probabilities: dict[str, float] | None,
+    prediction: Prediction | SeriesPrediction,
     measurements: list[hd.sr.Measurement],
     comments: list[str],
     images: list[hd.sr.SourceImageForMeasurementGroup] | None = None,
     algorithm: hd.sr.AlgorithmIdentification | None = None,
 ) -> hd.sr.MeasurementsAndQualitativeEvaluations:
+    if prediction.label is not None and not prediction.calibrated:
+        comments = [*comments, f"Probabilities: {NOT_CALIBRATED}"]
     shares = [
         hd.sr.Measurement(probability_code(name), round(share, 6), codes.UCUM.NoUnits)
-        for name, share in (probabilities or {}).items()
+        for name, share in (prediction.probabilities or {}).items()
     ]
     group = hd.sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=hd.sr.TrackingIdentifier(hd.UID(), identifier),
-        finding_type=None if label is None else class_code(label),
+        finding_type=None if prediction.label is None else class_code(prediction.label),
         finding_sites=[hd.sr.FindingSite(codes.SCT.Brain)],
         algorithm_id=algorithm,
         measurements=[*shares, *measurements],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -16,21 +17,16 @@ from pydicom.uid import UID
 from pydicom.valuerep import DA, TM
 
 from braintumor_ext.errors import InputError
+from braintumor_ext.transforms.dicom_header import PER_FRAME, SHARED, frame_count, frame_numbers
 
 _UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
 _SIZE = ("Rows", "Columns")
-_GEOMETRY = {
-    "ImagePositionPatient": ("PlanePositionSequence", 3),
-    "ImageOrientationPatient": ("PlaneOrientationSequence", 6),
-    "PixelSpacing": ("PixelMeasuresSequence", 2),
-}
+_GEOMETRY = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 # What DICOM lets stand empty, but not be absent (type 2): de-identified files often lack it.
 _MAY_BE_EMPTY = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID"),
     *("StudyDate", "StudyTime", "ReferringPhysicianName", "SliceThickness"),
 )
-_SHARED = "SharedFunctionalGroupsSequence"
-_PER_FRAME = "PerFrameFunctionalGroupsSequence"
 _PIXELS = 0x7FE0
 _SAME_DIRECTION = 1e-4  # cosines of one orientation that differ by less come of rounding
 _SAME_PLACE = 1e-3  # mm
@@ -67,7 +63,7 @@ def source_header(source: pydicom.Dataset) -> pydicom.Dataset:
             except Exception:  # a damaged element counts as absent; pydicom raises what it likes
                 continue
     header.filename = name_of(source)
-    if frame_count(header) > 1 or _SHARED in header:
+    if frame_count(header) > 1 or SHARED in header:
         _share(header)
     _check(header)
     for keyword in _MAY_BE_EMPTY:
@@ -81,36 +77,22 @@ def name_of(source: pydicom.Dataset) -> str:
     return str(getattr(source, "filename", None) or source.get("SOPInstanceUID", "a DICOM image"))
 
 
-def frame_count(source: pydicom.Dataset) -> int:
-    """Return the number of frames of an image."""
-    return int(source.get("NumberOfFrames", 1) or 1)
-
-
 def is_multi_frame(source: pydicom.Dataset) -> bool:
     """Return whether a header's frames, one or many, have a geometry of their own each."""
-    return _SHARED in source
+    return SHARED in source
 
 
-def geometry_value(source: pydicom.Dataset, keyword: str, frame: int = 0) -> np.ndarray | None:
-    """Return the ``ImagePositionPatient``, ``ImageOrientationPatient`` or ``PixelSpacing`` of a frame, or None."""
-    sequence, count = _GEOMETRY[keyword]
-    per_frame = list(source.get(_PER_FRAME) or [])[frame : frame + 1]
-    for group in (*per_frame, *list(source.get(_SHARED) or [])[:1], source):
-        for holder in (*list(group.get(sequence) or [])[:1], group):
-            value = holder.get(keyword)
-            if value not in (None, ""):
-                numbers = np.atleast_1d(np.asarray(value, dtype=np.float64))
-                if numbers.shape == (count,) and np.isfinite(numbers).all():
-                    return numbers
-    return None
+def geometry(source: pydicom.Dataset, keyword: str, frame: int = 0) -> np.ndarray:
+    """Return :func:`~braintumor_ext.transforms.dicom_header.frame_numbers` of a source that was found to have them."""
+    numbers = frame_numbers(source, keyword, frame)
+    assert numbers is not None
+    return numbers
 
 
 def place_of(source: pydicom.Dataset, frame: int = 0) -> float:
     """Return where an image (or a frame of it) lies along its normal, in mm."""
-    orientation = geometry_value(source, "ImageOrientationPatient", frame)
-    position = geometry_value(source, "ImagePositionPatient", frame)
-    assert orientation is not None
-    assert position is not None
+    orientation = geometry(source, "ImageOrientationPatient", frame)
+    position = geometry(source, "ImagePositionPatient", frame)
     return float(np.cross(orientation[:3], orientation[3:]) @ position)
 
 
@@ -130,12 +112,10 @@ def difference(one: pydicom.Dataset, other: pydicom.Dataset) -> str | None:
         ("ImageOrientationPatient", "orientation", _SAME_DIRECTION),
         ("PixelSpacing", "pixel spacing", _SAME_PLACE),
     ):
-        first, second = geometry_value(one, keyword), geometry_value(other, keyword)
-        if first is None or second is None or not np.allclose(first, second, rtol=0, atol=tolerance):
+        if not np.allclose(geometry(one, keyword), geometry(other, keyword), rtol=0, atol=tolerance):
             return words
-    return (
-        "being multi-frame: such an image stands for itself" if is_multi_frame(one) or is_multi_frame(other) else None
-    )
+    multi_frame = is_multi_frame(one) or is_multi_frame(other)
+    return "being multi-frame: such an image stands for itself" if multi_frame else None
 
 
 def same_place(one: pydicom.Dataset, other: pydicom.Dataset) -> bool:
@@ -180,22 +160,60 @@ def split_series(sources: Sequence[pydicom.Dataset]) -> list[list[int]]:
     return list(volumes.values())
 
 
+def checked_sources(sources: Sequence[pydicom.Dataset]) -> list[pydicom.Dataset]:
+    """Return the headers of sources that make up one volume.
+
+    Raises:
+        InputError: they do not, or one of them lacks UIDs or geometry.
+    """
+    if not sources:
+        raise ValueError("at least one source is needed")
+    headers = [source_header(source) for source in sources]
+    first = headers[0]
+    uids: dict[str, pydicom.Dataset] = {}
+    for header in headers:
+        same = uids.setdefault(str(header.SOPInstanceUID), header)
+        if same is not header:
+            raise InputError(
+                name_of(header), f"has the SOPInstanceUID of {name_of(same)} ({header.SOPInstanceUID})", "Leave one out"
+            )
+    for header in headers[1:]:
+        if what := difference(first, header):
+            raise InputError(name_of(header), f"differs from {name_of(first)} in {what}", "Give one volume at a time")
+        # Cosines that differ by rounding alone count as one orientation, which highdicom wants to be the same.
+        header["ImageOrientationPatient"] = DataElement(
+            header["ImageOrientationPatient"].tag, "DS", first.ImageOrientationPatient
+        )
+    for one, other in pairwise(sorted(headers, key=place_of)):
+        if same_place(one, other):
+            raise InputError(name_of(other), f"lies at the place of {name_of(one)}", "Give one volume at a time")
+    return headers
+
+
+def chosen_frames(header: pydicom.Dataset, frames: Sequence[int] | None) -> list[int] | None:
+    """Return the frames of a multi-frame image that are meant; None for an image of one frame that holds no groups."""
+    if not is_multi_frame(header):
+        return None
+    count = frame_count(header)
+    wanted = list(range(count)) if frames is None else [int(frame) for frame in frames]
+    if bad := [frame for frame in wanted if not 0 <= frame < count]:
+        raise ValueError(f"{name_of(header)} has no frame {bad[0]}: valid are 0 to {count - 1}")
+    return wanted
+
+
 def _check(header: pydicom.Dataset) -> None:
     """Raise an input error unless an image has what an object that refers to it needs."""
     missing = [keyword for keyword in (*_UIDS, *_SIZE) if header.get(keyword) in (None, "")]
-    missing += [keyword for keyword in _GEOMETRY if geometry_value(header, keyword) is None]
+    missing += [keyword for keyword in _GEOMETRY if frame_numbers(header, keyword) is None]
     name = name_of(header)
     if missing:
         raise InputError(name, f"lacks what a DICOM object needs to refer to it ({', '.join(missing)})", _REMEDY)
     for keyword in _UIDS:
         if not UID(header[keyword].value).is_valid:
             raise InputError(name, f"has a {keyword} that is no UID ({header[keyword].value!r})", _REMEDY)
-    spacing, orientation = geometry_value(header, "PixelSpacing"), geometry_value(header, "ImageOrientationPatient")
-    assert spacing is not None
-    assert orientation is not None
-    if (spacing <= 0).any():
+    if ((spacing := geometry(header, "PixelSpacing")) <= 0).any():
         raise InputError(name, f"has a pixel spacing of {spacing.tolist()}", _REMEDY)
-    axes = orientation.reshape(2, 3)
+    axes = geometry(header, "ImageOrientationPatient").reshape(2, 3)
     if not np.allclose(axes @ axes.T, np.eye(2), atol=1e-2):
         raise InputError(name, f"has an orientation whose axes are not at right angles ({axes.tolist()})", _REMEDY)
     if frame_count(header) > 1:
@@ -204,14 +222,14 @@ def _check(header: pydicom.Dataset) -> None:
 
 def _check_frames(header: pydicom.Dataset) -> None:
     name, frames = name_of(header), range(frame_count(header))
-    groups = list(header.get(_PER_FRAME) or [])
+    groups = list(header.get(PER_FRAME) or [])
     if len(groups) != len(frames):
         raise InputError(name, f"has {len(frames)} frames without a place of their own each", _REMEDY)
-    shared = header[_SHARED][0]
+    shared = header[SHARED][0]
     for sequence, words in (("PlaneOrientationSequence", "orientation"), ("PixelMeasuresSequence", "pixel spacing")):
         if sequence not in shared:
             raise InputError(name, f"has frames that differ in {words}", _REMEDY)
-    if any(geometry_value(header, "ImagePositionPatient", frame) is None for frame in frames):
+    if any(frame_numbers(header, "ImagePositionPatient", frame) is None for frame in frames):
         raise InputError(name, "has frames without a place of their own (ImagePositionPatient)", _REMEDY)
     places = np.sort([place_of(header, frame) for frame in frames])
     if (np.diff(places) < _SAME_PLACE).any():
@@ -220,19 +238,19 @@ def _check_frames(header: pydicom.Dataset) -> None:
 
 def _share(header: pydicom.Dataset) -> None:
     """Tell once for all frames the orientation and spacing that every frame repeats."""
-    per_frame = list(header.get(_PER_FRAME) or [])
+    per_frame = list(header.get(PER_FRAME) or [])
     shared = pydicom.Dataset()
-    shared.update(dict((list(header.get(_SHARED) or []) or [pydicom.Dataset()])[0].items()))
+    shared.update(dict((list(header.get(SHARED) or []) or [pydicom.Dataset()])[0].items()))
     for sequence, keyword in (
         ("PlaneOrientationSequence", "ImageOrientationPatient"),
         ("PixelMeasuresSequence", "PixelSpacing"),
     ):
         if sequence in shared or not per_frame or any(not group.get(sequence) for group in per_frame):
             continue
-        values = np.array([geometry_value(header, keyword, frame) for frame in range(len(per_frame))], dtype=np.float64)
+        values = np.array([frame_numbers(header, keyword, frame) for frame in range(len(per_frame))], dtype=np.float64)
         if np.allclose(values, values[0], rtol=0, atol=_SAME_DIRECTION):
             shared[sequence] = per_frame[0][sequence]
-    header[_SHARED] = DataElement(tag_for_keyword(_SHARED) or 0, "SQ", [shared])
+    header[SHARED] = DataElement(tag_for_keyword(SHARED) or 0, "SQ", [shared])
 
 
 def _is_legal(keyword: str, value: Any) -> bool:

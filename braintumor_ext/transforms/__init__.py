@@ -11,10 +11,9 @@ from braintumor_ext.transforms.found_files import FoundFiles, find_files, find_i
 from braintumor_ext.transforms.grid import SliceGrid
 from braintumor_ext.transforms.intensity import ToUnitGrey, ToUnitGreyd, read_grey
 from braintumor_ext.transforms.load import LoadImageSlice, LoadImageSliced
-from braintumor_ext.transforms.mask import CheckSameSized, ToBinaryMask, ToBinaryMaskd, read_mask
+from braintumor_ext.transforms.mask import CheckSameSized, FillUnknownd, ToBinaryMask, ToBinaryMaskd, read_mask
 from braintumor_ext.transforms.reader import SliceReader, count_slices, read_slice
 from braintumor_ext.transforms.restore_grid import restore_grid, restore_volume, write_mask, write_volume_mask
-from braintumor_ext.transforms.unknown import FillUnknownd
 
 __all__ = [
     "SUPPORTED_SUFFIXES",

@@ -22,8 +22,6 @@ from monai.transforms import (
     ScaleIntensityRanged,
 )
 
-_ERASE_ATTEMPTS = 10  # as torchvision's RandomErasing: boxes that do not fit are drawn again this often
-
 
 class RandBrightnessContrastd(OneOf):
     """Change brightness and contrast in random order, as torchvision's ``ColorJitter(brightness, contrast)``.
@@ -54,6 +52,24 @@ class RandBrightnessContrastd(OneOf):
         super().__init__([Compose([brighten, clip, spread, clip]), Compose([spread, clip, brighten, clip])])
 
 
+def draw_box(
+    random: np.random.RandomState, size: Sequence[int], area: Sequence[float], aspect: Sequence[float]
+) -> tuple[int, int, int, int] | None:
+    """Draw a box in an image of (H, W) pixels as torchvision's ``RandomErasing`` does: top, left, bottom, right.
+
+    ``area`` and ``aspect`` are those of `RandErase`; None where none of ten draws fits.
+    """
+    height, width = size
+    for _ in range(10):
+        pixels = height * width * random.uniform(area[0], area[1])
+        ratio = math.exp(random.uniform(math.log(aspect[0]), math.log(aspect[1])))
+        h, w = round(math.sqrt(pixels * ratio)), round(math.sqrt(pixels / ratio))
+        if h < height and w < width:
+            top, left = int(random.randint(height - h + 1)), int(random.randint(width - w + 1))
+            return top, left, top + h, left + w
+    return None
+
+
 class RandErase(RandCoarseDropout):
     """Erase one random box of an image (C, H, W), as torchvision's ``RandomErasing(prob, area, aspect, value=0)``.
 
@@ -75,21 +91,13 @@ class RandErase(RandCoarseDropout):
         super().__init__(holes=1, spatial_size=1, fill_value=0.0, prob=prob)
         if not (0 <= area[0] <= area[1] <= 1 and 0 < aspect[0] <= aspect[1]):
             raise ValueError(f"area must be a range within [0, 1] and aspect a positive range, got {area} and {aspect}")
-        (self.least, self.most), self.aspect = area, aspect
+        self.area, self.aspect = area, aspect
 
     def randomize(self, img_size: Sequence[int]) -> None:
         """Draw whether to change the next image of (H, W) pixels, and the box."""
         RandomizableTransform.randomize(self, None)
-        self.hole_coords = []
-        height, width = img_size
-        for _ in range(_ERASE_ATTEMPTS if self._do_transform else 0):
-            area = height * width * self.R.uniform(self.least, self.most)
-            aspect = math.exp(self.R.uniform(math.log(self.aspect[0]), math.log(self.aspect[1])))
-            h, w = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
-            if h < height and w < width:
-                top, left = int(self.R.randint(height - h + 1)), int(self.R.randint(width - w + 1))
-                self.hole_coords = [(slice(None), slice(top, top + h), slice(left, left + w))]
-                return
+        box = draw_box(self.R, img_size, self.area, self.aspect) if self._do_transform else None
+        self.hole_coords = [] if box is None else [(slice(None), slice(*box[::2]), slice(*box[1::2]))]
 
     def _transform_holes(self, img: np.ndarray) -> np.ndarray:
         return super()._transform_holes(img.copy())  # which would write into the input

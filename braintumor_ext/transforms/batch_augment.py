@@ -13,8 +13,8 @@ from monai.transforms import Randomizable
 from torch import Tensor
 
 from braintumor_ext.keys import UNKNOWN
+from braintumor_ext.transforms.augment import draw_box
 
-_BOX_ATTEMPTS = 10  # as in RandErase: a box that does not fit is drawn again this often
 _BACKGROUND = 0.05  # of the grey range: darker pixels lie outside the head and stay dark when the contrast is inverted
 _CACHED_PIXELS = 200_000  # of float32, and a few temporary copies: some megabytes
 _BLUR_RADIUS = 3.0  # of a Gaussian's standard deviations
@@ -55,6 +55,7 @@ class AugmentationDraw:
         return replace(self, **arrays)  # type: ignore[arg-type]
 
 
+@dataclass(eq=False)
 class BatchAugment(Randomizable):
     """Augment a batch of grey slices and their masks by tensor arithmetic, each slice by a draw of its own.
 
@@ -68,29 +69,8 @@ class BatchAugment(Randomizable):
     geometric resampling (bilinear; the mask is 1 where its resampled value exceeds a half), resolution, blur,
     inversion, gamma, brightness and contrast, bias field, noise, erasing.
 
-    Args:
-        flip: probability of mirroring left to right.
-        rotation: the angle is uniform within this many degrees to both sides.
-        scale: range of the zoom, uniform; above 1 the head grows.
-        aspect: width over height changes by a factor that is log-uniform in [1 / (1 + aspect), 1 + aspect].
-        shear: the shear's tangent is uniform within this to both sides.
-        shift: the displacement along each axis is uniform within this share of the side.
-        crop: probability that only a part of the field of view is kept, blown up to the full size.
-        crop_size: range of that part's side as a share of the full side, uniform.
-        brightness: the factor is uniform in [max(0, 1 - brightness), 1 + brightness].
-        contrast: likewise; the image is blended with its mean grey.
-        gamma: grey values are raised to exp(g) with g uniform within this to both sides.
-        bias_field: the image is multiplied by a plane that is 1 in the middle and rises towards an edge by up to this.
-        invert: probability that the head's grey values are inverted; the dark background stays dark.
-        blur: probability of a Gaussian blur.
-        blur_size: range of its standard deviation as a share of the side, uniform.
-        low_resolution: probability that the image is sampled down and up again.
-        low_resolution_size: range of the coarse side as a share of the full side, uniform.
-        noise: probability of Gaussian noise.
-        noise_size: range of its standard deviation in grey values, uniform.
-        erase: probability that a box is set to black; in the image alone: what was erased is still tumour.
-        erase_area: range of the box's share of the image, uniform.
-        erase_aspect: range of its height over its width, log-uniform.
+    What is drawn from a range, or within a width to both sides, is uniform unless something else is said; lengths are
+    shares of the image's side.
 
     Raises:
         ValueError: when a probability is not within [0, 1], or a range is negative or out of order.
@@ -101,44 +81,44 @@ class BatchAugment(Randomizable):
         >>> images, masks = augment(images, masks)  # (B, 1, H, W) in [0, 1]; 0, 1, or -1 where unknown
     """
 
-    def __init__(
-        self,
-        flip: float = 0.5,
-        rotation: float = 15.0,
-        scale: Sequence[float] = (1.0, 1.0),
-        aspect: float = 0.0,
-        shear: float = 0.0,
-        shift: float = 0.0,
-        crop: float = 0.0,
-        crop_size: Sequence[float] = (0.6, 1.0),
-        brightness: float = 0.2,
-        contrast: float = 0.2,
-        gamma: float = 0.0,
-        bias_field: float = 0.0,
-        invert: float = 0.0,
-        blur: float = 0.0,
-        blur_size: Sequence[float] = (0.002, 0.008),
-        low_resolution: float = 0.0,
-        low_resolution_size: Sequence[float] = (0.4, 0.8),
-        noise: float = 0.0,
-        noise_size: Sequence[float] = (0.0, 0.05),
-        erase: float = 0.5,
-        erase_area: Sequence[float] = (0.02, 0.33),
-        erase_aspect: Sequence[float] = (0.3, 3.3),
-    ) -> None:
-        super().__init__()
-        self.flip, self.rotation = flip, rotation
-        self.scale = _range("scale", scale, least=0.01)
-        self.aspect, self.shear, self.shift = aspect, shear, shift
-        self.crop, self.crop_size = crop, _range("crop_size", crop_size, least=0.01, most=1.0)
-        self.brightness, self.contrast, self.gamma = brightness, contrast, gamma
-        self.bias_field, self.invert = bias_field, invert
-        self.blur, self.blur_size = blur, _range("blur_size", blur_size)
-        self.low_resolution = low_resolution
-        self.low_resolution_size = _range("low_resolution_size", low_resolution_size, least=0.01, most=1.0)
-        self.noise, self.noise_size = noise, _range("noise_size", noise_size)
-        self.erase, self.erase_area = erase, _range("erase_area", erase_area, most=1.0)
-        self.erase_aspect = _range("erase_aspect", erase_aspect, least=1e-6)
+    flip: float = 0.5  # probability of mirroring left to right
+    rotation: float = 15.0  # width of the angle in degrees
+    scale: Sequence[float] = (1.0, 1.0)  # range of the zoom; above 1 the head grows
+    aspect: float = 0.0  # width over height changes by a factor, log-uniform in [1 / (1 + aspect), 1 + aspect]
+    shear: float = 0.0  # width of the shear's tangent
+    shift: float = 0.0  # width of the displacement along each axis
+    crop: float = 0.0  # probability that only a part of the field of view is kept, blown up to the full size
+    crop_size: Sequence[float] = (0.6, 1.0)  # range of that part's side
+    brightness: float = 0.2  # the factor is in [max(0, 1 - brightness), 1 + brightness]
+    contrast: float = 0.2  # likewise; the image is blended with its mean grey
+    gamma: float = 0.0  # grey values are raised to exp(g), of which this is the width of g
+    bias_field: float = 0.0  # the image is multiplied by a plane, 1 in the middle, that rises to an edge by up to this
+    invert: float = 0.0  # probability that the head's grey values are inverted; the dark background stays dark
+    blur: float = 0.0  # probability of a Gaussian blur
+    blur_size: Sequence[float] = (0.002, 0.008)  # range of its standard deviation
+    low_resolution: float = 0.0  # probability that the image is sampled down and up again
+    low_resolution_size: Sequence[float] = (0.4, 0.8)  # range of the coarse side
+    noise: float = 0.0  # probability of Gaussian noise
+    noise_size: Sequence[float] = (0.0, 0.05)  # range of its standard deviation in grey values
+    erase: float = 0.5  # probability that a box is set to black, in the image alone: what was erased is still tumour
+    erase_area: Sequence[float] = (0.02, 0.33)  # range of the box's share of the image
+    erase_aspect: Sequence[float] = (0.3, 3.3)  # range of its height over its width, log-uniform
+
+    def __post_init__(self) -> None:
+        for name, least, most in (
+            ("scale", 0.01, math.inf),
+            ("crop_size", 0.01, 1.0),
+            ("blur_size", 0.0, math.inf),
+            ("low_resolution_size", 0.01, 1.0),
+            ("noise_size", 0.0, math.inf),
+            ("erase_area", 0.0, 1.0),
+            ("erase_aspect", 1e-6, math.inf),
+        ):
+            low, high = bounds = getattr(self, name)
+            if not least <= low <= high <= most:
+                raise ValueError(
+                    f"{name} must be a rising range from at least {least:g} to at most {most:g}, got {list(bounds)}."
+                )
         for name in ("flip", "crop", "invert", "blur", "low_resolution", "noise", "erase"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a probability and must lie in [0, 1], got {getattr(self, name)}.")
@@ -154,8 +134,8 @@ class BatchAugment(Randomizable):
         def chosen(probability: float) -> np.ndarray:
             return uniform(size=count) < probability
 
-        def within(bounds: tuple[float, float]) -> np.ndarray:
-            return uniform(*bounds, size=count)
+        def within(bounds: Sequence[float]) -> np.ndarray:
+            return uniform(bounds[0], bounds[1], size=count)
 
         def both_ways(limit: float, *shape: int) -> np.ndarray:
             return uniform(-limit, limit, size=(count, *shape))
@@ -182,19 +162,11 @@ class BatchAugment(Randomizable):
             box=np.array([self._box(height, width) for _ in range(count)]).reshape(count, 4),
         )
 
-    def _box(self, height: int, width: int) -> tuple[float, float, float, float]:
-        """Draw the box to erase, in whole pixels as `RandErase` does, in shares of the sides."""
-        if self.R.random() >= self.erase:
-            return 0.0, 0.0, 0.0, 0.0
-        low, high = (math.log(value) for value in self.erase_aspect)
-        for _ in range(_BOX_ATTEMPTS):
-            area = height * width * self.R.uniform(*self.erase_area)
-            aspect = math.exp(self.R.uniform(low, high))
-            h, w = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
-            if h < height and w < width:
-                top, left = self.R.randint(height - h + 1), self.R.randint(width - w + 1)
-                return top / height, left / width, (top + h) / height, (left + w) / width
-        return 0.0, 0.0, 0.0, 0.0
+    def _box(self, height: int, width: int) -> np.ndarray:
+        """Draw the box to erase, in shares of the sides; zeros for none."""
+        chosen = self.R.random() < self.erase
+        box = draw_box(self.R, (height, width), self.erase_area, self.erase_aspect) if chosen else None
+        return np.zeros(4) if box is None else np.array(box) / (height, width, height, width)
 
     def __call__(self, images: Tensor, masks: Tensor, draw: AugmentationDraw | None = None) -> tuple[Tensor, Tensor]:
         """Return the changed images and masks, new tensors of the same shapes, float32.
@@ -342,12 +314,3 @@ def _blurred(image: Tensor, sigma: float) -> Tensor:
     kernel = torch.softmax(-(places**2) / (2 * sigma**2), 0)
     rows = F.conv2d(image, kernel.view(1, 1, -1, 1), padding=(radius, 0))
     return F.conv2d(rows, kernel.view(1, 1, 1, -1), padding=(0, radius))
-
-
-def _range(name: str, bounds: Sequence[float], least: float = 0.0, most: float = math.inf) -> tuple[float, float]:
-    low, high = (float(value) for value in bounds)
-    if not least <= low <= high <= most:
-        raise ValueError(
-            f"{name} must be a rising range from at least {least:g} to at most {most:g}, got {list(bounds)}."
-        )
-    return low, high

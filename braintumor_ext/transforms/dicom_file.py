@@ -4,44 +4,32 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pydicom
 from monai.data import ITKReader, PydicomReader
 from pydicom.dataelem import RawDataElement
-from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import RLELossless, SegmentationStorage
 
 from braintumor_ext.errors import InputError
+from braintumor_ext.transforms.dicom_header import PER_FRAME, frame_count, frame_numbers
 from braintumor_ext.transforms.dicom_stream import begins_frame, check_run_lengths, check_stream, fragments_of
-from braintumor_ext.transforms.formats import DICOM
-from braintumor_ext.transforms.frame_order import spatial_order
-from braintumor_ext.transforms.grid import SliceGrid
+from braintumor_ext.transforms.formats import DICOM, telling_damage
+from braintumor_ext.transforms.grid import SliceGrid, spatial_order
 from braintumor_ext.transforms.limits import DEFLATE, check_held, check_size
 
 DICOM_READERS = ("itk", "pydicom")
 """Which MONAI reader decodes the pixels first; the other one is tried if it fails."""
 
-# What pydicom raises on broken headers.
-_BROKEN = (
-    OSError,
-    EOFError,
-    ValueError,
-    TypeError,
-    KeyError,
-    AttributeError,
-    NotImplementedError,
-    MemoryError,
-    InvalidDicomError,
-    BytesLengthException,
-)
+_DAMAGED = "is no DICOM file, or has a damaged header"
 _COLOURS = {"MONOCHROME1": 1, "MONOCHROME2": 1, "RGB": 3}
 """Colour spaces, and the samples of a pixel in each."""
 
 _UNDEFINED = 0xFFFFFFFF  # of an element's length: its end is marked
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+_AXIAL = np.array([1.0, 0.0, 0.0, 0.0, 1.0, 0.0])  # where no orientation is told
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # (row, column, slice) <-> (column, row, slice): ITK's and NIfTI's index order for a DICOM image. It is its own inverse.
 _SWAP_ORNT = np.array([[1.0, 1.0], [0.0, 1.0], [2.0, 1.0]])
@@ -58,13 +46,8 @@ def dicom_grid(path: Path) -> SliceGrid:
             are uneven or differ in orientation: no affine can tell where they are; or if it asks for more than the
             limits or than the file can hold (see `transforms.limits`).
     """
-    header = _header(path)
-    try:
-        return _grid(path, header)
-    except InputError:
-        raise
-    except _BROKEN as error:  # pydicom parses an element when it is asked for
-        raise _damaged(path, error) from error
+    with telling_damage(path, _DAMAGED):  # pydicom parses an element when it is asked for
+        return _grid(path, _header(path))
 
 
 def dicom_pixels(path: Path, reader: str = "itk") -> np.ndarray:
@@ -77,40 +60,29 @@ def dicom_pixels(path: Path, reader: str = "itk") -> np.ndarray:
         InputError: as for `dicom_grid`, if the file holds fewer pixels than its header needs, more frames, or frames of
             another size, and if neither reader can decode them.
     """
-    header = _header(path)
-    try:
+    with telling_damage(path, _DAMAGED):
+        header = _header(path)
         order = _frame_order(path, header)
         _check_bytes(path, header)
-    except InputError:
-        raise
-    except _BROKEN as error:
-        raise _damaged(path, error) from error
-    first = DICOM_READERS.index(reader)
     reasons = []
-    for name in (DICOM_READERS[first], DICOM_READERS[1 - first]):
+    for name in sorted(DICOM_READERS, key=lambda name: name != reader):
         try:
-            shape = (_frame_count(header), header.Rows, header.Columns, _COLOURS[header.PhotometricInterpretation])
+            shape = (frame_count(header), header.Rows, header.Columns, _COLOURS[header.PhotometricInterpretation])
             frames = _decoded(path, name, header).reshape(shape)
         except Exception as error:  # the readers' C++ and codec layers raise what they like
             reasons.append(f"{name}: {str(error).strip().splitlines()[-1] if str(error).strip() else error!r}")
             logging.getLogger(__name__).debug("%s: %s could not decode it", path, name, exc_info=True)
             continue
-        frames = frames if order is None else frames[order]
-        return _without_padding(np.moveaxis(frames, -1, 1), header)
+        return _without_padding(np.moveaxis(frames if order is None else frames[order], -1, 1), header)
     raise InputError(
         path, f"has pixels that cannot be decoded ({'; '.join(reasons)})", "Copy it again or decompress it"
     )
 
 
 def _header(path: Path) -> pydicom.Dataset:
-    try:
-        header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
-        _check_kind(path, header)
-        _check_claims(path, header)
-    except InputError:
-        raise
-    except _BROKEN as error:
-        raise _damaged(path, error) from error
+    header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+    _check_kind(path, header)
+    _check_claims(path, header)
     return header
 
 
@@ -137,22 +109,29 @@ def _check_kind(path: Path, header: pydicom.Dataset) -> None:
 
 def _check_claims(path: Path, header: pydicom.Dataset) -> None:
     """Refuse a file that asks for more than the limits, or claims more than it can hold."""
-    frames, rows, columns = _frame_count(header), int(header.Rows), int(header.Columns)
+    frames, rows, columns = frame_count(header), int(header.Rows), int(header.Columns)
     bits, samples = int(header.get("BitsAllocated", 16)), _COLOURS[header.PhotometricInterpretation]
     if min(frames, rows, columns, bits) < 1:
         problem = f"tells of {frames} frame(s) of {rows} x {columns} pixels of {bits} bits"
         raise InputError(path, problem, "Export it again")
-    needed = -(-frames * rows * columns * samples * bits // 8)
-    held, syntax = path.stat().st_size, _transfer_syntax(header)
-    if syntax is None or not syntax.is_compressed or syntax.is_deflated:
-        check_held(path, needed, held, DEFLATE if syntax is not None and syntax.is_deflated else 1)
+    if _is_compressed(header):
+        check_held(path, frames * 8, path.stat().st_size)  # each is in an item of its own, whose head is as long
     else:
-        check_held(path, frames * 8, held)  # each is in an item of its own, whose head is as long
+        syntax = header.file_meta.get("TransferSyntaxUID")
+        most = DEFLATE if syntax is not None and syntax.is_deflated else 1
+        check_held(path, _needed(header), path.stat().st_size, most)
     check_size(path, rows, columns, frames, samples * max(bits / 8, 2))
 
 
-def _transfer_syntax(header: pydicom.Dataset) -> pydicom.uid.UID | None:
-    return getattr(header.file_meta, "TransferSyntaxUID", None) if "TransferSyntaxUID" in header.file_meta else None
+def _is_compressed(header: pydicom.Dataset) -> bool:
+    syntax = header.file_meta.get("TransferSyntaxUID")
+    return syntax is not None and syntax.is_encapsulated
+
+
+def _needed(header: pydicom.Dataset) -> int:
+    """Return the bytes of pixels that a header tells of, where they are not compressed."""
+    values = frame_count(header) * int(header.Rows) * int(header.Columns) * _COLOURS[header.PhotometricInterpretation]
+    return -(-values * int(header.get("BitsAllocated", 16)) // 8)
 
 
 def _check_bytes(path: Path, header: pydicom.Dataset) -> None:
@@ -166,11 +145,11 @@ def _check_bytes(path: Path, header: pydicom.Dataset) -> None:
     keyword = next((name for name in _PIXELS if name in whole), None)
     if keyword is None:
         raise InputError(path, "holds no DICOM image (it lacks PixelData)", "Give an image file of the series")
-    frames, data, syntax = _frame_count(header), whole[keyword].value or b"", _transfer_syntax(whole)
+    frames, data = frame_count(header), whole[keyword].value or b""
     rows, columns, samples = int(header.Rows), int(header.Columns), _COLOURS[header.PhotometricInterpretation]
-    if syntax is not None and syntax.is_compressed and not syntax.is_deflated:
+    if _is_compressed(whole):
         parts = fragments_of(data)
-        if syntax == RLELossless:
+        if whole.file_meta.TransferSyntaxUID == RLELossless:
             begun = parts
             for part in parts:
                 check_run_lengths(path, part, rows * columns)
@@ -180,8 +159,8 @@ def _check_bytes(path: Path, header: pydicom.Dataset) -> None:
                 check_stream(path, part, rows, columns, samples)
         found, needed, unit, too_many = len(parts), frames, "fragment(s)", len(begun) > frames
     else:
-        needed = -(-frames * rows * columns * samples * int(header.get("BitsAllocated", 16)) // 8)
-        found, unit, too_many = len(data), "bytes", len(data) * frames // needed > frames
+        found, needed, unit = len(data), _needed(header), "bytes"
+        too_many = found * frames // needed > frames
     if found < needed or too_many:
         problem = f"holds {found:,} {unit} of pixels where its header needs {needed:,}"
         raise InputError(
@@ -215,11 +194,6 @@ def _as_stored(value: int, header: pydicom.Dataset) -> int:
     return (value - low) % 2**bits + low
 
 
-def _damaged(path: Path, error: Exception) -> InputError:
-    reason = str(error) or type(error).__name__
-    return InputError(path, f"is no DICOM file, or has a damaged header ({reason})", "Copy it again from its source")
-
-
 def _decoded(path: Path, reader: str, header: pydicom.Dataset) -> np.ndarray:
     with warnings.catch_warnings():
         # PydicomReader warns of geometry that it cannot derive; the grid comes from the header, not from it.
@@ -235,45 +209,19 @@ def _decoded(path: Path, reader: str, header: pydicom.Dataset) -> np.ndarray:
     return _inverted(values, header) if header.PhotometricInterpretation == "MONOCHROME1" else values
 
 
-def _frame_count(header: pydicom.Dataset) -> int:
-    return int(header.get("NumberOfFrames", 1) or 1)
-
-
-def _groups(header: pydicom.Dataset, frame: int) -> list[pydicom.Dataset]:
-    """Return where a frame's geometry may stand: the file itself, what all frames share, the frame's own."""
-    shared = list(header.get("SharedFunctionalGroupsSequence") or [])[:1]
-    own = list(header.get("PerFrameFunctionalGroupsSequence") or [])[frame : frame + 1]
-    return [header, *shared, *own]
-
-
-def _value(header: pydicom.Dataset, keyword: str, sequence: str, frame: int = 0) -> Any:
-    for group in _groups(header, frame):
-        for holder in (group, *list(group.get(sequence) or [])[:1]):
-            if holder.get(keyword) not in (None, ""):
-                return holder.get(keyword)
-    return None
-
-
-def _numbers(value: Any, count: int) -> np.ndarray | None:
-    if value is None:
-        return None
-    numbers = np.atleast_1d(np.asarray(value, dtype=np.float64))
-    return numbers if numbers.shape == (count,) and np.isfinite(numbers).all() else None
-
-
 def _grid(path: Path, header: pydicom.Dataset) -> SliceGrid:
-    frames, rows, columns = _frame_count(header), int(header.Rows), int(header.Columns)
-    spacing = _numbers(_value(header, "PixelSpacing", "PixelMeasuresSequence"), 2)
-    if spacing is not None and (spacing <= 0).any():
-        spacing = None
+    frames, rows, columns = frame_count(header), int(header.Rows), int(header.Columns)
+    spacing = frame_numbers(header, "PixelSpacing")
+    if spacing is None or (spacing <= 0).any():
+        spacing = np.full(2, np.nan)
     order = _frame_order(path, header)
-    affine = _affine(header, np.arange(frames) if order is None else order, np.ones(2) if spacing is None else spacing)
+    affine = _affine(header, range(frames) if order is None else order, np.nan_to_num(spacing, nan=1.0))
     return SliceGrid(
         container=DICOM,
         bits=_bits(header),
         shape=(rows, columns, frames),
         affine=affine,
-        spacing=np.full(2, np.nan) if spacing is None else spacing,
+        spacing=spacing,
         native_shape=(columns, rows, frames),
         native_ndim=3,
         native_affine=affine[:, [1, 0, 2, 3]],
@@ -284,62 +232,51 @@ def _grid(path: Path, header: pydicom.Dataset) -> SliceGrid:
 
 def _frame_order(path: Path, header: pydicom.Dataset) -> np.ndarray | None:
     """Return which stored frame is at each place if frames are out of their spatial order, else None."""
-    frames = _frame_count(header)
-    places = [_numbers(_value_of_frame(header, k, "PlanePosition", "ImagePositionPatient"), 3) for k in range(frames)]
-    if frames < 2 or any(place is None for place in places):
+    frames, groups = frame_count(header), list(header.get(PER_FRAME) or ())
+    if frames < 2 or len(groups) < frames or not all(group.get("PlanePositionSequence") for group in groups[:frames]):
         return None
-    turns = [
-        _numbers(_value_of_frame(header, k, "PlaneOrientation", "ImageOrientationPatient"), 6) for k in range(frames)
-    ]
-    own = [turn for turn in turns if turn is not None]
-    if own and (len(own) < frames or not np.allclose(own, own[0], atol=1e-3)):
+    places, turns = (
+        [frame_numbers(header, keyword, frame) for frame in range(frames)]
+        for keyword in ("ImagePositionPatient", "ImageOrientationPatient")
+    )
+    if any(place is None for place in places):
+        return None
+    told = [turn for turn in turns if turn is not None]
+    if told and (len(told) < frames or not np.allclose(told, told[0], atol=1e-3)):
         raise InputError(path, "has frames of several orientations", "Save each orientation as a file of its own")
-    turn = own[0] if own else _numbers(_value(header, "ImageOrientationPatient", "PlaneOrientationSequence"), 6)
-    directions = np.array([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]) if turn is None else turn
-    along = np.array(places) @ np.cross(directions[:3], directions[3:])
-    order = spatial_order(path, along)
+    directions = told[0] if told else _AXIAL
+    order = spatial_order(path, np.array(places) @ np.cross(directions[:3], directions[3:]))
     steps = np.diff(order)
     return None if (steps == 1).all() or (steps == -1).all() else order  # up or down, as stored
 
 
-def _affine(header: pydicom.Dataset, order: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+def _affine(header: pydicom.Dataset, order: Sequence[int] | np.ndarray, spacing: np.ndarray) -> np.ndarray:
     """Return what takes (row, column, place, 1) to RAS mm (DICOM PS3.3, C.7.6.2.1.1), with the spacing in mm."""
     first, last = int(order[0]), int(order[-1])
-    orientation = _numbers(_value(header, "ImageOrientationPatient", "PlaneOrientationSequence", first), 6)
-    position = _numbers(_value(header, "ImagePositionPatient", "PlanePositionSequence", first), 3)
+    orientation = frame_numbers(header, "ImageOrientationPatient", first)
     if orientation is None or np.linalg.norm(np.cross(orientation[:3], orientation[3:])) < 1e-3:
-        orientation = np.array([1.0, 0.0, 0.0, 0.0, 1.0, 0.0])
+        orientation = _AXIAL
     along_row, along_column = orientation[:3], orientation[3:]
+    position, end = (frame_numbers(header, "ImagePositionPatient", frame) for frame in (first, last))
     affine = np.eye(4)
     affine[:3, 0] = along_column * spacing[0]
     affine[:3, 1] = along_row * spacing[1]
     affine[:3, 2] = np.cross(along_row, along_column) * _slice_distance(header)
     if position is not None:
         affine[:3, 3] = position
-        end = _numbers(_value_of_frame(header, last, "PlanePosition", "ImagePositionPatient"), 3)
-        if first != last and end is not None and not np.allclose(end, position):
+        if end is not None and not np.allclose(end, position):
             affine[:3, 2] = (end - position) / (len(order) - 1)
     return _LPS_TO_RAS @ affine
 
 
-def _value_of_frame(header: pydicom.Dataset, frame: int, group: str, keyword: str) -> Any:
-    own = list(header.get("PerFrameFunctionalGroupsSequence") or [])[frame : frame + 1]
-    found = list(own[0].get(f"{group}Sequence") or []) if own else []
-    return found[0].get(keyword) if found else None
-
-
 def _slice_distance(header: pydicom.Dataset) -> float:
-    for keyword in ("SpacingBetweenSlices", "SliceThickness"):
-        distance = _numbers(_value(header, keyword, "PixelMeasuresSequence"), 1)
-        if distance is not None and abs(distance[0]) > 0:
-            return float(abs(distance[0]))
-    return 1.0
+    told = (frame_numbers(header, keyword) for keyword in ("SpacingBetweenSlices", "SliceThickness"))
+    return next((float(abs(distance[0])) for distance in told if distance is not None and distance[0]), 1.0)
 
 
 def _rescale(header: pydicom.Dataset) -> tuple[float, float]:
-    slope = _value(header, "RescaleSlope", "PixelValueTransformationSequence")
-    intercept = _value(header, "RescaleIntercept", "PixelValueTransformationSequence")
-    return float(1 if slope is None else slope), float(intercept or 0)
+    slope, intercept = (frame_numbers(header, keyword) for keyword in ("RescaleSlope", "RescaleIntercept"))
+    return 1.0 if slope is None else float(slope[0]), 0.0 if intercept is None else float(intercept[0])
 
 
 def _bits(header: pydicom.Dataset) -> int:

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from braintumor_ext.errors import InputError
 
@@ -21,6 +28,12 @@ ARRAY = "array"
 """The containers that a slice can come from; ``ARRAY`` is one that was handed over in memory."""
 
 _PICTURE_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"GIF8", b"RIFF")
+# What Pillow, nibabel and pydicom raise on broken files.
+BROKEN = (
+    *(OSError, EOFError, ValueError, TypeError, LookupError, AttributeError, NotImplementedError, ArithmeticError),
+    *(MemoryError, SyntaxError, struct.error, zlib.error, ImageFileError, HeaderDataError),
+    *(InvalidDicomError, BytesLengthException),
+)
 _VALUE_KINDS = (b"UL", b"UI", b"CS", b"DA", b"TM", b"OB", b"SH", b"LO", b"PN")  # of the first elements
 _LONGEST_FIRST_VALUE = 64  # bytes, where the kind is not written
 _HEAD = 352  # a NIfTI-1 header; longer than DICOM's preamble (132)
@@ -81,6 +94,18 @@ def container_of(path: str | Path) -> str:
     if has_suffix(path, PICTURE_SUFFIXES):
         raise InputError(path, f"is no picture (it begins with {head[:8]!r})", "Replace it by the real image file")
     raise InputError(path, f"has an unsupported format (suffix {path.suffix!r})", f"Give one of {known}")
+
+
+@contextmanager
+def telling_damage(path: Path, problem: str) -> Iterator[None]:
+    """Raise an `InputError` of a problem, and why, in place of what a library raises on a broken file."""
+    try:
+        yield
+    except InputError:
+        raise
+    except BROKEN as error:
+        reason = str(error) or type(error).__name__
+        raise InputError(path, f"{problem} ({reason})", "Copy it again from its source") from error
 
 
 def _is_bare_dicom(head: bytes) -> bool:

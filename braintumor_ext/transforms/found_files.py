@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,34 +52,17 @@ _MASK_NAMES = (
     re.compile(rf"(.+?)[_\- .](?:tumou?r[_\- .])?(?:{_MASK_WORDS}|\({_MASK_WORDS}\))(?:_\d+)?", re.IGNORECASE),
     re.compile(rf"{_MASK_WORDS}[_\- .](.+)", re.IGNORECASE),
 )
-_MASK_FOLDERS = {
-    "mask",
-    "masks",
-    "seg",
-    "segs",
-    "segmentation",
-    "segmentations",
-    "label",
-    "labels",
-    "gt",
-    "roi",
-    "rois",
-}
+_MASK_FOLDERS = {"gt", *(w + end for w in ("mask", "seg", "segmentation", "label", "roi") for end in ("", "s"))}
 _SOP_CLASS = 0x00080016
 
 
 @dataclass
 class FoundFiles:
-    """The files below a folder.
+    """The files below a folder."""
 
-    Args:
-        root: the folder.
-        files: those to read, sorted by their paths below the root.
-        left_out: all others by reason, sorted likewise; links to folders that are searched anyway are no files.
-    """
-
-    root: Path
-    files: list[Path] = field(default_factory=list)
+    root: Path  # the folder
+    files: list[Path] = field(default_factory=list)  # those to read, sorted by their paths below the root
+    # all others by reason, sorted likewise; links to folders that are searched anyway are no files
     left_out: dict[str, list[Path]] = field(default_factory=dict)
 
     @property
@@ -97,11 +80,15 @@ class FoundFiles:
 
     def told(self, shown: int = 5) -> list[str]:
         """Return a line for each reason: how many files it leaves out, and the names of the first of them."""
-        return [f"{len(paths):,} {reason}: {self._names(paths, shown)}" for reason, paths in self.left_out.items()]
+        return [
+            f"{len(paths):,} {reason}: {first_names([p.relative_to(self.root).as_posix() for p in paths], shown)}"
+            for reason, paths in self.left_out.items()
+        ]
 
-    def _names(self, paths: list[Path], shown: int) -> str:
-        names = [printable(path.relative_to(self.root).as_posix()) for path in paths[:shown]]
-        return ", ".join(names) + (f" and {len(paths) - shown:,} more" if len(paths) > shown else "")
+
+def first_names(names: Sequence[str], shown: int = 5) -> str:
+    """Return the first of some names in a line, and how many more there are."""
+    return ", ".join(map(printable, names[:shown])) + (f" and {len(names) - shown:,} more" if names[shown:] else "")
 
 
 def find_files(root: str | Path) -> FoundFiles:

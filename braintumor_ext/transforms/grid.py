@@ -10,6 +10,7 @@ import numpy as np
 from nibabel.affines import voxel_sizes
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, io_orientation, ornt2axcodes, ornt_transform
 
+from braintumor_ext.errors import InputError
 from braintumor_ext.transforms.formats import ARRAY, PICTURE
 
 IDENTITY_ORNT = np.array([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]])
@@ -19,23 +20,18 @@ IDENTITY_ORNT = np.array([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]])
 _DISPLAY_AXES = {0: ("I", "P"), 1: ("I", "L"), 2: ("P", "L")}
 # Slices count as the through-plane direction if their spacing exceeds that of both other axes by this factor.
 _THICK = 1.2
+_ONE_PLACE = 1e-3  # mm
+_OFF_GRID = 0.1  # of the distance between slices; what headers round stays below
 
 
 @dataclass(frozen=True)
 class NiftiPlacement:
-    """How a NIfTI header says where its voxels are; programs differ in which of it they read.
+    """How a NIfTI header says where its voxels are; programs differ in which of it they read."""
 
-    Args:
-        qform: (4, 4) the affine of the quaternion.
-        sform: (4, 4) the affine of the rows.
-        codes: of qform and sform: 0 unknown, 1 scanner, 2 aligned, 3 Talairach, 4 MNI.
-        zooms: (3,) mm between voxels along each axis, which counts where both codes are 0.
-    """
-
-    qform: np.ndarray
-    sform: np.ndarray
-    codes: tuple[int, int]
-    zooms: np.ndarray
+    qform: np.ndarray  # (4, 4) the affine of the quaternion
+    sform: np.ndarray  # (4, 4) the affine of the rows
+    codes: tuple[int, int]  # of qform and sform: 0 unknown, 1 scanner, 2 aligned, 3 Talairach, 4 MNI
+    zooms: np.ndarray  # (3,) mm between voxels along each axis, which counts where both codes are 0
 
     def metadata(self) -> dict[str, Any]:
         """Return it as a slice's metadata tell it."""
@@ -54,33 +50,20 @@ def scanner_placement(affine: np.ndarray) -> NiftiPlacement:
 
 @dataclass(frozen=True)
 class SliceGrid:
-    """The geometry of a file's slices, the same for every format.
+    """The geometry of a file's slices, the same for every format."""
 
-    Args:
-        container: ``picture``, ``nifti``, ``dicom`` or ``array``.
-        bits: 1 or 8 if values are ready for display (0..1, 0..255), else the stored type's size, at least 16.
-        shape: (H, W, slices) as a person sees them.
-        affine: (4, 4), takes (row, column, slice, 1) to RAS mm.
-        spacing: (2,) mm between rows and between columns; NaN if unknown.
-        native_shape: (3,) in the file's own index order, padded with 1.
-        native_ndim: the number of axes of the file's array.
-        native_affine: (4, 4), takes the file's own indices to RAS mm.
-        native_ornt: (3, 2) nibabel orientation array that takes (row, column, slice) to the file's own axes.
-        frames: the stored frame at each slice, where that is not its index; its own index order has them sorted, too.
-        placement: how a NIfTI file says where it is; None where there is one affine only.
-    """
-
-    container: str
-    bits: int
-    shape: tuple[int, int, int]
-    affine: np.ndarray
-    spacing: np.ndarray
-    native_shape: tuple[int, int, int]
-    native_ndim: int
-    native_affine: np.ndarray
-    native_ornt: np.ndarray
+    container: str  # `picture`, `nifti`, `dicom` or `array`
+    bits: int  # 1 or 8 if values are ready for display (0..1, 0..255), else the stored type's size, at least 16
+    shape: tuple[int, int, int]  # (H, W, slices) as a person sees them
+    affine: np.ndarray  # (4, 4), takes (row, column, slice, 1) to RAS mm
+    spacing: np.ndarray  # (2,) mm between rows and between columns; NaN if unknown
+    native_shape: tuple[int, int, int]  # (3,) in the file's own index order, padded with 1
+    native_ndim: int  # the number of axes of the file's array
+    native_affine: np.ndarray  # (4, 4), takes the file's own indices to RAS mm
+    native_ornt: np.ndarray  # (3, 2) nibabel orientation array that takes (row, column, slice) to the file's own axes
+    # the stored frame at each slice, where that is not its index; its own index order has them sorted, too
     frames: tuple[int, ...] | None = None
-    placement: NiftiPlacement | None = None
+    placement: NiftiPlacement | None = None  # how a NIfTI file says where it is; None where there is one affine only
 
     @property
     def slice_count(self) -> int:
@@ -189,3 +172,27 @@ def patient_grid(
         native_ornt=ornt_transform(display, native),
         placement=placement,
     )
+
+
+def spatial_order(path: str | Path, along: np.ndarray, what: str = "frame") -> np.ndarray:
+    """Return which slice is at each place, (N,), in ascending order of their places ``along`` the normal, (N,) in mm.
+
+    Raises:
+        InputError: if two are at one place, or one lies farther than a tenth of the distance between slices from its
+            place on an even grid.
+    """
+    order = np.argsort(along, kind="stable")
+    places = along[order]
+    remedy = f"Give each volume by itself, its {what}s evenly spaced"
+    repeated = np.flatnonzero(np.diff(places) < _ONE_PLACE)
+    if repeated.size:
+        first, second = sorted(int(index) + 1 for index in order[repeated[0] : repeated[0] + 2])
+        problem = f"has several {what}s at one place ({first} and {second}: two echoes or times?)"
+        raise InputError(path, problem, remedy)
+    if len(places) > 2:
+        even = np.linspace(places[0], places[-1], len(places))
+        distances = np.diff(places)
+        if np.abs(places - even).max() > _OFF_GRID * distances.mean():
+            problem = f"has unevenly spaced {what}s ({distances.min():g} to {distances.max():g} mm apart; one missing?)"
+            raise InputError(path, problem, remedy)
+    return order

@@ -118,11 +118,9 @@ class ToUnitGreyd(MapTransform):
 
 
 def grey_channel(values: torch.Tensor, bits: int) -> torch.Tensor:
-    """Return the luma of a slice, (1, H, W), in the range of its values; alpha is dropped.
+    """Return the luma of a slice, (1, H, W), in the range of its values; that of 8 ``bits`` is rounded as by Pillow.
 
-    Args:
-        values: (C, H, W): grey, grey and alpha, RGB or RGBA for C = 1 to 4.
-        bits: as in `SliceGrid`; 8-bit luma is rounded as Pillow does.
+    ``values`` are (C, H, W): grey, grey and alpha, RGB or RGBA for C = 1 to 4; alpha is dropped.
     """
     if values.shape[0] < 3:
         return values[:1]
@@ -131,7 +129,7 @@ def grey_channel(values: torch.Tensor, bits: int) -> torch.Tensor:
 
 
 def read_grey(path: str | Path, slice_index: int | None = None, allow_constant: bool = False) -> np.ndarray:
-    """Return one slice of a file in grey, (H, W) float32 in [0, 1]; a very large one shrunk (see `SliceReader`).
+    """Return one slice of a file in grey, (H, W) float32 in [0, 1]; a very large one shrunk (see `read_slice`).
 
     Raises:
         InputError: if the file cannot be read, is a volume and no valid slice of it was chosen, holds values that are

@@ -62,16 +62,10 @@ def more_by(name: str) -> str:
 
 
 def check_held(path: str | Path, needed: int, held: int, most: int = 1) -> None:
-    """Refuse a file that is too small to hold what its header claims.
-
-    Args:
-        path: the file.
-        needed: bytes (of JPEG: pixels) that the header claims.
-        held: bytes of the file.
-        most: how many of them a byte of the file can tell of.
+    """Refuse a file of ``held`` bytes, each of which tells of ``most`` at most, whose header claims more.
 
     Raises:
-        InputError: it cannot hold them.
+        InputError: it cannot hold the bytes (of JPEG: pixels) that are ``needed``.
     """
     if needed > held * most:
         what = "pixels" if most == JPEG else "bytes of pixels"

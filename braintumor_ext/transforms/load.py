@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from os import PathLike
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -25,7 +24,7 @@ class LoadImageSlice(Transform):
 
     Args:
         labels: whether the files are masks: a picture with a palette then gives its indices, not their colours.
-        shrink: whether a file's very large slice is shrunk by whole factors (see `SliceReader`).
+        shrink: whether a file's very large slice is shrunk by whole factors (see `read_slice`).
     """
 
     def __init__(self, labels: bool = False, shrink: bool = True) -> None:
@@ -45,7 +44,7 @@ class LoadImageSlice(Transform):
             ValueError: if an array has another shape.
         """
         if isinstance(data, str | PathLike):
-            return read_slice(Path(data), slice_index, labels=self.labels, shrink=self.shrink)
+            return read_slice(data, slice_index, labels=self.labels, shrink=self.shrink)
         return slice_from_memory(data)
 
 

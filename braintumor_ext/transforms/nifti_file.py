@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import gzip
 import math
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from monai.data import NibabelReader
-from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import apply_orientation, ornt_transform
-from nibabel.spatialimages import HeaderDataError
 
 from braintumor_ext.errors import InputError
-from braintumor_ext.transforms.formats import NIFTI, without_suffix
+from braintumor_ext.transforms.formats import NIFTI, telling_damage, without_suffix
 from braintumor_ext.transforms.grid import (
     IDENTITY_ORNT,
     NiftiPlacement,
@@ -25,18 +22,13 @@ from braintumor_ext.transforms.grid import (
 )
 from braintumor_ext.transforms.limits import DEFLATE, check_held, check_size
 
-_GZIP = b"\x1f\x8b"
 _PART = 2**22  # bytes that are unpacked at a time
 _AFTER = 2**24  # what may stand beside the voxels: header, extensions, filling
-# What nibabel and gzip raise on broken files.
-_BROKEN = (OSError, EOFError, ValueError, OverflowError, MemoryError, zlib.error, ImageFileError, HeaderDataError)
+_DAMAGED = "is no NIfTI file, or truncated or damaged"
 
 
 def nifti_grid(path: Path) -> SliceGrid:
-    """Return a NIfTI file's grid from its header.
-
-    Args:
-        path: a file with two or three spatial axes; further axes must have length 1.
+    """Return the grid of a NIfTI file of two or three axes, from its header; further axes must have length 1.
 
     Raises:
         InputError: if the header is damaged, has a fourth axis, holds colours or complex numbers, or no usable affine;
@@ -53,21 +45,23 @@ def nifti_pixels(path: Path) -> np.ndarray:
     """
     image = _opened(path)
     grid = _grid(path, image)
-    try:
+    with telling_damage(path, _DAMAGED):
         data = np.asanyarray(image.dataobj)
         _check_sum(path, data.nbytes)
-    except _BROKEN as error:
-        raise _damaged(path, error) from error
     to_display = ornt_transform(IDENTITY_ORNT, grid.native_ornt)
     shown = apply_orientation(data.reshape(grid.native_shape), to_display)
     return np.moveaxis(shown, 2, 0)[:, None]
 
 
+def _is_gzipped(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
 def _check_sum(path: Path, held: int) -> None:
     """Read a gzipped file to its end, where its checksum is: nibabel stops at the last voxel."""
-    with path.open("rb") as file:
-        if file.read(2) != _GZIP:
-            return
+    if not _is_gzipped(path):
+        return
     left = held + _AFTER
     with gzip.open(path) as stream:
         while left > 0 and (part := stream.read(_PART)):
@@ -75,34 +69,26 @@ def _check_sum(path: Path, held: int) -> None:
 
 
 def _opened(path: Path) -> Any:
-    try:
-        return NibabelReader().read(str(path))
-    except _BROKEN as error:
-        raise _misnamed(path) or _damaged(path, error) from error
+    with telling_damage(path, _DAMAGED):
+        try:
+            return NibabelReader().read(str(path))
+        except Exception:
+            _refuse_misnamed(path)
+            raise
 
 
-def _misnamed(path: Path) -> InputError | None:
-    """Return the error of a whole NIfTI file whose name keeps nibabel from reading it; None of any other file."""
-    try:
-        with path.open("rb") as file:
-            is_packed = file.read(2) == _GZIP
-        with gzip.open(path) if is_packed else path.open("rb") as stream:
-            head = stream.read(348)
-    except (OSError, EOFError, zlib.error):
-        return None
-    is_whole = head[344:348] == b"n+1\0" or head[4:8] == b"n+2\0"
+def _refuse_misnamed(path: Path) -> None:
+    """Refuse a whole NIfTI file whose name keeps nibabel from reading it."""
+    is_packed = _is_gzipped(path)
+    with gzip.open(path) if is_packed else path.open("rb") as stream:
+        head = stream.read(348)
     suffix = ".nii.gz" if is_packed else ".nii"
-    if not is_whole or path.name.lower().endswith(suffix):
-        return None
+    if not (head[344:348] == b"n+1\0" or head[4:8] == b"n+2\0") or path.name.lower().endswith(suffix):
+        return
     stem = without_suffix(path.name)
     name = (path.stem if stem == path.name else stem) + suffix
     what = "a gzipped NIfTI file" if is_packed else "a NIfTI file that is not gzipped"
-    return InputError(path, f"is {what}, whatever its name says", f"Rename it to {name}")
-
-
-def _damaged(path: Path, error: Exception) -> InputError:
-    reason = str(error) or type(error).__name__
-    return InputError(path, f"is no NIfTI file, or truncated or damaged ({reason})", "Copy it again from its source")
+    raise InputError(path, f"is {what}, whatever its name says", f"Rename it to {name}")
 
 
 def _grid(path: Path, image: Any) -> SliceGrid:
@@ -146,11 +132,9 @@ def _placement(path: Path, image: Any, affine: np.ndarray) -> NiftiPlacement:
     if "qform_code" not in header:  # an Analyze file
         return scanner_placement(affine)
     codes = int(header["qform_code"]), int(header["sform_code"])
-    try:
+    with telling_damage(path, _DAMAGED):
         qform = header.get_qform() if codes[0] > 0 else affine
         sform = header.get_sform() if codes[1] > 0 else affine
-    except _BROKEN as error:
-        raise _damaged(path, error) from error
     zooms = np.asarray(header["pixdim"][1:4], dtype=np.float64)
     return NiftiPlacement(qform, sform, codes, np.where(zooms > 0, zooms, 1.0))
 

@@ -14,24 +14,13 @@ from PIL import Image, ImageFile, ImageOps, TiffImagePlugin, UnidentifiedImageEr
 from torchvision.io import ImageReadMode, decode_image, read_file
 
 from braintumor_ext.errors import InputError
+from braintumor_ext.transforms.formats import BROKEN, telling_damage
 from braintumor_ext.transforms.grid import SliceGrid, flat_grid
 from braintumor_ext.transforms.limits import DEFLATE, JPEG, MOST_PIXELS, check_held, check_size, more_by
 from braintumor_ext.transforms.shrink import shrunk, whole_factors
 
 _FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "GIF", "WEBP")
-# What Pillow's plugins raise on broken files.
-_BROKEN = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    EOFError,
-    OverflowError,
-    MemoryError,
-    KeyError,
-    struct.error,
-    zlib.error,
-)
+_DAMAGED = "is truncated or damaged"
 _EXIF_ORIENTATION = 0x0112
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # TIFF tags
 _SAMPLE_KINDS = {1: "whole numbers", 2: "signed whole numbers", 3: "floating-point numbers"}
@@ -51,17 +40,14 @@ if Image.MAX_IMAGE_PIXELS is not None and MOST_PIXELS > Image.MAX_IMAGE_PIXELS:
 
 
 def picture_grid(path: Path) -> SliceGrid:
-    """Return a picture's grid without decoding its pixels.
-
-    Args:
-        path: a picture. An EXIF orientation is honoured: the grid is that of the picture as it is shown.
+    """Return a picture's grid as it is shown (an EXIF orientation is honoured), without decoding its pixels.
 
     Raises:
         InputError: if Pillow does not know the format or would cut its values to 8 bits, or the header asks for more
             than the limits or than the file can hold (see `transforms.limits`).
     """
     with _opened(path) as image:
-        _refuse_deep_colours(path, image)
+        _refuse_cut_tiff(path, image)
         height, width = _shown_size(image)
         deep = image.mode.startswith("I;16") or _is_deep_png(path) or _stored_type(image) is not None
         bits = _BITS.get(image.mode, 16 if deep else 8)
@@ -86,7 +72,6 @@ def picture_pixels(path: Path, labels: bool = False, shrink: bool = False) -> np
         factors = whole_factors(*pixels.shape[-2:]) if shrink else (1, 1)
         return pixels if factors == (1, 1) else shrunk(pixels, factors, labels)
     with _opened(path) as image:
-        _refuse_inverted(path, image)
         factors = whole_factors(*_shown_size(image)) if shrink else (1, 1)
         frames = _frames(path, image, factors, labels)
         _refuse_short_png(path)  # after decoding, which knows more precise words for other damage
@@ -184,24 +169,22 @@ def _check_claims(path: Path, image: Image.Image) -> None:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    try:
-        if ImageFile.LOAD_TRUNCATED_IMAGES:  # a library's global switch would turn a broken file into a half-grey slice
-            _refuse_truncated(path)
-        # A file, not its path: of that Pillow maps plain TIFF into memory, and then mixes up the rows of turned ones.
-        with path.open("rb") as file, Image.open(file, formats=_FORMATS) as image:
-            _check_claims(path, image)
-            yield image
-    except InputError:
-        raise
-    except Image.DecompressionBombError as error:
-        problem = f"has more than the {MOST_PIXELS:,} pixels that are read ({error})"
-        raise InputError(path, problem, more_by("MOST_PIXELS")) from error
-    except _BROKEN as error:
-        if isinstance(error, UnidentifiedImageError) and (kind := _tiff_values(path)) is not None:
+    with telling_damage(path, _DAMAGED):
+        try:
+            if ImageFile.LOAD_TRUNCATED_IMAGES:  # a library's switch would turn a broken file into a half-grey slice
+                _refuse_truncated(path)
+            # A file, not its path: of that Pillow maps plain TIFF into memory, and then mixes up rows of turned ones.
+            with path.open("rb") as file, Image.open(file, formats=_FORMATS) as image:
+                _check_claims(path, image)
+                yield image
+        except Image.DecompressionBombError as error:
+            problem = f"has more than the {MOST_PIXELS:,} pixels that are read ({error})"
+            raise InputError(path, problem, more_by("MOST_PIXELS")) from error
+        except UnidentifiedImageError as error:
+            if (kind := _tiff_values(path)) is None:
+                raise
             remedy = "Save it as whole numbers of 8 or 16 bits, or as 32-bit floating-point numbers"
             raise InputError(path, f"is a TIFF of {kind}, which is not read", remedy) from error
-        reason = str(error) or type(error).__name__
-        raise InputError(path, f"is truncated or damaged ({reason})", "Copy it again from its source") from error
 
 
 def _tiff_values(path: Path) -> str | None:
@@ -217,7 +200,7 @@ def _tiff_values(path: Path) -> str | None:
             file.seek(tags.next)
             tags.load(file)
             bits, kind = int(tags.get(_BITS_PER_SAMPLE, (1,))[0]), tags.get(_SAMPLE_FORMAT, (1,))[0]
-    except (*_BROKEN, IndexError):
+    except BROKEN:
         return None
     if bits <= 32 and kind != 3:
         return None
@@ -245,7 +228,7 @@ def _deep_png(path: Path) -> np.ndarray:
     try:
         return decode_image(read_file(str(path)), ImageReadMode.UNCHANGED).numpy()[None]
     except RuntimeError as error:
-        raise InputError(path, f"is truncated or damaged ({error})", "Copy it again from its source") from error
+        raise InputError(path, f"{_DAMAGED} ({error})", "Copy it again from its source") from error
 
 
 def _refuse_short_png(path: Path) -> None:
@@ -281,34 +264,28 @@ def _png_data(content: bytes) -> Iterator[bytes]:
         place += 12 + size
 
 
+def _tag(image: Image.Image, number: int) -> tuple[int, ...]:
+    """Return the values of a TIFF's tag; none of other pictures."""
+    value = getattr(image, "tag_v2", {}).get(number, ())
+    return value if isinstance(value, tuple) else (value,)
+
+
 def _stored_type(image: Image.Image) -> np.dtype | None:
     """Return the type of a TIFF's values that Pillow takes for another of as many bits; None of all else."""
-    kind = getattr(image, "tag_v2", {}).get(_SAMPLE_FORMAT, (1,))
+    kind = _tag(image, _SAMPLE_FORMAT) or (1,)
     if image.mode == "L" and kind == (2,):
         return np.dtype(np.int8)
-    return (
-        np.dtype(np.uint32)
-        if image.mode == "I" and image.format == "TIFF" and _deepest(image) == 32 and kind == (1,)
-        else None
-    )
+    is_unsigned = image.mode == "I" and image.format == "TIFF" and kind == (1,)
+    return np.dtype(np.uint32) if is_unsigned and max(_tag(image, _BITS_PER_SAMPLE), default=0) == 32 else None
 
 
-def _deepest(image: Image.Image) -> int:
-    """Return the bits of a TIFF's samples; 0 of other pictures."""
-    return max(map(int, getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (0,))))
-
-
-def _refuse_deep_colours(path: Path, image: Image.Image) -> None:
-    """Refuse a TIFF of which Pillow keeps the upper 8 bits of each sample."""
-    if _deepest(image) > 8 and image.mode in _CUT_MODES:
-        problem = f"is a TIFF of {_deepest(image)}-bit colours, which is not read"
+def _refuse_cut_tiff(path: Path, image: Image.Image) -> None:
+    """Refuse a TIFF of which Pillow keeps the upper 8 bits of each sample, or that has 0 as white and stays so."""
+    deepest = max(_tag(image, _BITS_PER_SAMPLE), default=0)
+    if deepest > 8 and image.mode in _CUT_MODES:
+        problem = f"is a TIFF of {deepest}-bit colours, which is not read"
         raise InputError(path, problem, "Save it as PNG, in grey, or with 8 bits a colour")
-
-
-def _refuse_inverted(path: Path, image: Image.Image) -> None:
-    """Refuse a TIFF in which 0 is white where Pillow does not turn it round: at more than 8 bits."""
-    tags = getattr(image, "tag_v2", {})
-    if tags.get(_PHOTOMETRIC) == 0 and image.mode not in ("1", "L"):
+    if _tag(image, _PHOTOMETRIC) == (0,) and image.mode not in ("1", "L"):
         raise InputError(path, "is a TIFF of more than 8 bits in which 0 is white", "Save it with black as 0")
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from monai.data import ImageReader, MetaTensor
-from monai.utils import ensure_tuple, look_up_option
+from monai.utils import ensure_tuple
 
 from braintumor_ext.errors import InputError
-from braintumor_ext.transforms.dicom_file import DICOM_READERS, dicom_grid, dicom_pixels
+from braintumor_ext.transforms.dicom_file import dicom_grid, dicom_pixels
 from braintumor_ext.transforms.formats import DICOM, NIFTI, container_of, is_supported
 from braintumor_ext.transforms.grid import SliceGrid
 from braintumor_ext.transforms.nifti_file import nifti_grid, nifti_pixels
@@ -21,104 +20,62 @@ from braintumor_ext.transforms.picture_file import picture_grid, picture_pixels
 from braintumor_ext.transforms.shrink import shrunk, whole_factors
 
 
-@dataclass(frozen=True)
-class SourceSlice:
-    """One slice and where it came from.
-
-    Args:
-        path: the file.
-        index: 0-based index of the slice in the file.
-        grid: the grid of all of the file's slices.
-        pixels: (C, H, W) float32, values as stored; of a very large slice that was shrunk, (C, rows, columns).
-        factors: by which its rows and columns were shrunk.
-    """
-
-    path: Path
-    index: int
-    grid: SliceGrid
-    pixels: np.ndarray
-    factors: tuple[int, int] = (1, 1)
-
-
 class SliceReader(ImageReader):
-    """Read one slice from a picture, a DICOM or a NIfTI file, chosen by the file's content.
+    """:func:`read_slice` as a MONAI reader, for ``monai.transforms.LoadImaged(keys="image", reader=SliceReader)``.
 
-    Pictures go through Pillow (an EXIF orientation is honoured), DICOM through `monai.data.ITKReader` (or
-    `PydicomReader`), NIfTI through `monai.data.NibabelReader`. The array is (C, H, W) with row 0 on top and column 0 at
-    the left of the screen: pictures and DICOM as stored, NIfTI in radiological display (see `patient_grid`). Usable in
-    ``monai.transforms.LoadImaged(keys="image", reader=SliceReader)``, which however tries MONAI's own readers after a
-    failure; `LoadImageSliced` does not.
-
-    Args:
-        slice_index: 0-based index of the slice to read from a volume; may be absent for a file of one slice.
-        dicom_reader: ``itk`` or ``pydicom``: which one decodes DICOM pixels first.
-        labels: whether the files are masks: a picture with a palette then gives its indices, not their colours.
-        shrink: whether a very large slice is shrunk by whole factors (see `transforms.shrink`). Its metadata are still
-            those of the file's own grid, but for ``affine``, which is the array's.
+    That one tries MONAI's own readers after a failure; `LoadImageSliced` does not. The arguments are those of
+    `read_slice`.
     """
 
-    def __init__(
-        self,
-        slice_index: int | None = None,
-        dicom_reader: str = "itk",
-        labels: bool = False,
-        shrink: bool = False,
-    ) -> None:
+    def __init__(self, slice_index: int | None = None, labels: bool = False, shrink: bool = False) -> None:
         super().__init__()
-        self.labels, self.shrink = labels, shrink
-        self.slice_index = slice_index
-        self.dicom_reader = look_up_option(dicom_reader, DICOM_READERS)
+        self.slice_index, self.labels, self.shrink = slice_index, labels, shrink
 
     def verify_suffix(self, filename: Sequence[str | PathLike[str]] | str | PathLike[str]) -> bool:
         """Return whether the file or files are supported, by suffix."""
         return all(is_supported(Path(name)) for name in ensure_tuple(filename))
 
-    def read(self, data: Sequence[str | PathLike[str]] | str | PathLike[str], **kwargs: Any) -> SourceSlice:
-        """Return one slice of a file.
-
-        Args:
-            data: the path of one file.
-            kwargs: ``slice_index`` here goes before the one given at construction.
-
-        Raises:
-            InputError: if the file cannot be read, or is a volume and no valid slice of it was chosen.
-        """
+    def read(self, data: Sequence[str | PathLike[str]] | str | PathLike[str], **kwargs: Any) -> MetaTensor:
+        """Return one slice of one file; a ``slice_index`` among ``kwargs`` goes before that of the construction."""
         paths = ensure_tuple(data)
         if len(paths) != 1:
             raise ValueError(f"one file is read at a time, got {len(paths)}")
-        path = Path(paths[0])
-        container_of(path)  # tells what is wrong with a path that cannot be opened, before its time stamp is asked for
-        grid, pixels = _recent.read(path, self.dicom_reader, self.labels, self.shrink)
-        index = _checked_index(path, grid.slice_count, kwargs.get("slice_index", self.slice_index))
-        values = pixels[index]
-        factors = whole_factors(*grid.shape[:2]) if self.shrink else (1, 1)
-        if values.shape[-2:] == grid.shape[:2] and factors != (1, 1):  # pictures are shrunk as they are decoded
-            values = shrunk(values, factors, self.labels)
-        # A copy: the volume behind it stays in the cache and must not change with the slice.
-        return SourceSlice(path, index, grid, np.array(values, dtype=np.float32, order="C"), factors)
+        return read_slice(paths[0], kwargs.get("slice_index", self.slice_index), self.labels, self.shrink)
 
-    def get_data(self, img: SourceSlice) -> tuple[np.ndarray, dict[str, Any]]:
+    def get_data(self, img: MetaTensor) -> tuple[np.ndarray, dict[str, Any]]:
         """Return a slice's values, (C, H, W) float32, and its metadata (see `SliceGrid.metadata`)."""
-        return img.pixels, img.grid.metadata(img.path, img.index, img.factors)
+        return img.numpy(), dict(img.meta)
 
 
 def read_slice(
-    path: str | Path,
-    slice_index: int | None = None,
-    dicom_reader: str = "itk",
-    labels: bool = False,
-    shrink: bool = False,
+    path: str | PathLike[str], slice_index: int | None = None, labels: bool = False, shrink: bool = False
 ) -> MetaTensor:
     """Return one slice of a file, (C, H, W) float32, values as stored, with the metadata of `SliceGrid.metadata`.
 
-    The arguments are those of `SliceReader`.
+    Row 0 is on top and column 0 at the left of the screen: pictures (an EXIF orientation is honoured) and DICOM as
+    stored, NIfTI in radiological display (see `patient_grid`). The file's content tells its format.
+
+    Args:
+        path: a picture, a DICOM or a NIfTI file.
+        slice_index: 0-based index of the slice in a volume; may be absent for a file of one slice.
+        labels: whether it is a mask: a picture with a palette then gives its indices, not their colours.
+        shrink: whether a very large slice is shrunk by whole factors (see `transforms.shrink`). Its metadata are still
+            those of the file's own grid, but for ``affine``, which is the array's.
 
     Raises:
         InputError: if the file cannot be read, or is a volume and no valid slice of it was chosen.
     """
-    reader = SliceReader(slice_index, dicom_reader, labels, shrink)
-    array, meta = reader.get_data(reader.read(path))
-    return MetaTensor.ensure_torch_and_prune_meta(array, meta)
+    path = Path(path)
+    container_of(path)  # tells what is wrong with a path that cannot be opened, before its time stamp is asked for
+    grid, pixels = _recent.read(path, labels, shrink)
+    index = _checked_index(path, grid.slice_count, slice_index)
+    values = pixels[index]
+    factors = whole_factors(*grid.shape[:2]) if shrink else (1, 1)
+    if values.shape[-2:] == grid.shape[:2] and factors != (1, 1):  # pictures are shrunk as they are decoded
+        values = shrunk(values, factors, labels)
+    # A copy: the volume behind it stays in the cache and must not change with the slice.
+    copy = np.array(values, dtype=np.float32, order="C")
+    return MetaTensor.ensure_torch_and_prune_meta(copy, grid.metadata(path, index, factors))
 
 
 def count_slices(path: str | Path) -> int:
@@ -127,10 +84,15 @@ def count_slices(path: str | Path) -> int:
     Raises:
         InputError: if the file cannot be read.
     """
-    return _grid(Path(path)).slice_count
+    return grid_of(Path(path)).slice_count
 
 
-def _grid(path: Path) -> SliceGrid:
+def grid_of(path: Path) -> SliceGrid:
+    """Return the grid of a file's slices, from its header.
+
+    Raises:
+        InputError: if the file cannot be read.
+    """
     container = container_of(path)
     if container == NIFTI:
         return nifti_grid(path)
@@ -149,15 +111,12 @@ class _RecentFiles:
         # Replaced as a whole: threads that read at once may decode a file twice, and never see half a change.
         self._files: tuple[tuple[Any, SliceGrid, np.ndarray | InputError], ...] = ()
 
-    def read(self, path: Path, dicom_reader: str, labels: bool, shrink: bool = False) -> tuple[SliceGrid, np.ndarray]:
+    def read(self, path: Path, labels: bool, shrink: bool) -> tuple[SliceGrid, np.ndarray]:
         """Return a file's grid and its slices, (slices, C, H, W), which must not be changed."""
         status = path.stat()
-        key = (path, status.st_mtime_ns, status.st_size, dicom_reader, labels, shrink)
+        key = (path, status.st_mtime_ns, status.st_size, labels, shrink)
         known = self._files
-        found = next((file for file in known if file[0] == key), None) or (
-            key,
-            *_decoded(path, dicom_reader, labels, shrink),
-        )
+        found = next((file for file in known if file[0] == key), None) or (key, *_decoded(path, labels, shrink))
         last = (found, *(file for file in known if file is not found))[:2]
         held = sum(pixels.nbytes for _, _, pixels in last if isinstance(pixels, np.ndarray))
         self._files = last if held <= self.most_bytes else (found,)
@@ -170,13 +129,13 @@ class _RecentFiles:
 _recent = _RecentFiles(most_bytes=2**29)
 
 
-def _decoded(path: Path, dicom_reader: str, labels: bool, shrink: bool) -> tuple[SliceGrid, np.ndarray | InputError]:
-    grid = _grid(path)
+def _decoded(path: Path, labels: bool, shrink: bool) -> tuple[SliceGrid, np.ndarray | InputError]:
+    grid = grid_of(path)
     try:
         if grid.container == NIFTI:
             return grid, nifti_pixels(path)
         if grid.container == DICOM:
-            return grid, dicom_pixels(path, dicom_reader)
+            return grid, dicom_pixels(path)
         return grid, picture_pixels(path, labels, shrink)
     except InputError as error:
         return grid, error

@@ -49,12 +49,11 @@ def restore_volume(masks: Mapping[int, Mask], meta: Mapping[str, Any]) -> tuple[
         ValueError: if a mask has another size than the slices, or the file has no slice of that index.
     """
     count = int(meta["slice_count"])
-    height, width = (int(n) for n in meta["slice_size"])
-    shown = np.zeros((height, width, count), dtype=np.uint8)
+    shown = np.zeros((*map(int, meta["slice_size"]), count), dtype=np.uint8)
     for index, mask in masks.items():
         if not 0 <= index < count:
             raise ValueError(f"{meta['filename_or_obj']} has no slice {index}: valid are 0 to {count - 1}")
-        shown[:, :, index] = _plane(mask, (height, width), str(meta["filename_or_obj"]))
+        shown[:, :, index] = _plane(mask, meta)
     return in_file_order(shown, meta), np.asarray(meta["native_affine"], dtype=np.float64).copy()
 
 
@@ -87,57 +86,37 @@ def write_mask(mask: Mask, meta: Mapping[str, Any], stem: str | Path) -> Path:
     """Write a slice's mask in its file's own grid: PNG (0 and 255) for a picture, ``.nii.gz`` for NIfTI and DICOM.
 
     A slice of a NIfTI or DICOM volume is written as a volume of the file's shape that is zero elsewhere; a frame of a
-    picture with several is written as one PNG of the frame.
-
-    Args:
-        mask: as for `restore_grid`.
-        meta: the slice's metadata.
-        stem: where to write, without a suffix; missing folders are made.
-
-    Returns:
-        the path that was written.
-
-    Raises:
-        ValueError: if the mask has another size than the slice.
+    picture with several is written as one PNG of the frame. ``stem`` is where to write, without a suffix; missing
+    folders are made. The rest is as for `restore_grid`. Return the path that was written.
     """
     if meta["container"] in (NIFTI, DICOM):
         return _write_nifti(restore_grid(mask, meta)[0], meta, Path(stem))
-    height, width = (int(n) for n in meta["slice_size"])
     target = _with_suffix(Path(stem), ".png")
-    write_png(target, _shown(_plane(mask, (height, width), str(meta["filename_or_obj"]))))
+    write_png(target, _plane(mask, meta) * np.uint8(255))
     return target
 
 
 def write_volume_mask(masks: Mapping[int, Mask], meta: Mapping[str, Any], stem: str | Path) -> Path:
     """Write the masks of several slices of one file in its own grid: multi-page TIFF for a picture, else ``.nii.gz``.
 
-    The arguments are those of `restore_volume` and `write_mask`.
-
-    Returns:
-        the path that was written.
-
-    Raises:
-        ValueError: as for `restore_volume`.
+    The rest is as for `restore_volume` and `write_mask`. Return the path that was written.
     """
     volume, _ = restore_volume(masks, meta)
     if meta["container"] in (NIFTI, DICOM):
         return _write_nifti(volume, meta, Path(stem))
     target = _with_suffix(Path(stem), ".tif")
-    pages = [Image.fromarray(_shown(page)) for page in np.moveaxis(np.atleast_3d(volume), 2, 0)]
+    pages = [Image.fromarray(page * np.uint8(255)) for page in np.moveaxis(np.atleast_3d(volume), 2, 0)]
     pages[0].save(target, save_all=True, append_images=pages[1:], compression="tiff_lzw")
     return target
 
 
-def _plane(mask: Mask, size: tuple[int, int], name: str) -> np.ndarray:
+def _plane(mask: Mask, meta: Mapping[str, Any]) -> np.ndarray:
     plane = np.asarray(mask.detach().cpu() if isinstance(mask, torch.Tensor) else mask)
     plane = plane[0] if plane.ndim == 3 and plane.shape[0] == 1 else plane
+    name, size = meta["filename_or_obj"], tuple(int(n) for n in meta["slice_size"])
     if plane.shape != size:
         raise ValueError(f"a mask of shape {plane.shape} does not fit the slice of {name}, whose size is {size}")
     return (plane > 0).astype(np.uint8)
-
-
-def _shown(plane: np.ndarray) -> np.ndarray:
-    return plane * np.uint8(255)
 
 
 def _with_suffix(stem: Path, suffix: str) -> Path:

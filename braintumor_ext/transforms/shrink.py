@@ -29,15 +29,10 @@ def shrunk_size(height: int, width: int) -> tuple[int, int]:
 
 
 def shrunk(pixels: np.ndarray, factors: tuple[int, int], labels: bool = False) -> np.ndarray:
-    """Return slices in which each block of pixels has become one.
+    """Return slices (..., H, W) in which each block of pixels has become one, (..., rows, columns).
 
-    Args:
-        pixels: (..., H, W).
-        factors: rows and columns of a block; those at the lower and the right edge may be smaller.
-        labels: take each block's middle pixel, as labels have no mean; otherwise its mean.
-
-    Returns:
-        (..., rows, columns): of the same type for labels, else float32.
+    That is the block's mean, as float32; of labels, which have no mean, its middle pixel. ``factors`` are the rows and
+    columns of a block; those at the lower and the right edge may be smaller.
     """
     down, across = factors
     height, width = pixels.shape[-2:]

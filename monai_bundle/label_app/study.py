@@ -16,8 +16,7 @@ from PIL import Image
 from braintumor_ext.errors import InputError
 from braintumor_ext.transforms import count_slices, find_images, read_slice
 from braintumor_ext.transforms.formats import DICOM, PICTURE
-from braintumor_ext.transforms.frame_order import spatial_order
-from braintumor_ext.transforms.grid import scanner_placement
+from braintumor_ext.transforms.grid import scanner_placement, spatial_order
 from braintumor_ext.transforms.restore_grid import in_file_order, nifti_image
 
 _TOLERANCE = 1e-3

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from braintumor_ext.data.picture_frame import picture_frame
+from braintumor_ext.data.thumbnails import picture_frame
 
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 """From a slice, (H, W) in [0, 1], to a copy of it, of any size."""

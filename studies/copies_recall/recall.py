@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 from tqdm import tqdm
 
 from braintumor_ext.data.copies import Copy, find_copies
-from braintumor_ext.data.picture_frame import framed_picture
+from braintumor_ext.data.thumbnails import framed_picture
 from braintumor_ext.transforms import read_grey
 from studies.copies_recall.changes import CHANGES, Change
 from studies.copies_recall.slices import GroupedSlices

@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional
 
 from braintumor_ext.data.copies import find_copies
-from braintumor_ext.data.picture_frame import FRAMED_SIZE
+from braintumor_ext.data.thumbnails import FRAMED_SIZE
 
 _BATCH = 1024
 _WARP = 0.12  # of the picture's half side: the spread of a smooth displacement

@@ -10,8 +10,8 @@ import numpy as np
 from tqdm import tqdm
 
 from braintumor_ext.data.folder_scan import read_groups, scan_folder
-from braintumor_ext.data.picture_frame import framed_picture
 from braintumor_ext.data.sampling import spread
+from braintumor_ext.data.thumbnails import framed_picture
 from braintumor_ext.errors import InputError
 from braintumor_ext.transforms import read_grey
 from studies.group_sources import PATIENT, read_group_sources, short_name

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from braintumor_ext.calibration import FeatureDetector, fit_temperature
-from braintumor_ext.calibration.labelled_outputs import LabelledOutputs
 from braintumor_ext.calibration.measures import (
     Judged,
+    LabelledOutputs,
     confidence_measures,
     cross_fit,
     fit_constants,

@@ -11,7 +11,7 @@ from scipy import ndimage
 from braintumor_ext.data.copies import find_copies
 from braintumor_ext.data.phantom_head import draw_head
 from braintumor_ext.data.phantoms import phantom_slice
-from braintumor_ext.data.picture_frame import framed_picture, picture_frame
+from braintumor_ext.data.thumbnails import framed_picture, picture_frame
 from braintumor_ext.transforms import read_grey
 
 

@@ -174,8 +174,3 @@ def test_a_file_with_damaged_bytes_is_read_or_refused_but_raises_nothing_else(
         with contextlib.suppress(InputError):
             count_slices(files[container])
             read_slice(files[container])
-
-
-def test_an_unknown_dicom_reader_is_refused() -> None:
-    with pytest.raises(ValueError, match="dcm4che"):
-        SliceReader(dicom_reader="dcm4che")
