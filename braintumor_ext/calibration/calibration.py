@@ -64,8 +64,7 @@ class Calibration:
 
         Args:
             probabilities: (K,) class probabilities, made with this temperature.
-            features: (F,) of the network, as :class:`~braintumor_ext.explain.ExplainingInferer` gives them; None where
-                there are none.
+            features: (F,) of the network, as :class:`~braintumor_ext.explain.ExplainingInferer` gives them, if it does.
 
         Raises:
             ValueError: the number of features is not the detector's.
@@ -90,10 +89,7 @@ class Calibration:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Calibration:
-        """Return the calibration that ``to_dict`` gave.
-
-        Args:
-            content: its entries; others are passed over. ``bfloat16`` may be absent, as before 0.6.
+        """Return the calibration that ``to_dict`` gave; ``bfloat16`` may be absent, as before 0.6.
 
         Raises:
             ValueError: an entry is absent or has a value that makes no sense; it is named.
@@ -184,12 +180,8 @@ def read_calibration(
         problem = f"it was fitted to another {calibration.checkpoint} than {checkpoint}"
         raise InputError(path, problem, _FIT_AGAIN)
     if image_size is not None and int(image_size) != calibration.image_size:
-        logger.warning(
-            "%s was fitted at image_size %d, not %d: its thresholds may not hold.",
-            path,
-            calibration.image_size,
-            int(image_size),
-        )
+        sizes = calibration.image_size, int(image_size)
+        logger.warning("%s was fitted at image_size %d, not %d: its thresholds may not hold.", path, *sizes)
     return calibration
 
 

@@ -70,7 +70,6 @@ class FeatureDetector:
             stages: how many channels each stage has; by default those of a ResNet, each twice the one before,
                 if F is such a sum, else one stage.
 
-
         Raises:
             ValueError: too few slices, features that are not finite, or numbers that do not match.
         """

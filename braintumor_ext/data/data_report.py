@@ -17,7 +17,7 @@ from braintumor_ext.data.extra import REASONS
 from braintumor_ext.data.inspection import InspectedSlice
 from braintumor_ext.data.sampling import spread
 from braintumor_ext.data.split import SECTIONS, draw_by_name
-from braintumor_ext.data.trivial_baselines import baseline_table, file_property_baseline, nearest_neighbour_baseline
+from braintumor_ext.data.trivial_baselines import MeasuredSlices, measure_baselines
 from braintumor_ext.errors import InputError
 from braintumor_ext.files import write_json, write_text
 from braintumor_ext.plots import picture_grid, save_png
@@ -53,9 +53,7 @@ def build_report(
         notes: further remarks.
         found: how many image files there were.
     """
-    near_sets: dict[int, list[int]] = defaultdict(list)
-    for position, number in enumerate(connected_sets(len(slices), near_pairs)):
-        near_sets[int(number)].append(position)
+    near_sets = connected_sets(len(slices), near_pairs)
     return {
         **facts,
         "empty_class": classes.empty,
@@ -66,7 +64,7 @@ def build_report(
         "byte_duplicates": _sets(slices, byte_duplicates([s.sha256 for s in slices])),
         "near_duplicates": {
             "correlation_above": NEAR_DUPLICATE_CORRELATION,
-            **_sets(slices, [members for members in near_sets.values() if len(members) > 1]),
+            **_sets(slices, [members for members in near_sets if len(members) > 1]),
         },
         "copies": {"likeness_from": COPY_LIKENESS, "pairs": len(copies), "across": _across(slices, copies)},
         "masks": _masks(slices, classes),
@@ -90,19 +88,12 @@ def _counts(slices: Sequence[InspectedSlice], classes: Classes) -> dict[str, dic
 
 def _baselines(slices: Sequence[InspectedSlice], classes: Classes) -> dict[str, dict[str, Any]]:
     """Both baselines from training to validation and to test; empty where one side has no images."""
-    sides = {name: [s for s in slices if s.section == name] for name in SECTIONS}
-    known = {name: [classes.index(s.class_name) for s in side] for name, side in sides.items()}
-    thumbnails = {name: np.array([s.thumbnail for s in side]) for name, side in sides.items()}
-    files = {name: [s.properties for s in side] for name, side in sides.items()}
-    baselines: dict[str, dict[str, Any]] = {}
-    for name in SECTIONS[1:]:
-        baselines[name] = {}
-        if sides["training"] and sides[name]:
-            baselines[name] = baseline_table(
-                nearest_neighbour_baseline(thumbnails["training"], known["training"], thumbnails[name], known[name]),
-                file_property_baseline(files["training"], known["training"], files[name], known[name]),
-            )
-    return baselines
+    measured = {}
+    for name in SECTIONS:
+        side = [s for s in slices if s.section == name]
+        indices = [classes.index(s.class_name) for s in side]
+        measured[name] = MeasuredSlices([s.thumbnail for s in side], [s.properties for s in side], indices)
+    return {name: measure_baselines(measured["training"], measured[name]) for name in SECTIONS[1:]}
 
 
 def _groups(slices: Sequence[InspectedSlice], grouping: Grouping) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,10 +21,7 @@ _BLOCK = 1024  # rows of the correlation matrix held in memory at a time
 
 def byte_duplicates(digests: Sequence[str]) -> list[list[int]]:
     """Return the sets of positions that hold the same digest, in the order of their first members."""
-    positions: dict[str, list[int]] = defaultdict(list)
-    for position, digest in enumerate(digests):
-        positions[digest].append(position)
-    return [members for members in positions.values() if len(members) > 1]
+    return [members for members in _positions(digests) if len(members) > 1]
 
 
 def near_duplicate_pairs(thumbnails: np.ndarray, threshold: float = NEAR_DUPLICATE_CORRELATION) -> np.ndarray:
@@ -41,11 +38,19 @@ def near_duplicate_pairs(thumbnails: np.ndarray, threshold: float = NEAR_DUPLICA
     return np.concatenate(pairs)
 
 
-def connected_sets(count: int, pairs: np.ndarray) -> np.ndarray:
-    """Number the connected sets of positions 0..count-1 joined by pairs, (M, 2); return each one's, (count,)."""
+def connected_sets(count: int, pairs: np.ndarray) -> list[list[int]]:
+    """Return the sets of positions 0..count-1 that pairs, (M, 2), connect, in the order of their first members."""
     pairs = np.asarray(pairs, dtype=np.int64).reshape(-1, 2)
     graph = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
-    return connected_components(graph, directed=False)[1]
+    return _positions(connected_components(graph, directed=False)[1].tolist())
+
+
+def _positions(values: Sequence[Hashable]) -> list[list[int]]:
+    """Return where each value stands, in the order of their first places."""
+    places: dict[Hashable, list[int]] = defaultdict(list)
+    for position, value in enumerate(values):
+        places[value].append(position)
+    return list(places.values())
 
 
 @dataclass(frozen=True)
@@ -73,19 +78,12 @@ def group_slices(
     """
     given = given or {}
     group_of = [given.get(key) for key in keys]
-    by_name: dict[str, list[int]] = defaultdict(list)
-    for position, name in enumerate(group_of):
-        if name is not None:
-            by_name[name].append(position)
-    chains = [*by_name.values(), *byte_duplicates(digests)]
+    chains = [members for members in _positions(group_of) if group_of[members[0]] is not None]
+    chains += byte_duplicates(digests)
     edges = [(a, b) for chain in chains for a, b in itertools.pairwise(chain)]
     edges += [(int(a), int(b)) for a, b in alike if group_of[a] is None or group_of[b] is None]
-    sets: dict[int, list[int]] = defaultdict(list)
-    for position, number in enumerate(connected_sets(len(keys), np.array(edges))):
-        sets[int(number)].append(position)
-
     names, joined = [""] * len(keys), []
-    for members in sets.values():
+    for members in connected_sets(len(keys), np.array(edges)):
         given_names = sorted({name for position in members if (name := group_of[position]) is not None})
         # An unnamed set is called after its first slice: the name depends on no other slice and on no order.
         name = given_names[0] if given_names else f"near:{min(keys[position] for position in members)}"

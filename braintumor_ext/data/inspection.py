@@ -63,43 +63,40 @@ def inspect_slices(
 
 
 def _inspect(found: FoundSlice, classes: Classes) -> tuple[InspectedSlice | None, InputError | None]:
+    slice_ = None
     try:
-        properties = file_properties(found.path)
-        if properties.slice_count > 1:
-            raise InputError(
-                found.path,
-                f"holds {properties.slice_count} slices where one slice is expected",
-                "Save the slices to learn from as files of their own (inference takes a volume by --slices all, "
-                "--slices middle or --slices N)",
-            )
-        raw = read_slice(found.path, shrink=True)
-        grey = ToUnitGrey()(raw).numpy()[0]
-        signs = suspicions(raw.numpy(), grey)
-        slice_ = InspectedSlice(
-            found, properties, sha256_of(found.path), thumbnail(grey), framed_picture(grey), suspicions=signs
-        )
-    except InputError as problem:
-        return None, problem
-    except Exception as problem:  # whatever it is, it costs one file
-        return None, _unexpected(found.path, problem)
-    if found.mask is None:
-        return slice_, None
-    try:
-        stored = read_slice(found.mask, labels=True)
-        mask = ToBinaryMask()(stored).numpy()[0]
-        slice_.mask_area = _checked_area(mask, found.mask, slice_, classes)
-        slice_.mask_signs = mask_signs(stored.numpy(), mask)
+        slice_ = _usable(found)
+        if found.mask is not None:
+            stored = read_slice(found.mask, labels=True)
+            mask = ToBinaryMask()(stored).numpy()[0]
+            area = _checked_area(mask, found.mask, slice_, classes)
+            slice_.mask_signs = mask_signs(stored.numpy(), mask)
+            slice_.mask, slice_.mask_area = found.mask, area
     except InputError as problem:
         return slice_, problem
-    except Exception as problem:
-        return slice_, _unexpected(found.mask, problem)
-    slice_.mask = found.mask
+    except Exception as problem:  # whatever it is, it costs one file
+        path = found.path if slice_ is None or found.mask is None else found.mask
+        logger.debug("%s could not be read.", path, exc_info=problem)
+        return slice_, unreadable(path, problem)
     return slice_, None
 
 
-def _unexpected(path: Path, problem: Exception) -> InputError:
-    logger.debug("%s could not be read.", path, exc_info=problem)
-    return unreadable(path, problem)
+def _usable(found: FoundSlice) -> InspectedSlice:
+    properties = file_properties(found.path)
+    if properties.slice_count > 1:
+        problem = f"holds {properties.slice_count} slices where one slice is expected"
+        remedy = "Save the slices to learn from as files of their own (inference takes a volume by --slices all, "
+        raise InputError(found.path, problem, remedy + "--slices middle or --slices N)")
+    raw = read_slice(found.path, shrink=True)
+    grey = ToUnitGrey()(raw).numpy()[0]
+    return InspectedSlice(
+        found,
+        properties,
+        sha256_of(found.path),
+        thumbnail(grey),
+        framed_picture(grey),
+        suspicions=suspicions(raw.numpy(), grey),
+    )
 
 
 def _checked_area(mask: np.ndarray, path: Path, slice_: InspectedSlice, classes: Classes) -> int:

@@ -12,14 +12,10 @@ from braintumor_ext.keys import GROUP
 
 
 def spread(order: Iterable[int], groups: Sequence[Any], classes: Sequence[Any] | None = None) -> list[int]:
-    """Return positions in an order whose every beginning is spread over classes, then over groups.
+    """Return positions in an order whose every beginning is spread over classes, if they are given, then over groups.
 
-    The classes take turns. Within one, each group gives one item before any gives its second.
-
-    Args:
-        order: the positions, drawn at random or by name: what comes first of a group or class here stays its first.
-        groups: of all items; an item of group None is a group by itself.
-        classes: of all items; None to spread over groups only.
+    The classes take turns. Within one, each group gives one item before any gives its second; an item of group None is
+    a group by itself. What comes first of a group or class in the given ``order`` stays its first.
     """
     whole = [("alone", position) if group is None else group for position, group in enumerate(groups)]
     if classes is None:

@@ -40,13 +40,8 @@ def picture_frame(grey: np.ndarray) -> tuple[int, int, int, int]:
     """Return the box of what is seen in a picture: rows and columns at the edges that hardly vary are cut off.
 
     That takes off letter-box bars of any grey and the background round the head, in turns, as a bar at the side makes
-    the rows vary.
-
-    Args:
-        grey: (H, W), any range.
-
-    Returns:
-        left, top, right, bottom in pixels, as Pillow counts; the whole picture where the box would be very small.
+    the rows vary. Of a picture (H, W) of any range the box is left, top, right, bottom in pixels, as Pillow counts; the
+    whole picture where it would be very small.
     """
     values = np.asarray(grey, dtype=np.float32)
     low, high = np.percentile(values, (1, 99))

@@ -64,15 +64,29 @@ def file_property_baseline(
     return TrivialBaseline.of(tree.predict(table(test_files)), test_classes)
 
 
-def baseline_table(
-    nearest: TrivialBaseline | None, files: TrivialBaseline | None, left_out: int = 0
-) -> dict[str, dict[str, Any]]:
-    """Return both baselines as reports and metrics.json carry them (``n_left_out``: slices that could not be read)."""
-    baselines = {"nearest_neighbour": nearest, "file_properties": files}
+@dataclass(frozen=True)
+class MeasuredSlices:
+    """What baselines look at of N slices."""
+
+    thumbnails: Sequence[np.ndarray]  # (48, 48) each
+    files: Sequence[FileProperties]  # of their source files
+    classes: Sequence[int]  # class indices
+
+
+def measure_baselines(training: MeasuredSlices, test: MeasuredSlices, left_out: int = 0) -> dict[str, dict[str, Any]]:
+    """Return both baselines as reports and metrics.json carry them; empty where one side has no slices.
+
+    ``left_out`` test slices could not be read.
+    """
+    if not training.classes or not test.classes:
+        return {}
+    nearest = nearest_neighbour_baseline(
+        np.stack(training.thumbnails), training.classes, np.stack(test.thumbnails), test.classes
+    )
+    by_files = file_property_baseline(training.files, training.classes, test.files, test.classes)
     return {
         name: {"accuracy": baseline.accuracy, "n": baseline.n, "n_left_out": left_out}
-        for name, baseline in baselines.items()
-        if baseline is not None
+        for name, baseline in (("nearest_neighbour", nearest), ("file_properties", by_files))
     }
 
 
@@ -97,18 +111,11 @@ def trivial_baselines_for(
     """
     sides = [[item for item in side if item.get(CLASS, UNKNOWN) != UNKNOWN] for side in (training, test)]
     read = iter(measure_items(dataset_dir, [item for side in sides for item in side]))
-    measured = [[(int(item[CLASS]), next(read)) for item in side] for side in sides]
-    known = [[(index, found) for index, found in side if found is not None] for side in measured]
-    if not known[0] or not known[1]:
-        return {}
-    classes = [[index for index, _ in side] for side in known]
-    thumbnails = [np.stack([found[0] for _, found in side]) for side in known]
-    files = [[found[1] for _, found in side] for side in known]
-    return baseline_table(
-        nearest_neighbour_baseline(thumbnails[0], classes[0], thumbnails[1], classes[1]),
-        file_property_baseline(files[0], classes[0], files[1], classes[1]),
-        left_out=len(measured[1]) - len(known[1]),
-    )
+    measured = []
+    for side in sides:
+        known = [(*found, int(item[CLASS])) for item in side if (found := next(read)) is not None]
+        measured.append(MeasuredSlices([t for t, _, _ in known], [f for _, f, _ in known], [c for _, _, c in known]))
+    return measure_baselines(measured[0], measured[1], left_out=len(sides[1]) - len(measured[1].classes))
 
 
 def measure_items(

@@ -1,4 +1,7 @@
-"""Compressed pixels of a DICOM file (DICOM PS3.5, A.4): their fragments, and what these tell of their size."""
+"""Compressed pixels of a DICOM file (DICOM PS3.5, A.4): their fragments, and what these tell of their size.
+
+What is refused is an `InputError`.
+"""
 
 from __future__ import annotations
 
@@ -33,11 +36,7 @@ def begins_frame(fragment: bytes) -> bool:
 
 
 def check_stream(path: Path, fragment: bytes, rows: int, columns: int, samples: int) -> None:
-    """Refuse a JPEG, JPEG-LS or JPEG 2000 stream of another size than the file's header: its rows would be mixed up.
-
-    Raises:
-        InputError: naming both sizes.
-    """
+    """Refuse a JPEG, JPEG-LS or JPEG 2000 stream of another size than the file's header: its rows would be mixed up."""
     found = _size_of_jpeg_2000(fragment) if fragment.startswith(_JPEG_2000) else _size_of_jpeg(fragment)
     if found is None or found == (rows, columns, samples):
         return
@@ -73,9 +72,6 @@ def check_run_lengths(path: Path, fragment: bytes, pixels: int) -> None:
     """Refuse run-length segments (DICOM PS3.5, G) out of their order or their fragment, or of more pixels than told.
 
     GDCM takes memory by their distances, and drops what is too much, which mixes up the rows.
-
-    Raises:
-        InputError: naming what is wrong.
     """
     words = np.frombuffer(fragment[:64], dtype="<u4").astype(np.int64)
     offsets = [64, *words[1 : 1 + int(words[0])], len(fragment)] if len(words) == 16 and words[0] < 16 else [1, 0]

@@ -1,4 +1,7 @@
-"""How much a file may ask for, and that it holds what its header claims: looked at before memory is taken."""
+"""How much a file may ask for, and that it holds what its header claims: looked at before memory is taken.
+
+What is refused is an `InputError`, which names what is too much and the variable that allows more.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,7 @@ from braintumor_ext.errors import InputError
 
 
 def limit(name: str, default: int) -> int:
-    """Return a limit: the environment's ``BRAINTUMOR_<name>``, or else the default.
-
-    Raises:
-        InputError: the environment's value is no whole number above 0.
-    """
+    """Return a limit: the environment's ``BRAINTUMOR_<name>``, a whole number above 0, or else the default."""
     text = os.environ.get(f"BRAINTUMOR_{name}", "").strip()
     if not text:
         return default
@@ -39,11 +38,7 @@ JPEG = 512
 
 
 def check_size(path: str | Path, height: int, width: int, slices: int, pixel_bytes: float) -> None:
-    """Refuse a file that asks for more than the limits, by its header alone; a decoded pixel takes ``pixel_bytes``.
-
-    Raises:
-        InputError: naming what is too much and the variable that allows more.
-    """
+    """Refuse a file that asks for more than the limits, by its header alone; a decoded pixel takes ``pixel_bytes``."""
     total = int(height * width * slices * pixel_bytes)
     shown = f"{slices:,} slice(s) of {height:,} x {width:,} pixels"
     for name, asked, most, unit in (
@@ -62,11 +57,7 @@ def more_by(name: str) -> str:
 
 
 def check_held(path: str | Path, needed: int, held: int, most: int = 1) -> None:
-    """Refuse a file of ``held`` bytes, each of which tells of ``most`` at most, whose header claims more.
-
-    Raises:
-        InputError: it cannot hold the bytes (of JPEG: pixels) that are ``needed``.
-    """
+    """Refuse a file of ``held`` bytes, each of which tells of ``most`` bytes (of JPEG: pixels), if more are needed."""
     if needed > held * most:
         what = "pixels" if most == JPEG else "bytes of pixels"
         problem = f"holds at most {held * most:,} {what} where its header needs {needed:,}"
