@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from monai.transforms import NormalizeIntensityd
@@ -66,15 +67,9 @@ class Description:
             raise ValueError(f"not a description of an exported network ({error})") from error
 
 
-def _check_text(value: Any) -> None:
-    if not isinstance(value, str):
-        raise ValueError(f"{value!r}, no text")
-    check_plain(value)
-
-
-def _check_entries(value: Any) -> None:
-    if not isinstance(value, dict):
-        raise ValueError(f"{value!r}, no entries")
+def _check_kind(kind: type, what: str, value: Any) -> None:
+    if not isinstance(value, kind):
+        raise ValueError(f"{value!r}, no {what}")
     check_plain(value)
 
 
@@ -93,10 +88,10 @@ _CHECKS: dict[str, Callable[[Any], None]] = {
     "empty_class": check_plain,
     "in_channels": check_count,
     "image_size": check_count,
-    "preprocessing": _check_entries,
-    "checkpoint": _check_text,
+    "preprocessing": partial(_check_kind, dict, "entries"),
+    "checkpoint": partial(_check_kind, str, "text"),
     "sha256": _check_sha256,
-    "bundle_version": _check_text,
+    "bundle_version": partial(_check_kind, str, "text"),
     "agreement": check_plain,
     "quantisation": check_plain,
     "content_sha256": _check_seal,

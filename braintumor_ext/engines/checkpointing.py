@@ -209,7 +209,7 @@ class TrainingFiles:
             return
         self._writer.wait()  # the copy that is being written must not change
         scaler = getattr(engine, "scaler", None)
-        best_metric = self.evaluator.state.best_metric
+        metric, best_epoch = self.evaluator.state.best_metric, self.evaluator.state.best_metric_epoch
         state = {
             "network": self.network.state_dict(),
             "averaging": self.averaging.state_dict(),
@@ -218,10 +218,7 @@ class TrainingFiles:
             "scaler": scaler.state_dict() if scaler is not None else None,
             "epoch": engine.state.epoch,
             "epoch_length": engine.state.epoch_length,
-            "best": {
-                "metric": float(best_metric) if best_metric is not None else None,
-                "epoch": int(self.evaluator.state.best_metric_epoch),
-            },
+            "best": {"metric": None if metric is None else float(metric), "epoch": int(best_epoch)},
             "history": self.history.state_dict() if self.history is not None else {},
         }
         self._snapshot = snapshot(state, self._snapshot)

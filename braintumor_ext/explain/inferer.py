@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from braintumor_ext.classes import CLASSES, Classes
 from braintumor_ext.errors import InputError
-from braintumor_ext.explain.explainer import METHODS, Explainer, Explanation
+from braintumor_ext.explain.explainer import METHODS, Explainer
 from braintumor_ext.explain.layers import DEFAULT_LAYER, STAGES, stage_features
 from braintumor_ext.flags import as_bool
 from braintumor_ext.keys import CLASS, FEATURES, HEAT_MAP, HEAT_MAP_FLAGS
@@ -60,17 +60,16 @@ class ExplainingInferer(SimpleInferer):
             if self.explain == "none":
                 output = super().__call__(inputs, network, *args, **kwargs)
             else:
-                explanation = self._explained(inputs, network)
+                try:
+                    explainer = Explainer(network, self.explain, self.layer, self.head, self.classes)
+                    explanation = explainer(inputs, self.explain_class)
+                except ValueError as error:
+                    problem = str(error).rstrip(".")
+                    raise InputError(f"--explain {self.explain}", problem, "Or give --explain none") from error
                 output = {**explanation.output, HEAT_MAP: explanation.maps, HEAT_MAP_FLAGS: explanation.flags}
         if means and isinstance(output, dict):
             output = {**output, FEATURES: torch.cat(means[: len(STAGES)], dim=1)}  # of the first forward pass
         return output
-
-    def _explained(self, inputs: Tensor, network: nn.Module) -> Explanation:
-        try:
-            return Explainer(network, self.explain, self.layer, self.head, self.classes)(inputs, self.explain_class)
-        except ValueError as error:
-            raise InputError(f"--explain {self.explain}", str(error).rstrip("."), "Or give --explain none") from error
 
 
 def explained_in_float32(explain: str | None, layer: str = DEFAULT_LAYER, head: str = CLASS) -> bool:

@@ -91,13 +91,11 @@ def _leave_out_own(found: FoundFiles, exclude: Path | None) -> None:
 
 def _slices_of(file: Path, name: str, wanted: str | int | None) -> list[dict[str, Any]]:
     item: dict[str, Any] = {IMAGE: str(file), "name": name}
-    if wanted is None:
-        return [item]
     try:
-        count = count_slices(file)
+        count = 1 if wanted is None else count_slices(file)
     except Exception:  # whatever is wrong with it, reading it will tell, in its own row
-        return [item]
-    if count == 1:
+        count = 1
+    if wanted is None or count == 1:
         return [item]
     if wanted == "all":
         return [{**item, SLICE: index} for index in range(count)]

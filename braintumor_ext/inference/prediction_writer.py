@@ -274,11 +274,7 @@ class PredictionWriter:
             self._save_picture(index, predicted_thumbnail(shown))
 
     def _settle(self, most: int) -> None:
-        """Take the rows that are there, in the order of the inputs; wait until no more than ``most`` are awaited.
-
-        Raises:
-            InputError: the table cannot be written to.
-        """
+        """Take the rows that are there, in the order of the inputs; wait until no more than ``most`` are awaited."""
         while self._awaited and (len(self._awaited) > most or self._awaited[0][1].done()):
             index, future = self._awaited.popleft()
             row, mask, meta = future.result()

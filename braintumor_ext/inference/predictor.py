@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
@@ -179,18 +179,12 @@ class Predictor:
         found: list[Prediction] = []
         for start in range(0, len(items), self.batch_size):
             entries = [dataset[index] for index in range(start, min(start + self.batch_size, len(items)))]
-            found += self._predict(entries, items, inferer)
+            predicted = {entry[INDEX]: Prediction("", error=entry[ERROR]) for entry in entries}
+            if good := [entry for entry in entries if not entry[ERROR]]:
+                batch = collate_slices(good)
+                images = batch[IMAGE].to(self.device, memory_format=torch.channels_last)
+                with torch.no_grad():
+                    batch["pred"] = inferer(images, self.network)
+                predicted.update(zip(batch[INDEX].tolist(), self.postprocessor(batch)[PREDICTION], strict=True))
+            found += [replace(one, source=items[index]["name"]) for index, one in predicted.items()]
         return found if isinstance(x, list | tuple) else found[0].checked()
-
-    def _predict(
-        self, entries: Sequence[dict[str, Any]], items: Sequence[dict[str, Any]], inferer: ExplainingInferer
-    ) -> list[Prediction]:
-        """Predict one batch of the dataset's entries; what could not be read keeps its error."""
-        found = {entry[INDEX]: Prediction("", error=entry[ERROR]) for entry in entries}
-        if good := [entry for entry in entries if not entry[ERROR]]:
-            batch = collate_slices(good)
-            images = batch[IMAGE].to(self.device, memory_format=torch.channels_last)
-            with torch.no_grad():
-                batch["pred"] = inferer(images, self.network)
-            found.update(zip(batch[INDEX].tolist(), self.postprocessor(batch)[PREDICTION], strict=True))
-        return [replace(one, source=items[index]["name"]) for index, one in found.items()]

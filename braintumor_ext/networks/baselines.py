@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from monai.networks.nets import BasicUNet
@@ -44,21 +43,6 @@ class ClassifierBaseline(nn.Module):
         self.name = name
         self.arguments = {"name": name, "in_channels": in_channels, "num_classes": num_classes}
         self.classifier = get_model(name, weights=None, num_classes=num_classes)
-
-    def load_backbone(self, state: Mapping[str, Tensor]) -> None:
-        """Load torchvision's state dict of this classifier, strictly but for its last layer.
-
-        Raises:
-            ValueError: when keys are missing, unexpected or of another shape.
-        """
-        last = CLASSIFIERS[self.name][1]
-        own = {key: value for key, value in self.classifier.state_dict().items() if key.startswith(last)}
-        backbone = {key: value for key, value in state.items() if not key.startswith(last)}
-        try:
-            self.classifier.load_state_dict(backbone | own)
-        except RuntimeError as error:
-            problem = str(error).partition("\n")[2].strip()[:300]
-            raise ValueError(f"not a {self.name} state dict with torchvision's keys: {problem}") from error
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Return ``{"class": (B, K)}`` logits of images (B, 3, H, W)."""

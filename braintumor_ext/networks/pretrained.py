@@ -36,13 +36,18 @@ def load_encoder(encoder: AttentionResNet, state: Mapping[str, Tensor]) -> None:
     Raises:
         ValueError: when keys are missing, unexpected or of another shape.
     """
-    backbone = {key: value for key, value in state.items() if not key.startswith("fc.")}
-    if "conv1.weight" in backbone:
-        backbone["conv1.weight"] = adapt_first_convolution(backbone["conv1.weight"], encoder.conv1.in_channels)
-    own = {key: value for key, value in encoder.state_dict().items() if not key.startswith("attention")}
-    if wrong := misfit(own, backbone):
-        raise ValueError(f"not a {encoder.name} state dict with torchvision's keys: {wrong}")
-    encoder.load_state_dict(backbone, strict=False)
+    if "conv1.weight" in state:
+        state = {**state, "conv1.weight": adapt_first_convolution(state["conv1.weight"], encoder.conv1.in_channels)}
+    _load_backbone(encoder, encoder.name, "fc.", state)
+
+
+def _load_backbone(network: nn.Module, kind: str, last: str, state: Mapping[str, Tensor]) -> None:
+    """Load torchvision's state dict strictly but for its ``last`` layer, by a prefix, and the network's attention."""
+    backbone = {key: value for key, value in state.items() if not key.startswith(last)}
+    wanted = {key: value for key, value in network.state_dict().items() if not key.startswith((last, "attention"))}
+    if wrong := misfit(wanted, backbone):
+        raise ValueError(f"not a {kind} state dict with torchvision's keys: {wrong}")
+    network.load_state_dict(backbone, strict=False)
 
 
 def load_pretrained(network: nn.Module, pretrained: bool | str | PathLike[str]) -> None:
@@ -93,7 +98,8 @@ def _is_whole(pretrained: str | PathLike[str]) -> bool:
 def _weights_for(network: nn.Module) -> tuple[str, WeightsEnum, Callable[[Mapping[str, Tensor]], None]]:
     """Return the kind of a network's backbone, its ImageNet weights and what loads them."""
     if isinstance(network, ClassifierBaseline):
-        return network.name, CLASSIFIERS[network.name][0], network.load_backbone
+        weights, last = CLASSIFIERS[network.name]
+        return network.name, weights, partial(_load_backbone, network.classifier, network.name, last)
     encoder = getattr(network, "encoder", None)
     if isinstance(encoder, AttentionResNet):
         return encoder.name, get_model_weights(encoder.name).DEFAULT, partial(load_encoder, encoder)

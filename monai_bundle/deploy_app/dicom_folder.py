@@ -65,11 +65,7 @@ def is_mr_image(header: pydicom.Dataset) -> bool:
 
 
 def _header(path: Path) -> pydicom.Dataset | None:
-    """Return a DICOM file's header; None, and tell, if it is no DICOM file.
-
-    Raises:
-        InputError: it is a broken one.
-    """
+    """Return a DICOM file's header, an InputError of a broken one; None, and tell, if it is no DICOM file."""
     try:
         if container_of(path) != DICOM:
             logger.warning("%s is no DICOM file: passed over.", path)
