@@ -26,14 +26,10 @@ class Bundle:
         if wrong := problem_with(Path(root)):
             raise InputError(root, *wrong)
         self.root = Path(root).resolve()
+        self.name = self.root.name  # which is the model's
         self.metadata: dict[str, Any] = json.loads((self.root / "configs" / "metadata.json").read_text("utf-8"))
         self._lock = threading.Lock()
         self._loaded: tuple[int, str, Predictor] | None = None
-
-    @property
-    def name(self) -> str:
-        """The folder's name, which is the model's."""
-        return self.root.name
 
     def predictor(self, device: str = "cpu") -> Predictor:
         """Return the predictor of the weights as they are now."""

@@ -60,7 +60,8 @@ class SliceInferTask(InferTask):
         study = read_study(request["image"])
         predictor = self.bundle.predictor(usable_device(request.get("device")))
         found = predictor(list(study.slices), explain=self.explain)
-        target = _temporary(study.suffix)
+        with tempfile.NamedTemporaryFile(suffix=study.suffix, delete=False) as file:
+            target = Path(file.name)
         study.write([self._plane(one, study) for one in found], target)
         told = described(study, found, predictor.classes)
         return str(target), {**told, "latencies": {"total": round(time.perf_counter() - begun, 2)}}
@@ -91,8 +92,3 @@ def described(study: Study, found: list[Prediction], classes: Classes) -> dict[s
         slices.append({**one.to_dict(), "source": name, "slice": index})
     top = slices[0] if len(slices) == 1 else {}
     return {**top, "series": series_prediction(found, classes).to_dict(), "slices": slices}
-
-
-def _temporary(suffix: str) -> Path:
-    with tempfile.NamedTemporaryFile(suffix=suffix, delete=False) as file:
-        return Path(file.name)
