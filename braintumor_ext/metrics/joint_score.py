@@ -12,6 +12,7 @@ from ignite.metrics.metric import reinit__is_reduced, sync_all_reduce
 from monai.data import MetaTensor
 
 from braintumor_ext.keys import CLASS, LABEL, MASK
+from braintumor_ext.metrics.classification import rates
 
 Output = Mapping[str, Mapping[str, torch.Tensor]]
 
@@ -26,16 +27,6 @@ def pred_and_label(output: Output) -> tuple[Mapping[str, torch.Tensor], Mapping[
         problem = f"JointScore reads whole batches, but the engine's output is a {type(output).__name__}"
         raise TypeError(f"{problem}: make the evaluator with decollate=False")
     return output["pred"], output["label"]
-
-
-def macro_f1(confusion: torch.Tensor) -> float:
-    """Return the mean F1 of the classes with a true or predicted sample, of (K, K) counts; NaN if there is none."""
-    counts = confusion.double()
-    hits, marginals = counts.diag(), counts.sum(0) + counts.sum(1)
-    present = marginals > 0
-    if not present.any():
-        return float("nan")
-    return float((2 * hits[present] / marginals[present]).mean())
 
 
 class JointScore(Metric):
@@ -108,12 +99,11 @@ class JointScore(Metric):
     @sync_all_reduce("_confusion", "_dice_sum", "_dice_count")
     def components(self) -> dict[str, float]:
         """Return ``macro_f1``, ``accuracy`` and ``mean_dice`` over all processes, as far as they are defined."""
-        parts = {}
-        n_classified, n_masks = int(self._confusion.sum()), int(self._dice_count)
-        if n_classified:
-            parts["macro_f1"] = macro_f1(self._confusion)
-            parts["accuracy"] = float(self._confusion.diag().sum()) / n_classified
-        if n_masks:
+        parts: dict[str, float] = {}
+        if self._confusion.any():
+            found = rates(self._confusion.cpu().numpy())
+            parts |= {name: float(found[name]) for name in ("macro_f1", "accuracy")}
+        if n_masks := int(self._dice_count):
             parts["mean_dice"] = float(self._dice_sum) / n_masks
         return parts
 
