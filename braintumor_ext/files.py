@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from braintumor_ext.plain_text import csv_row
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +57,12 @@ def write_json(path: str | os.PathLike[str], content: Any, indent: int = 2) -> N
         ValueError: a number is not finite.
     """
     write_text(path, json.dumps(content, indent=indent, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def write_csv(path: str | os.PathLike[str], rows: Iterable[Iterable[Any]], line_end: str = "\n") -> None:
+    """Write a table, whole or not at all; no cell is a formula (see :func:`~braintumor_ext.plain_text.csv_cell`)."""
+    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator=line_end).writerows(map(csv_row, rows))
 
 
 def remove_partials(folder: str | os.PathLike[str]) -> None:

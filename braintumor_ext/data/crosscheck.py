@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,8 +14,8 @@ from braintumor_ext.data.file_properties import file_properties
 from braintumor_ext.data.in_threads import map_in_threads
 from braintumor_ext.data.thumbnails import framed_picture
 from braintumor_ext.errors import InputError
-from braintumor_ext.files import replacing
-from braintumor_ext.plain_text import csv_row, printable
+from braintumor_ext.files import write_csv
+from braintumor_ext.plain_text import printable
 from braintumor_ext.plots import picture_grid, save_png
 from braintumor_ext.transforms import find_images, read_grey
 
@@ -58,12 +58,11 @@ def crosscheck(
         other, others, more = _read(second)
         unreadable += more
     result = Crosscheck(one, other, find_copies(pictures, others, likeness), likeness, unreadable)
-    with replacing(output / COPIES_CSV) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("first", "second", "likeness", "mirrored"))
-        for copy in result.copies:
-            names = (path.as_posix() for path in result.paths(copy))
-            writer.writerow(csv_row((*names, f"{copy.likeness:.4f}", int(copy.mirrored))))
+    rows: list[tuple[Any, ...]] = [("first", "second", "likeness", "mirrored")]
+    for copy in result.copies:
+        names = (path.as_posix() for path in result.paths(copy))
+        rows.append((*names, f"{copy.likeness:.4f}", int(copy.mirrored)))
+    write_csv(output / COPIES_CSV, rows)
     (output / COPIES_PNG).unlink(missing_ok=True)  # that of an earlier run would tell of other pairs
     if result.copies and shown > 0:
         _draw(result, sorted(result.copies, key=lambda copy: copy.likeness)[:shown], output / COPIES_PNG)

@@ -14,8 +14,8 @@ from typing import Any
 
 from PIL import Image
 
-from braintumor_ext.files import replacing
-from braintumor_ext.plain_text import csv_row, csv_text
+from braintumor_ext.files import write_csv
+from braintumor_ext.plain_text import csv_text
 from braintumor_ext.transforms.formats import PICTURE, telling_damage
 from braintumor_ext.transforms.reader import grid_of
 
@@ -71,10 +71,7 @@ def _tail_holds(path: Path, marker: bytes) -> bool:
 def write_items_csv(dataset_dir: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
     """Write the table of a data set's images; no cell is a formula."""
     path = dataset_dir / ITEMS_CSV
-    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(csv_row(row[name] for name in COLUMNS) for row in rows)
+    write_csv(path, [COLUMNS, *([row[name] for name in COLUMNS] for row in rows)])
     return path
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import os
 import time
@@ -14,9 +13,8 @@ from ignite.engine import Events
 from monai.engines import SupervisedTrainer
 from monai.engines.workflow import Workflow
 
-from braintumor_ext.files import replacing
+from braintumor_ext.files import write_csv
 from braintumor_ext.keys import IMAGE
-from braintumor_ext.plain_text import csv_row
 from braintumor_ext.plots import plot_training_curves
 
 logger = logging.getLogger(__name__)
@@ -101,7 +99,6 @@ class TrainingHistory:
             self._append(name, epoch, value)
         self._append("seconds", epoch, time.monotonic() - self._started)
         if self.rank == 0:
-            self.folder.mkdir(parents=True, exist_ok=True)
             self._write_table()
             if time.monotonic() >= self._next_drawing:
                 self._draw(engine)
@@ -117,13 +114,8 @@ class TrainingHistory:
     def _write_table(self) -> None:
         epochs = sorted({epoch for entries in self.values.values() for epoch, _ in entries})
         by_name = {name: dict(entries) for name, entries in self.values.items()}
-        with (
-            replacing(self.folder / "history.csv") as partial,
-            open(partial, "w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.writer(file)
-            writer.writerow(csv_row(["epoch", *by_name]))
-            writer.writerows([epoch, *(values.get(epoch, "") for values in by_name.values())] for epoch in epochs)
+        rows = ([epoch, *(values.get(epoch, "") for values in by_name.values())] for epoch in epochs)
+        write_csv(self.folder / "history.csv", [["epoch", *by_name], *rows], "\r\n")
 
     def state_dict(self) -> dict[str, Any]:
         """Return the history so far, of plain numbers."""

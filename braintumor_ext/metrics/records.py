@@ -13,9 +13,10 @@ import numpy as np
 
 from braintumor_ext.classes import Classes
 from braintumor_ext.errors import InputError
+from braintumor_ext.files import write_csv
 from braintumor_ext.keys import UNKNOWN
 from braintumor_ext.metrics.segmentation import score_mask
-from braintumor_ext.plain_text import csv_row, csv_text
+from braintumor_ext.plain_text import csv_text
 from braintumor_ext.prediction import Prediction
 
 FLAG_SEPARATOR = "; "
@@ -145,12 +146,9 @@ class SliceRecord:
 
 
 def write_records(records: Iterable[SliceRecord], path: str | PathLike[str], classes: Classes) -> None:
-    """Write one CSV row for each record; no cell is a formula (see :func:`~braintumor_ext.plain_text.csv_cell`)."""
+    """Write one CSV row for each record, whole or not at all."""
     rows = [record.to_row(classes) for record in records]
-    with Path(path).open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(csv_row(rows[0] if rows else ["image"]))
-        writer.writerows(csv_row(row.values()) for row in rows)
+    write_csv(path, [rows[0] if rows else ["image"], *(row.values() for row in rows)], "\r\n")
 
 
 def read_records(path: str | PathLike[str], classes: Classes) -> list[SliceRecord]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from braintumor_ext.classes import Classes, display_name
-from braintumor_ext.files import replacing, write_json, write_text
+from braintumor_ext.files import write_json, write_text
 from braintumor_ext.jsonable import jsonable
 from braintumor_ext.keys import UNKNOWN
 from braintumor_ext.metrics.calibration import reliability_bins
@@ -71,8 +71,7 @@ def write_evaluation(
     folder.mkdir(parents=True, exist_ok=True)
     ordered = sorted(records, key=lambda record: (record.image, record.probabilities))
     _draw_pictures(ordered, classes, summary, folder)
-    with replacing(folder / "per_image.csv") as path:
-        write_records(ordered, path, classes)
+    write_records(ordered, folder / "per_image.csv", classes)
     write_text(folder / "report.md", render_report(summary))
     write_json(folder / "metrics.json", summary)
     return summary

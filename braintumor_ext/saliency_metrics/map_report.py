@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from braintumor_ext.classes import Classes, display_name
-from braintumor_ext.files import replacing, write_json, write_text
+from braintumor_ext.files import write_json, write_text
 from braintumor_ext.jsonable import jsonable
 from braintumor_ext.plots import plot_perturbation_curves, plot_sanity
 from braintumor_ext.reporting import render, with_interval
@@ -75,8 +75,7 @@ def write_map_evaluation(
         plot_sanity(summary["sanity"], NAMES, folder / SANITY_PNG, summary["title"])
     else:
         (folder / SANITY_PNG).unlink(missing_ok=True)
-    with replacing(folder / "per_slice.csv") as path:
-        write_slices(sorted(slices, key=lambda one: one.image), path, classes)
+    write_slices(sorted(slices, key=lambda one: one.image), folder / "per_slice.csv", classes)
     write_text(folder / "explanations.md", render_map_report(summary))
     write_json(folder / "explanations.json", summary)
     return summary

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from braintumor_ext.classes import Classes
+from braintumor_ext.files import write_csv
 from braintumor_ext.metrics.bootstrap import GroupBootstrap
-from braintumor_ext.plain_text import csv_row
 from braintumor_ext.saliency_metrics.baseline_maps import BASELINES
 from braintumor_ext.saliency_metrics.randomisation import LIMIT, Similarity
 
@@ -70,17 +68,16 @@ class ExplainedSlice:
 
 
 def write_slices(slices: Iterable[ExplainedSlice], path: str | PathLike[str], classes: Classes) -> None:
-    """Write one CSV row for each slice and map."""
+    """Write one CSV row for each slice and map, whole or not at all."""
     columns = ["image", "group", "true_class", "predicted_class", "probability", "right", "map", "area_share"]
-    with Path(path).open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*columns, *SCORES, "empty"])
-        for one in slices:
-            named = [one.image, one.group or "", classes[one.true_class], classes[one.predicted_class]]
-            about = [*named, round(one.probability, 6), int(one.right)]
-            for name, scored in one.maps.items():
-                values = [round(getattr(scored, score), 6) for score in SCORES]
-                writer.writerow(csv_row([*about, name, round(one.area_share, 6), *values, int(scored.empty)]))
+    rows: list[list[Any]] = [[*columns, *SCORES, "empty"]]
+    for one in slices:
+        named = [one.image, one.group or "", classes[one.true_class], classes[one.predicted_class]]
+        about = [*named, round(one.probability, 6), int(one.right)]
+        for name, scored in one.maps.items():
+            values = [round(getattr(scored, score), 6) for score in SCORES]
+            rows.append([*about, name, round(one.area_share, 6), *values, int(scored.empty)])
+    write_csv(path, rows)
 
 
 DECIDING: tuple[str, ...] = ("pointing", "energy_share")  # a method that is trusted beats both baselines by these
