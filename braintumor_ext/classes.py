@@ -16,11 +16,6 @@ class Classes:
 
     It has a length, gives its names in their order, and the name of an index by ``classes[index]``.
 
-    Args:
-        names: K class names; a list becomes a tuple.
-        empty: the class whose masks are empty by definition. None where there is none; the text ``none`` (unless a
-            class is called so) means the same, since MONAI's command line drops a None.
-
     Raises:
         InputError: ``names`` are no list of texts, one is empty or comes twice, or ``empty`` is none of them.
 
@@ -31,7 +26,9 @@ class Classes:
         (1, {'tumour': 0})
     """
 
-    names: tuple[str, ...]
+    names: tuple[str, ...]  # K class names; a list becomes a tuple
+    # the class whose masks are empty by definition. None where there is none; the text ``none`` (unless a class is
+    # called so) means the same, since MONAI's command line drops a None.
     empty: str | None = None
 
     def __post_init__(self) -> None:

@@ -16,34 +16,25 @@ NOT_CALIBRATED = "not calibrated"  # what a picture says of probabilities as the
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a slice shows, where, and why; arrays are on the slice's own grid, as a person sees it.
+    """What a slice shows, where, and why; arrays are on the slice's own grid, as a person sees it."""
 
-    Args:
-        source: the slice's file, or a name for an array in memory.
-        label: the name of the most probable class; None where the slice could not be predicted.
-        probabilities: each class's name to its probability; they sum to 1.
-        mask: (H, W) bool, tumour; the network's, whatever the class. None of a network without masks.
-        heat_map: (H, W) float32 in [0, 1], what the prediction rests on; None without an explanation.
-        flags: what to be careful about, such as ``low confidence``.
-        image: (H, W) in [0, 1], the slice in grey: float32, or float16 of a large one, and a very large one shrunk by
-            whole factors; None where it was not kept.
-        logits: (K,) float64, the network's own, which no calibration has changed.
-        features: (F,) what an unusual input is told by; None of a network without them.
-        meta: the slice's place in its file (see `braintumor_ext.transforms.SliceGrid.metadata`).
-    """
-
-    source: str
-    label: str | None = None
+    source: str  # the slice's file, or a name for an array in memory
+    label: str | None = None  # the name of the most probable class; None where the slice could not be predicted
     class_index: int | None = None
-    probabilities: dict[str, float] | None = None
+    probabilities: dict[str, float] | None = None  # each class's name to its probability; they sum to 1
+    # (H, W) bool, tumour; the network's, whatever the class. None of a network without masks.
     mask: np.ndarray | None = None
+    # (H, W) float32 in [0, 1], what the prediction rests on; None without an explanation
     heat_map: np.ndarray | None = None
-    flags: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()  # what to be careful about, such as ``low confidence``
     calibrated: bool = False
     error: str | None = None
+    # (H, W) in [0, 1], the slice in grey: float32, or float16 of a large one, and a very large one shrunk by whole
+    # factors; None where it was not kept
     image: np.ndarray | None = None
-    logits: np.ndarray | None = None
-    features: np.ndarray | None = None
+    logits: np.ndarray | None = None  # (K,) float64, the network's own, which no calibration has changed
+    features: np.ndarray | None = None  # (F,) what an unusual input is told by; None of a network without them
+    # the slice's place in its file (see `braintumor_ext.transforms.SliceGrid.metadata`)
     meta: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -14,28 +14,20 @@ from braintumor_ext.prediction import Prediction
 
 @dataclass(frozen=True)
 class SeriesPrediction:
-    """What the slices of a series add up to, and how many of them say so.
-
-    Args:
-        probabilities: each class's name to its mean probability over the slices that the label rests on. A mean of
-            slices, not the probability that the series shows a tumour.
-        class_counts: each class's name to the number of slices of that class.
-        tumour_slices: how many slices have a tumour's class and a mask that is not empty.
-        disagreeing: how many slices have a tumour's class and an empty mask, or the other way round.
-        rests_on: positions, in the predictions given, of the slices that the label rests on.
-        flags: each flag of the slices with the number of slices that have it.
-    """
+    """What the slices of a series add up to, and how many of them say so."""
 
     label: str | None
     class_index: int | None
+    # each class's name to its mean probability over the slices that the label rests on. A mean of slices, not the
+    # probability that the series shows a tumour.
     probabilities: dict[str, float] | None
     slices: int
     failed: int
-    class_counts: dict[str, int]
-    tumour_slices: int
-    disagreeing: int
-    rests_on: tuple[int, ...]
-    flags: dict[str, int]
+    class_counts: dict[str, int]  # each class's name to the number of slices of that class
+    tumour_slices: int  # how many slices have a tumour's class and a mask that is not empty
+    disagreeing: int  # how many slices have a tumour's class and an empty mask, or the other way round
+    rests_on: tuple[int, ...]  # positions, in the predictions given, of the slices that the label rests on
+    flags: dict[str, int]  # each flag of the slices with the number of slices that have it
     calibrated: bool
 
     def to_dict(self) -> dict[str, Any]:

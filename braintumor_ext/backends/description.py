@@ -22,26 +22,19 @@ property of ONNX, an entry of OpenVINO's ``rt_info``."""
 
 @dataclass(frozen=True)
 class Description:
-    """What is needed to use an exported network, and what it was made from.
+    """What is needed to use an exported network, and what it was made from."""
 
-    Args:
-        classes: those of the logits, in their order.
-        image_size: side of the input in pixels that it was trained for.
-        preprocessing: how a slice becomes an input; see :func:`preprocessing_constants`.
-        agreement: how far its outputs were from eager PyTorch's; None until it is measured, and of int8.
-        quantisation: of int8, what it costs; None of float32.
-        content_sha256: of the file itself, see :mod:`~braintumor_ext.backends.seal`; None of exports from before 0.6.
-    """
-
-    classes: Classes
+    classes: Classes  # those of the logits, in their order
     in_channels: int
-    image_size: int
-    preprocessing: Mapping[str, Any]
+    image_size: int  # side of the input in pixels that it was trained for
+    preprocessing: Mapping[str, Any]  # how a slice becomes an input; see `preprocessing_constants`
     checkpoint: str
     sha256: str
     bundle_version: str
+    # how far its outputs were from eager PyTorch's; None until it is measured, and of int8
     agreement: Mapping[str, Any] | None = None
-    quantisation: Mapping[str, Any] | None = None
+    quantisation: Mapping[str, Any] | None = None  # of int8, what it costs; None of float32
+    # of the file itself, see `braintumor_ext.backends.seal`; None of exports from before 0.6
     content_sha256: str | None = None
 
     def to_json(self) -> str:

@@ -31,17 +31,13 @@ LIMIT = 1e-4  # the largest difference that an export may have
 
 @dataclass(frozen=True)
 class Agreement:
-    """The differences of two networks' outputs over the same slices.
-
-    Args:
-        differences: output name to the largest absolute difference, over the largest absolute eager value.
-        same_class: share of the slices, in [0, 1], that get the same class.
-    """
+    """The differences of two networks' outputs over the same slices."""
 
     slices: int
     source: str
+    # output name to the largest absolute difference, over the largest absolute eager value
     differences: Mapping[str, float]
-    same_class: float
+    same_class: float  # share of the slices, in [0, 1], that get the same class
 
     @property
     def problem(self) -> str | None:

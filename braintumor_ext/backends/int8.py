@@ -25,21 +25,13 @@ LARGEST_LOSS = 0.005  # what accuracy and Dice may lose: half a point of a hundr
 
 @dataclass(frozen=True)
 class Quantisation:
-    """What int8 costs on slices that it was not fitted to.
+    """What int8 costs on slices that it was not fitted to."""
 
-    Args:
-        slices: training slices that the ranges of the activations were taken from.
-        n: slices that both are scored on.
-        accuracy: of float32 and of int8, in [0, 1]; None where no class is known.
-        dice: likewise, over the slices with a tumour; None where no mask is known.
-        same_class: share of the slices, in [0, 1], that get the same class from both.
-    """
-
-    slices: int
-    n: int
-    accuracy: tuple[float, float] | None
-    dice: tuple[float, float] | None
-    same_class: float
+    slices: int  # training slices that the ranges of the activations were taken from
+    n: int  # slices that both are scored on
+    accuracy: tuple[float, float] | None  # of float32 and of int8, in [0, 1]; None where no class is known
+    dice: tuple[float, float] | None  # likewise, over the slices with a tumour; None where no mask is known
+    same_class: float  # share of the slices, in [0, 1], that get the same class from both
 
     @property
     def problem(self) -> str | None:

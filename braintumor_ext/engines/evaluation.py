@@ -34,15 +34,11 @@ def evaluation_inferer(plain: Inferer, calibration: Calibration | None) -> Infer
 
 @dataclass(eq=False, repr=False)
 class EvaluationReport:
-    """Score each slice in its own grid, gather them from all processes and write the report: an evaluator's handler.
-
-    Args:
-        data: the evaluated items, as in the datalist.
-        training_data: the training's items in ``dataset_dir``, for the baselines; None leaves the baselines out.
-    """
+    """Score each slice in its own grid, gather them from all processes and write the report: an evaluator's handler."""
 
     output_dir: str | os.PathLike[str]
-    data: Sequence[Mapping[str, Any]]
+    data: Sequence[Mapping[str, Any]]  # the evaluated items, as in the datalist
+    # the training's items in ``dataset_dir``, for the baselines; None leaves the baselines out
     training_data: Sequence[Mapping[str, Any]] | None = None
     dataset_dir: str | os.PathLike[str] | None = None
     classes: Classes = CLASSES

@@ -42,16 +42,11 @@ CAP = 0.99
 
 
 class Explanation(NamedTuple):
-    """A prediction and what it rests on.
-
-    Args:
-        maps: (B, 1, H, W) float32 in [0, 1] on the input's grid; 0 everywhere where there is nothing to show.
-        flags: for each image what is remarkable about its map, or an empty text.
-    """
+    """A prediction and what it rests on."""
 
     output: dict[str, Tensor]
-    maps: Tensor
-    flags: list[str]
+    maps: Tensor  # (B, 1, H, W) float32 in [0, 1] on the input's grid; 0 everywhere where there is nothing to show
+    flags: list[str]  # for each image what is remarkable about its map, or an empty text
 
 
 class Explainer:

@@ -14,17 +14,11 @@ N_BINS = 15
 
 @dataclass(frozen=True, slots=True)
 class ReliabilityBins:
-    """Sums over the slices whose confidence lies in each of B equal-width bins.
+    """Sums over the slices whose confidence lies in each of B equal-width bins."""
 
-    Args:
-        count: (..., B) slices.
-        confidence: (..., B) sum of the top-label confidences.
-        correct: (..., B) slices whose top label is right.
-    """
-
-    count: np.ndarray
-    confidence: np.ndarray
-    correct: np.ndarray
+    count: np.ndarray  # (..., B) slices
+    confidence: np.ndarray  # (..., B) sum of the top-label confidences
+    correct: np.ndarray  # (..., B) slices whose top label is right
 
     @property
     def edges(self) -> np.ndarray:

@@ -24,35 +24,22 @@ FLAG_SEPARATOR = "; "
 
 @dataclass(frozen=True, slots=True)
 class SliceRecord:
-    """One evaluated slice; masks are measured in the input's own grid.
+    """One evaluated slice; masks are measured in the input's own grid."""
 
-    Args:
-        image: the path as it is shown to people (with the slice's index for a slice of a volume).
-        probabilities: K class probabilities that sum to 1.
-        mask_known: whether the true mask is known (possibly empty).
-        true_area_px: pixels of the true mask; 0 if it is unknown.
-        pred_area_px: pixels of the predicted mask, whatever the predicted class.
-        dice: Dice coefficient in [0, 1]; NaN where undefined.
-        hd95: 95% Hausdorff distance in ``hd95_unit``; NaN where undefined.
-        hd95_unit: ``mm`` where the spacing is known, else ``px``.
-        spacing: (row, column) in mm, None if unknown.
-        mask_predicted: whether the network gives masks at all; if not, none of the values on masks counts.
-    """
-
-    image: str
+    image: str  # the path as it is shown to people (with the slice's index for a slice of a volume)
     group: str | None
     true_class: int
-    probabilities: tuple[float, ...]
-    mask_known: bool = False
-    true_area_px: int = 0
-    pred_area_px: int = 0
-    dice: float = float("nan")
+    probabilities: tuple[float, ...]  # K class probabilities that sum to 1
+    mask_known: bool = False  # whether the true mask is known (possibly empty)
+    true_area_px: int = 0  # pixels of the true mask; 0 if it is unknown
+    pred_area_px: int = 0  # pixels of the predicted mask, whatever the predicted class
+    dice: float = float("nan")  # Dice coefficient in [0, 1]; NaN where undefined
     iou: float = float("nan")
-    hd95: float = float("nan")
-    hd95_unit: str = "px"
-    spacing: tuple[float, float] | None = None
+    hd95: float = float("nan")  # 95% Hausdorff distance in ``hd95_unit``; NaN where undefined
+    hd95_unit: str = "px"  # ``mm`` where the spacing is known, else ``px``
+    spacing: tuple[float, float] | None = None  # (row, column) in mm, None if unknown
     flags: tuple[str, ...] = ()
-    mask_predicted: bool = True
+    mask_predicted: bool = True  # whether the network gives masks at all; if not, none of the values on masks counts
 
     @classmethod
     def of(

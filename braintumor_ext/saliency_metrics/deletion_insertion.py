@@ -15,15 +15,10 @@ BLURRED_SHARE = 16  # the blur's standard deviation is the image's shorter side,
 
 
 class PerturbationCurves(NamedTuple):
-    """Probability of the explained class while pixels are replaced, the most important ones first.
+    """Probability of the explained class while pixels are replaced, the most important ones first."""
 
-    Args:
-        deletion: (B, S + 1) in [0, 1]: 0, 1/S, ..., all of the pixels deleted.
-        insertion: (B, S + 1) in [0, 1]: none, 1/S, ..., all of the pixels given back.
-    """
-
-    deletion: Tensor
-    insertion: Tensor
+    deletion: Tensor  # (B, S + 1) in [0, 1]: 0, 1/S, ..., all of the pixels deleted
+    insertion: Tensor  # (B, S + 1) in [0, 1]: none, 1/S, ..., all of the pixels given back
 
     @property
     def deletion_area(self) -> Tensor:

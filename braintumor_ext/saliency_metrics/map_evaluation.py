@@ -73,40 +73,30 @@ class MapEvaluation:
 
     Only slices with a known class of tumour and a mask that is not empty. What is explained is the predicted class,
     right or wrong. Each map is scored in the slice's own grid; perturbed slices are predicted in the network's.
-
-    Args:
-        network: gives ``{"class": (B, K), ...}`` logits.
-        validation_data: items that choose each method's IoU threshold; without any it is 0.5.
-        preprocessing: from an item to one with ``image`` (C, H, W) as the network takes it.
-        layer: the layer for Grad-CAM, Grad-CAM++ and attention; its grid is also the random baseline's.
-        dataset_dir: the prepared data set; images are shown relative to it.
-        max_slices: how many slices of the split, spread over classes and groups; 0 or None for all.
-        max_validation_slices: how many validation slices; 0 or None for all.
-        max_sanity_slices: how many of the evaluated slices the sanity checks use; 0 or None for all.
-        tolerance: of the pointing game, in pixels of the slice's own grid.
-        seed: of the choice of slices, the random baseline, the randomisation and the bootstrap.
     """
 
-    network: nn.Module
+    network: nn.Module  # gives ``{"class": (B, K), ...}`` logits
     data: Sequence[Mapping[str, Any]]
-    validation_data: Sequence[Mapping[str, Any]]
+    validation_data: Sequence[Mapping[str, Any]]  # items that choose each method's IoU threshold; without any it is 0.5
+    # from an item to one with ``image`` (C, H, W) as the network takes it
     preprocessing: Callable[[Mapping[str, Any]], Mapping[str, Any]]
     output_dir: str | os.PathLike[str]
     methods: Sequence[str] | str = EVALUATED
+    # the layer for Grad-CAM, Grad-CAM++ and attention; its grid is also the random baseline's
     layer: str = DEFAULT_LAYER
     classes: Classes = CLASSES
-    dataset_dir: str | os.PathLike[str] | None = None
+    dataset_dir: str | os.PathLike[str] | None = None  # the prepared data set; images are shown relative to it
     device: str | torch.device = "cpu"
-    max_slices: int | None = 0
-    max_validation_slices: int | None = 100
-    max_sanity_slices: int | None = 48
+    max_slices: int | None = 0  # how many slices of the split, spread over classes and groups; 0 or None for all
+    max_validation_slices: int | None = 100  # how many validation slices; 0 or None for all
+    max_sanity_slices: int | None = 48  # how many of the evaluated slices the sanity checks use; 0 or None for all
     batch_size: int = 16
-    tolerance: float = TOLERANCE
+    tolerance: float = TOLERANCE  # of the pointing game, in pixels of the slice's own grid
     steps: int = STEPS
     title: str = ""
     context: Mapping[str, Any] | None = None
     n_draws: int = 2000
-    seed: int = 0
+    seed: int = 0  # of the choice of slices, the random baseline, the randomisation and the bootstrap
 
     def __post_init__(self) -> None:
         self.methods = checked_methods(self.methods)

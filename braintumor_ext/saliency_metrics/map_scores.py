@@ -17,20 +17,14 @@ _TIE = 1e-6  # values nearer to the maximum than this are maxima: interpolation 
 
 
 class MapScores(NamedTuple):
-    """A map against a mask, all in [0, 1].
+    """A map against a mask, all in [0, 1]."""
 
-    Args:
-        pointing: the pointing game: the share of the map's maxima that lie in the mask.
-        pointing_tolerant: the same within the tolerance.
-        energy_share: the share of the map's sum that lies in the mask; of a map that is the same everywhere it is the
-            share of the slice that the mask covers.
-        iou: intersection over union of the mask and the map above its threshold.
-    """
-
-    pointing: float
-    pointing_tolerant: float
+    pointing: float  # the pointing game: the share of the map's maxima that lie in the mask
+    pointing_tolerant: float  # the same within the tolerance
+    # the share of the map's sum that lies in the mask; of a map that is the same everywhere it is the share of the
+    # slice that the mask covers
     energy_share: float
-    iou: float
+    iou: float  # intersection over union of the mask and the map above its threshold
 
 
 def score_map(heat: np.ndarray, mask: np.ndarray, threshold: float = 0.5, tolerance: float = TOLERANCE) -> MapScores:

@@ -21,45 +21,30 @@ SCORES: tuple[str, ...] = ("pointing", "pointing_tolerant", "energy_share", "iou
 
 @dataclass(frozen=True, slots=True)
 class ScoredMap:
-    """One map of one slice; all values in [0, 1].
+    """One map of one slice; all values in [0, 1]."""
 
-    Args:
-        pointing: share of the map's maxima in the mask.
-        pointing_tolerant: the same within the tolerance.
-        energy_share: share of the map's sum in the mask.
-        iou: of the mask and the map above its method's threshold.
-        deletion_curve: the explained class's probability at each step.
-        empty: whether the map is 0 everywhere.
-    """
-
-    pointing: float
-    pointing_tolerant: float
-    energy_share: float
-    iou: float
+    pointing: float  # share of the map's maxima in the mask
+    pointing_tolerant: float  # the same within the tolerance
+    energy_share: float  # share of the map's sum in the mask
+    iou: float  # of the mask and the map above its method's threshold
     deletion: float
     insertion: float
-    deletion_curve: tuple[float, ...] = ()
+    deletion_curve: tuple[float, ...] = ()  # the explained class's probability at each step
     insertion_curve: tuple[float, ...] = ()
-    empty: bool = False
+    empty: bool = False  # whether the map is 0 everywhere
 
 
 @dataclass(frozen=True, slots=True)
 class ExplainedSlice:
-    """One slice and its maps, each of the predicted class.
-
-    Args:
-        predicted_class: the class index that is explained.
-        area_share: share of the slice that the true mask covers.
-        maps: the method's or the baseline's name to its map's scores.
-    """
+    """One slice and its maps, each of the predicted class."""
 
     image: str
     group: str | None
     true_class: int
-    predicted_class: int
+    predicted_class: int  # the class index that is explained
     probability: float
-    area_share: float
-    maps: Mapping[str, ScoredMap]
+    area_share: float  # share of the slice that the true mask covers
+    maps: Mapping[str, ScoredMap]  # the method's or the baseline's name to its map's scores
 
     @property
     def right(self) -> bool:

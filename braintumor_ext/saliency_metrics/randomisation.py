@@ -18,15 +18,10 @@ LIMIT = 0.5  # a map that is still this much like the trained network's, on aver
 
 
 class Similarity(NamedTuple):
-    """How alike two maps of each image are.
+    """How alike two maps of each image are."""
 
-    Args:
-        spearman: (B,) rank correlation in [-1, 1]; NaN where a map is the same everywhere.
-        ssim: (B,) structural similarity, at most 1.
-    """
-
-    spearman: np.ndarray
-    ssim: np.ndarray
+    spearman: np.ndarray  # (B,) rank correlation in [-1, 1]; NaN where a map is the same everywhere
+    ssim: np.ndarray  # (B,) structural similarity, at most 1
 
 
 def similarity(before: Tensor, after: Tensor) -> Similarity:

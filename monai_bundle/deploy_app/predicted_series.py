@@ -17,34 +17,24 @@ from braintumor_ext.series_prediction import SeriesPrediction, series_prediction
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """Which model predicted.
+    """Which model predicted."""
 
-    Args:
-        algorithm: its name, version and checkpoint, as DICOM objects tell them.
-        calibration: what made the probabilities cautious; None where nothing did.
-    """
-
-    algorithm: Algorithm
+    algorithm: Algorithm  # its name, version and checkpoint, as DICOM objects tell them
     classes: Classes
-    calibration: str | None
+    calibration: str | None  # what made the probabilities cautious; None where nothing did
     explained_by: str
 
 
 @dataclass
 class PredictedSeries:
-    """The slices of a series, sorted along their normal, and the prediction about each.
-
-    Args:
-        segmentation: the DICOM segmentation, once made.
-        written: what was written of the series, by its kind.
-        overlays: the pictures that were written, by the slice's place in the series.
-    """
+    """The slices of a series, sorted along their normal, and the prediction about each."""
 
     sources: tuple[pydicom.Dataset, ...]
     predictions: tuple[Prediction, ...]
     model: ModelIdentity
-    segmentation: Segmentation | None = None
-    written: dict[str, Path] = field(default_factory=dict)
+    segmentation: Segmentation | None = None  # the DICOM segmentation, once made
+    written: dict[str, Path] = field(default_factory=dict)  # what was written of the series, by its kind
+    # the pictures that were written, by the slice's place in the series
     overlays: dict[int, Path] = field(default_factory=dict)
 
     @property

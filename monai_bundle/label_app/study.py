@@ -24,19 +24,12 @@ _TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class Study:
-    """The slices of one input, in the order of its own slices.
+    """The slices of one input, in the order of its own slices."""
 
-    Args:
-        path: the file, or the folder of a DICOM series.
-        slices: each (C, H, W) as a person sees it, with its metadata (see `SliceGrid.metadata`).
-        affine: (4, 4), takes the study's own indices to RAS mm.
-        is_series: whether each slice is a file of its own.
-    """
-
-    path: Path
-    slices: tuple[MetaTensor, ...]
-    affine: np.ndarray
-    is_series: bool = False
+    path: Path  # the file, or the folder of a DICOM series
+    slices: tuple[MetaTensor, ...]  # each (C, H, W) as a person sees it, with its metadata (see `SliceGrid.metadata`)
+    affine: np.ndarray  # (4, 4), takes the study's own indices to RAS mm
+    is_series: bool = False  # whether each slice is a file of its own
 
     @property
     def meta(self) -> Mapping[str, Any]:
