@@ -71,6 +71,15 @@ def remove_partials(folder: str | os.PathLike[str]) -> None:
         partial.unlink(missing_ok=True)
 
 
+def state_of(path: Any) -> tuple[int, int] | None:
+    """Return a file's size in bytes and its time of change in ns, which tell a change; None of what is no file."""
+    try:
+        status = Path(path).stat()
+    except (OSError, TypeError):
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
 def sha256_of(path: str | os.PathLike[str]) -> str:
     """Return a file's SHA-256 in hexadecimal."""
     with open(path, "rb") as file:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from torch import Tensor
 from braintumor_ext.calibration.calibration import Calibration, read_calibration
 from braintumor_ext.classes import CLASSES, Classes
 from braintumor_ext.errors import InputError
+from braintumor_ext.files import state_of
 from braintumor_ext.inference.row_errors import told_in
 from braintumor_ext.keys import CLASS, ERROR, FEATURES, GREY, HEAT_MAP, HEAT_MAP_FLAGS, IMAGE, MASK, META, PREDICTION
 from braintumor_ext.prediction import Prediction
@@ -189,18 +189,10 @@ class Postprocessd(MapTransform):
     def _constants(self) -> Calibration | None:
         if self.calibration is None or self.checkpoint is None:
             return None
-        state = [_state(path) for path in (self.calibration, self.checkpoint)]
+        state = [state_of(path) for path in (self.calibration, self.checkpoint)]
         if self._read is None or self._read[0] != state:
             self._read = (state, read_calibration(self.calibration, self.checkpoint, self.postprocessor.image_size))
         return self._read[1]
-
-
-def _state(path: str | PathLike[str]) -> tuple[int, int] | None:
-    try:
-        status = Path(path).stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size
 
 
 def _as_batch(output: Mapping[str, Any]) -> dict[str, Any]:

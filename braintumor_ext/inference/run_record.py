@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from braintumor_ext.errors import InputError
-from braintumor_ext.files import write_text
+from braintumor_ext.files import state_of, write_text
 from braintumor_ext.inference.mask_files import PNG_FORMAT
 from braintumor_ext.inference.prediction_table import PredictionTable
 from braintumor_ext.jsonable import jsonable
@@ -32,7 +32,8 @@ class RunRecord:
         inputs: dict[str, Any] = {}
         for item in data:
             if item["name"] not in inputs:
-                inputs[item["name"]] = {**_state(item[IMAGE]), "slices": []}
+                size, changed = state_of(item[IMAGE]) or (None, None)  # of a file that is gone reading it will tell
+                inputs[item["name"]] = {"bytes": size, "modified_ns": changed, "slices": []}
             if SLICE in item:
                 inputs[item["name"]]["slices"].append(int(item[SLICE]))
         return cls(jsonable(settings), inputs)
@@ -71,14 +72,6 @@ class RunRecord:
     def unchanged(self, earlier: RunRecord) -> set[str]:
         """Return the names of the files that are as they were, of which the same slices are asked for."""
         return {name for name, state in self.inputs.items() if earlier.inputs.get(name) == state}
-
-
-def _state(path: Any) -> dict[str, Any]:
-    try:
-        status = Path(path).stat()
-    except (OSError, TypeError):  # gone, which reading it will tell; or no file
-        return {"bytes": None, "modified_ns": None}
-    return {"bytes": status.st_size, "modified_ns": status.st_mtime_ns}
 
 
 def _shown(value: Any) -> str:
