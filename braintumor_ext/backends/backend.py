@@ -23,10 +23,8 @@ class Backend(ABC):
     A further one is a class like these, and an entry in ``BACKENDS``.
     """
 
-    name: ClassVar[str]
-    """As ``--backend`` and ``--format`` name it."""
-    suffix: ClassVar[str]
-    """Of its files, with the dot: ``model`` + suffix lies beside ``model.pt``."""
+    name: ClassVar[str]  # as ``--backend`` and ``--format`` name it
+    suffix: ClassVar[str]  # of its files, with the dot: ``model`` + suffix lies beside ``model.pt``
 
     @abstractmethod
     def convert(self, network: HeadsAndFeatures, images: Tensor) -> Any:

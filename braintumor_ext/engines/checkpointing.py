@@ -84,8 +84,7 @@ class TrainingFiles:
         self.resume = (self.folder / LAST).is_file() if resume == "auto" else as_bool(resume)
         self.pretrained, self.settings, self.rank = pretrained, dict(settings or {}), rank
         self.best_sha256: str | None = None
-        self.saved_epoch = 0
-        """The epoch of the ``last.pt`` that is in place; 0 while there is none of this training."""
+        self.saved_epoch = 0  # the epoch of the ``last.pt`` that is in place; 0 while there is none of this training
         self._replaced_sha256: str | None = None
         self._writer = BackgroundWriter()
         self._snapshot: Any = None

@@ -36,8 +36,7 @@ class WeightAveraging:
         if not 0 <= decay < 1:
             raise ValueError(f"The average's decay must be in [0, 1), got {decay}.")
         self.network, self.evaluator, self.decay = network, evaluator, decay
-        self.average = network
-        """What is validated and saved: the network itself without averaging."""
+        self.average = network  # what is validated and saved: the network itself without averaging
         self.updates = 0
         self._floats: tuple[list[Tensor], list[Tensor]] = ([], [])
         self._counters: list[tuple[Tensor, Tensor]] = []

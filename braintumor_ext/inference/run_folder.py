@@ -29,8 +29,7 @@ class RunFolder:
 
     def __init__(self, path: str | PathLike[str], rank: int = 0) -> None:
         self.path, self.rank = Path(path), rank
-        self.table = self.path / (PART_TABLE.format(rank) if rank else TABLE)
-        """Where this process adds its rows."""
+        self.table = self.path / (PART_TABLE.format(rank) if rank else TABLE)  # where this process adds its rows
         self._lock = filelock.FileLock(self.path / (f"{LOCK}.{rank}" if rank else LOCK), timeout=LOCK_SECONDS)
 
     @contextmanager
