@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -49,18 +50,12 @@ class Explanation(NamedTuple):
     flags: list[str]  # for each image what is remarkable about its map, or an empty text
 
 
+@dataclass(eq=False, repr=False)
 class Explainer:
     """Explain a network's predictions: the predicted class, a given one, or the predicted mask.
 
     An image's map is the same alone and in any batch. Usable within ``no_grad``, ``inference_mode`` and autocast; it is
     always computed in float32. Grad-CAM and Grad-CAM++ share their forward pass with the prediction.
-
-    Args:
-        network: gives ``{"class": (B, K), "mask": (B, 1, H, W)}`` logits, or one of the two.
-        layer: the layer whose activations are weighed (Grad-CAM, Grad-CAM++) or whose gate is shown (attention).
-        n_batch: how many occluded images are predicted at a time.
-        n_samples: how many noisy copies SmoothGrad averages.
-        seed: of SmoothGrad's noise, the same for each image.
 
     Raises:
         ValueError: there is no such method, head or layer; valid ones are listed.
@@ -72,27 +67,27 @@ class Explainer:
         torch.Size([2, 1, 64, 64])
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        method: str = "gradcam",
-        layer: str = DEFAULT_LAYER,
-        head: str = CLASS,
-        classes: Classes = CLASSES,
-        n_batch: int = 32,
-        n_samples: int = 25,
-        seed: int = 0,
-    ) -> None:
-        if method not in METHODS:
-            raise ValueError(f"there is no method {method!r}: valid are {', '.join(METHODS)}.")
-        if head not in HEADS:
-            raise ValueError(f"there is no head {head!r}: valid are {', '.join(HEADS)}.")
-        self.network, self.method, self.layer, self.head = network, method, layer, head
-        self.classes, self.n_batch, self.n_samples, self.seed = classes, n_batch, n_samples, seed
-        if method in ("gradcam", "gradcam++"):
-            kind: Any = GradCAM if method == "gradcam" else GradCAMpp  # they take a ModelWithHooks as it is
-            self._gradients = ActivationGradients(network, layer, class_score if head == CLASS else mask_score)
-            self._cam = kind(self._gradients, layer, postprocessing=to_unit_range)
+    network: nn.Module  # gives ``{"class": (B, K), "mask": (B, 1, H, W)}`` logits, or one of the two
+    method: str = "gradcam"
+    layer: str = (
+        DEFAULT_LAYER  # its activations are weighed (Grad-CAM, Grad-CAM++), or its gate is shown (attention)
+    )
+    head: str = CLASS
+    classes: Classes = CLASSES
+    n_batch: int = 32  # how many occluded images are predicted at a time
+    n_samples: int = 25  # how many noisy copies SmoothGrad averages
+    seed: int = 0  # of SmoothGrad's noise, the same for each image
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ValueError(f"there is no method {self.method!r}: valid are {', '.join(METHODS)}.")
+        if self.head not in HEADS:
+            raise ValueError(f"there is no head {self.head!r}: valid are {', '.join(HEADS)}.")
+        if self.method in ("gradcam", "gradcam++"):
+            kind: Any = GradCAM if self.method == "gradcam" else GradCAMpp  # they take a ModelWithHooks as it is
+            score = class_score if self.head == CLASS else mask_score
+            self._gradients = ActivationGradients(self.network, self.layer, score)
+            self._cam = kind(self._gradients, self.layer, postprocessing=to_unit_range)
 
     def __call__(self, x: Tensor, explain_class: int | str | Sequence[int | str] | Tensor | None = None) -> Explanation:
         """Predict and explain images.

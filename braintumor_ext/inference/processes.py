@@ -9,6 +9,7 @@ import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from os import PathLike
 from pathlib import Path
@@ -27,23 +28,20 @@ _POLL_SECONDS = 0.1
 _REMEDY = "See what it told above, then go on with --resume true"
 
 
+@dataclass(eq=False, repr=False)
 class Processes:
     """What the processes of one inference tell each other, through torch's key-value store.
 
     Process 0 leads: it deals the slices out, and takes the others' rows in the end. No process waits for another while
     it predicts, and none but process 0 in the end: they need not be equally fast, and a dead one holds nobody up. Hence
-    no collective operations, in which all have to take part within one time limit.
-
-    Args:
-        store: a store that all processes reach, of this inference alone; None where there is but one process.
-        timeout: seconds after which a process that tells nothing (no batch is predicted) counts as gone: then an
-            InputError is raised by whatever waits for it, or tells it something.
+    no collective operations, in which all have to take part within one time limit. Where a process is gone, an
+    InputError is raised by whatever waits for it, or tells it something.
     """
 
-    def __init__(
-        self, store: torch.distributed.Store | None = None, rank: int = 0, size: int = 1, timeout: float = TIMEOUT
-    ) -> None:
-        self.store, self.rank, self.size, self.timeout = store, rank, size, timeout
+    store: torch.distributed.Store | None = None  # of this inference alone; None where there is but one process
+    rank: int = 0
+    size: int = 1
+    timeout: float = TIMEOUT  # seconds after which a process that tells nothing (no batch is predicted) counts as gone
 
     def deal(self, shares: Sequence[Sequence[int]], digest: str) -> None:
         """Tell the others which slices are theirs, numbers of inputs with a digest; for process 0."""
