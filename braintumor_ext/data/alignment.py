@@ -32,19 +32,12 @@ def local_contrast(pictures: torch.Tensor, side: int = 13, inside: torch.Tensor 
 
 
 def align(moving: torch.Tensor, fixed: torch.Tensor, start: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Align each moving picture with its fixed one.
+    """Align moving pictures with fixed ones, both (N, 64, 64) of ``local_contrast``, each from its first guess.
 
-    The maps are affine, found by Gauss-Newton steps on normalised intensities (Lucas and Kanade 1981; Evangelidis and
-    Psarakis, "Parametric Image Alignment Using Enhanced Correlation Coefficient Maximization", 2008), first at half
-    the size, then, where that promises something, in full.
-
-    Args:
-        moving: (N, 64, 64) of ``local_contrast``.
-        fixed: likewise.
-        start: (N, 2, 3) first guesses of the maps from fixed to moving, in ``affine_grid``'s coordinates.
-
-    Returns:
-        Their correlations where they overlap, (N,) in [-1, 1], and the maps, (N, 2, 3).
+    Return their correlations where they overlap, (N,) in [-1, 1], and the maps from fixed to moving, (N, 2, 3), in
+    ``affine_grid``'s coordinates like ``start``. The maps are affine, found by Gauss-Newton steps on normalised
+    intensities (Lucas and Kanade 1981; Evangelidis and Psarakis, "Parametric Image Alignment Using Enhanced Correlation
+    Coefficient Maximization", 2008), first at half the size, then, where that promises something, in full.
     """
     likeness, found_maps = torch.full((len(moving),), -1.0), start.clone()
     for first in range(0, len(moving), _BATCH):

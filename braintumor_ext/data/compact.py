@@ -23,8 +23,7 @@ def compact_size(width: int, height: int, short_side: int) -> tuple[int, int]:
 def write_compact_image(grey: np.ndarray, path: Path, short_side: int) -> float:
     """Write a slice, (H, W) in [0, 1], as a small grey JPEG whose short side has so many pixels.
 
-    Returns:
-        The peak signal-to-noise ratio in dB of what JPEG kept of the resized 8-bit slice (infinite if all of it).
+    Return the peak signal-to-noise ratio in dB of what JPEG kept of the resized 8-bit slice, infinite if all of it.
     """
     height, width = grey.shape
     full = Image.fromarray(np.rint(grey * 255).astype(np.uint8))

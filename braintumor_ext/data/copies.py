@@ -39,19 +39,11 @@ class Copy(NamedTuple):
 def find_copies(
     first: np.ndarray, second: np.ndarray | None = None, likeness: float = COPY_LIKENESS, progress: bool = True
 ) -> list[Copy]:
-    """Find the pictures of two sets, or of one, that are copies of one another.
+    """Find the copies among pictures of two sets, or of one, all (N, 64, 64) uint8 of ``framed_picture``.
 
     Rough likeness of every pair (a product of matrices of small pictures, seen whole and in several crops, plain and
-    mirrored) names a few candidates of each picture; these are aligned, and judged by their likeness then.
-
-    Args:
-        first: (N, 64, 64) uint8 of ``framed_picture``.
-        second: (M, 64, 64) uint8; None to look within the first set.
-        likeness: the least of a copy.
-        progress: show a progress bar on stderr.
-
-    Returns:
-        The pairs, in ascending order; a pair that is alike plain and mirrored stands as the better of the two.
+    mirrored) names a few candidates of each picture; these are aligned, and judged by their likeness then. Pairs of
+    ``likeness`` or more come in ascending order; one that is alike plain and mirrored stands as the better of the two.
     """
     one, other = (torch.tensor(pictures) for pictures in (first, first if second is None else second))
     if not len(one) or not len(other):

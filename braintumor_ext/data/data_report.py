@@ -41,17 +41,10 @@ def build_report(
     notes: Sequence[str],
     found: int,
 ) -> dict[str, Any]:
-    """Gather the report, of values that JSON can hold.
+    """Gather the report on the usable slices, grouped and split, of values that JSON can hold.
 
-    Args:
-        slices: the usable slices, grouped and split.
-        near_pairs: (M, 2) positions of near-duplicates.
-        copies: pairs of copies, mirrored or cropped ones too.
-        grouping: how the groups came about.
-        facts: on the preparation itself.
-        left_out: what could not be taken over.
-        notes: further remarks.
-        found: how many image files there were.
+    ``near_pairs`` are (M, 2) positions of near-duplicates, ``facts`` of the preparation itself, ``left_out`` what could
+    not be taken over, and ``found`` is how many image files there were.
     """
     near_sets = connected_sets(len(slices), near_pairs)
     return {

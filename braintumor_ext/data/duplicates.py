@@ -70,11 +70,8 @@ def group_slices(
     Byte-identical files always share a group. Slices that are alike join where at least one of the two has no given
     group (patients that are known outrank likeness).
 
-    Args:
-        keys: the slices' unique names.
-        digests: the SHA-256 of each file.
-        alike: (M, 2) positions of near-duplicates and copies.
-        given: group by key, for the slices where it is known.
+    Slices are told by their unique ``keys`` and the SHA-256 ``digests`` of their files; ``alike`` are (M, 2) positions,
+    and ``given`` is the group by key, where it is known.
     """
     given = given or {}
     group_of = [given.get(key) for key in keys]

@@ -66,15 +66,9 @@ def choose_extra(
 
     A group is used or left out as a whole: if one of its slices is a copy or near-duplicate of one in validation or
     test, its others show the same patient. Copies of training slices are kept, unless the file is the same: they give
-    nothing away, and a mirrored or cropped one is what augmentation would make of it.
-
-    Args:
-        pool: the extra slices.
-        slices: the data set's own, grouped and split.
-        joined: sets of given group names that became one group there, which bears the first one's name.
-
-    Returns:
-        The chosen slices, and what the data report says.
+    nothing away, and a mirrored or cropped one is what augmentation would make of it. ``joined`` are sets of given
+    group names that became one group among the data set's own ``slices``, which bears the first one's name. Return the
+    chosen slices, and what the data report says.
     """
     extra = pool.slices
     renamed = {name: names[0] for names in joined for name in names}

@@ -16,11 +16,9 @@ _COLOUR_STEP = 0.1
 
 
 def suspicions(raw: np.ndarray, grey: np.ndarray) -> list[str]:
-    """Return what speaks against a slice being a grey MRI.
+    """Return what speaks against a slice being a grey MRI: of its stored values, (C, H, W), and in [0, 1], (H, W).
 
-    Args:
-        raw: (C, H, W) values as stored; three channels or more are red, green and blue in 0..255.
-        grey: (H, W) in [0, 1].
+    Three channels or more are red, green and blue in 0..255.
     """
     found = [CT_LIKE] if looks_like_ct(grey) else []
     return found + ([COLOUR] if is_coloured(raw) else [])

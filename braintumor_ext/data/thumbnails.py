@@ -27,8 +27,7 @@ def thumbnail(grey: np.ndarray) -> np.ndarray:
 def unit_vectors(thumbnails: np.ndarray) -> np.ndarray:
     """Remove the mean of thumbnails, (N, 48, 48), and scale to unit norm: dot products are Pearson correlations.
 
-    Returns:
-        (N, 2304) float32; zeros for a constant thumbnail, which then correlates with nothing.
+    As (N, 2304) float32; a constant thumbnail becomes zeros, which correlate with nothing.
     """
     rows = np.asarray(thumbnails, dtype=np.float32).reshape(len(thumbnails), -1)
     rows = rows - rows.mean(axis=1, keepdims=True)

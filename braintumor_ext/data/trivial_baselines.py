@@ -98,16 +98,9 @@ def trivial_baselines_for(
     """Measure both baselines from training to test items of a loaded datalist.
 
     File properties come from ``items.csv`` in the data set's folder where it lists an image (they are the source
-    file's, which a compact copy hides), else from the file itself.
-
-    Args:
-        dataset_dir: the folder of the datalist.
-        training: items with ``image`` (absolute path) and ``class``; those of unknown class take no part.
-        test: likewise.
-
-    Returns:
-        ``{"nearest_neighbour": {"accuracy", "n", "n_left_out"}, "file_properties": {...}}``; empty where one side has
-        no readable image of a known class.
+    file's, which a compact copy hides), else from the file itself. Items of unknown class take no part. Return
+    ``{"nearest_neighbour": {"accuracy", "n", "n_left_out"}, "file_properties": {...}}``, empty where one side has no
+    readable image of a known class.
     """
     sides = [[item for item in side if item.get(CLASS, UNKNOWN) != UNKNOWN] for side in (training, test)]
     read = iter(measure_items(dataset_dir, [item for side in sides for item in side]))

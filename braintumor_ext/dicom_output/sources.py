@@ -161,11 +161,7 @@ def split_series(sources: Sequence[pydicom.Dataset]) -> list[list[int]]:
 
 
 def checked_sources(sources: Sequence[pydicom.Dataset]) -> list[pydicom.Dataset]:
-    """Return the headers of sources that make up one volume.
-
-    Raises:
-        InputError: they do not, or one of them lacks UIDs or geometry.
-    """
+    """Return the headers of sources that make up one volume; an `InputError` says why they do not."""
     if not sources:
         raise ValueError("at least one source is needed")
     headers = [source_header(source) for source in sources]

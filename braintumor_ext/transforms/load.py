@@ -33,16 +33,7 @@ class LoadImageSlice(Transform):
     def __call__(
         self, data: str | PathLike[str] | np.ndarray | torch.Tensor, slice_index: int | None = None
     ) -> MetaTensor:
-        """Return the slice.
-
-        Args:
-            data: a path; or an array or tensor of shape (H, W), (C, H, W) or (H, W, C) with C up to 4.
-            slice_index: 0-based index of the slice in a volume; for paths only.
-
-        Raises:
-            InputError: if a file cannot be read, or is a volume and no valid slice of it was chosen.
-            ValueError: if an array has another shape.
-        """
+        """Return the slice of a path, by `read_slice`, or of an array or tensor, by `slice_from_memory`."""
         if isinstance(data, str | PathLike):
             return read_slice(data, slice_index, labels=self.labels, shrink=self.shrink)
         return slice_from_memory(data)

@@ -57,11 +57,8 @@ def picture_grid(path: Path) -> SliceGrid:
 def picture_pixels(path: Path, labels: bool = False, shrink: bool = False) -> np.ndarray:
     """Return the frames of a picture, (frames, C, H, W), values as stored; palettes and rarer modes become RGB(A).
 
-    Args:
-        path: a picture with one frame or more of one size.
-        labels: whether it is a mask: of a palette then the indices count, as annotation tools write labels so, in
-            whatever colours.
-        shrink: whether a very large picture is shrunk by whole factors (see `transforms.shrink`).
+    Of a palette of ``labels`` the indices count, as annotation tools write labels so, in whatever colours. ``shrink``
+    makes a very large picture smaller by whole factors (see `transforms.shrink`).
 
     Raises:
         InputError: if it is truncated, damaged, has frames of several sizes or kinds of pixel (of a mask also indices

@@ -142,14 +142,10 @@ def _decoded(path: Path, labels: bool, shrink: bool) -> tuple[SliceGrid, np.ndar
 
 
 def _checked_index(path: Path, count: int, index: int | None) -> int:
-    if index is None:
-        if count > 1:
-            raise InputError(
-                path,
-                f"holds {count} slices where one slice is expected",
-                f"Choose with --slices all, --slices middle or --slices N, where N is 0 to {count - 1}",
-            )
-        return 0
-    if not 0 <= index < count:
+    if index is None and count > 1:
+        problem = f"holds {count} slices where one slice is expected"
+        remedy = f"Choose with --slices all, --slices middle or --slices N, where N is 0 to {count - 1}"
+        raise InputError(path, problem, remedy)
+    if not 0 <= (chosen := int(index or 0)) < count:
         raise InputError(path, f"has no slice {index}", f"Give --slices N, where N is 0 to {count - 1}")
-    return int(index)
+    return chosen
