@@ -69,9 +69,7 @@ class Explainer:
 
     network: nn.Module  # gives ``{"class": (B, K), "mask": (B, 1, H, W)}`` logits, or one of the two
     method: str = "gradcam"
-    layer: str = (
-        DEFAULT_LAYER  # its activations are weighed (Grad-CAM, Grad-CAM++), or its gate is shown (attention)
-    )
+    layer: str = DEFAULT_LAYER  # whose activations are weighed (Grad-CAM, Grad-CAM++) or whose gate is shown
     head: str = CLASS
     classes: Classes = CLASSES
     n_batch: int = 32  # how many occluded images are predicted at a time
