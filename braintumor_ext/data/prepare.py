@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from braintumor_ext.classes import CLASSES, FOLDER_NAMES, Classes
 from braintumor_ext.data.compact import JPEG_QUALITY, write_bit_mask, write_compact_image
@@ -82,7 +84,8 @@ def prepare(
         extra_groups: their groups, under the same names as in ``groups``.
 
     Raises:
-        InputError: if nothing can be prepared, or a different datalist is there already.
+        InputError: if nothing can be prepared, a different datalist is there already, or another preparation writes to
+            the folder.
     """
     _check_options(images, output, protocol, size, classes)
     _check_extra(output, protocol, extra, extra_masks, extra_groups)
@@ -112,25 +115,38 @@ def prepare(
     items = _items(usable, output.resolve(), size, classes)
     content = _datalist(items, usable, images, protocol, split_seed, classes)
     output.mkdir(parents=True, exist_ok=True)
-    if (renamed := _make_way(output / DATALIST_JSON, content, overwrite)) is not None:
-        scan.notes.append(f"the datalist that was there is now {renamed.name}")
-    compact = _write_files(usable, items, output, size, classes)
-    write_datalist(output / DATALIST_JSON, content)
-    write_items_csv(output, [_row(s, item) for s, item in zip(usable, items, strict=True)])
+    with _alone_in(output):
+        if (renamed := _make_way(output / DATALIST_JSON, content, overwrite)) is not None:
+            scan.notes.append(f"the datalist that was there is now {renamed.name}")
+        compact = _write_files(usable, items, output, size, classes)
+        write_datalist(output / DATALIST_JSON, content)
+        write_items_csv(output, [_row(s, item) for s, item in zip(usable, items, strict=True)])
 
-    facts = {
-        "name": content["name"],
-        "protocol": protocol,
-        "split_seed": split_seed,
-        "masks_given": masks is not None,
-        "groups_given": groups is not None,
-        "compact": compact,
-        "extra": extra_facts,
-        "passed_over": scan.passed_over,
-    }
-    report = build_report(slices, near_pairs, copies, grouping, classes, facts, left_out, scan.notes, len(scan.slices))
-    write_report(report, slices, classes, output)
+        facts = {
+            "name": content["name"],
+            "protocol": protocol,
+            "split_seed": split_seed,
+            "masks_given": masks is not None,
+            "groups_given": groups is not None,
+            "compact": compact,
+            "extra": extra_facts,
+            "passed_over": scan.passed_over,
+        }
+        report = build_report(
+            slices, near_pairs, copies, grouping, classes, facts, left_out, scan.notes, len(scan.slices)
+        )
+        write_report(report, slices, classes, output)
     return Preparation(output / DATALIST_JSON, report, left_out)
+
+
+@contextmanager
+def _alone_in(output: Path) -> Iterator[None]:
+    """Keep other preparations out of a folder for the block."""
+    try:
+        with FileLock(output / ".lock", timeout=0):
+            yield
+    except Timeout:
+        raise InputError(output, "is being written to by another preparation", "Give another --output") from None
 
 
 def _check_options(images: Path, output: Path, protocol: str, size: int | None, classes: Classes) -> None:

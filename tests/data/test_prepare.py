@@ -9,6 +9,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from filelock import FileLock
 from monai.data import load_decathlon_datalist
 from PIL import Image
 
@@ -332,6 +333,16 @@ def test_a_compact_copy_needs_nothing_beside_it(folder):
         with Image.open(item["image"]) as image:
             assert (image.mode, image.size) == ("L", (32, 34))
     assert sum("label" in item for item in items) == 16
+
+
+def test_a_second_preparation_into_one_folder_is_refused_and_harms_nothing(folder):
+    prepare(folder / "set", folder / "out")
+    before = {path: path.read_bytes() for path in (folder / "out").rglob("*") if path.is_file()}
+    with FileLock(folder / "out" / ".lock"):
+        with pytest.raises(InputError, match="is being written to by another preparation"):
+            prepare(folder / "set", folder / "out", split_seed=1, overwrite=True)
+        assert before == {path: path.read_bytes() for path in (folder / "out").rglob("*") if path.is_file()}
+    prepare(folder / "set", folder / "out", split_seed=1, overwrite=True)
 
 
 def test_slices_of_one_stem_do_not_overwrite_each_other(tmp_path):
