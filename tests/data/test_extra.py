@@ -168,6 +168,7 @@ def test_extra_slices_beside_an_external_set_are_refused(folder):
 
 @pytest.mark.real_data
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_of_the_real_extra_slices_those_of_training_patients_are_used(brain_tumor_mri, tmp_path):
     """501 Cheng slices by the groups' table, as its description says; of 1,005 others 97 to 99 copy held-out slices, by
     the way in which products of matrices are rounded."""
