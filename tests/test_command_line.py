@@ -181,6 +181,6 @@ def test_an_interruption_leaves_no_traceback(kind: str, tmp_path: Path) -> None:
     if kind == "bundle":
         process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, told
     assert "Traceback" not in told
     assert told.splitlines()[-1] == "Interrupted."
