@@ -8,6 +8,7 @@ import json
 import os
 import runpy
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -40,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.path[:0] = [str(bundle), str(ROOT)]
     os.environ["PYTHONPATH"] = os.pathsep.join([str(bundle), str(ROOT)])
     os.environ.setdefault("MONAI_LABEL_DATASTORE_FILE_EXT", json.dumps(EXTENSIONS))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # which leaves the block below, too
     with tempfile.TemporaryDirectory(prefix="brain-tumour-label-") as app_dir:
         shutil.copyfile(Path(__file__).with_name("main.py"), Path(app_dir) / "main.py")
         place = ["--app", app_dir, "--studies", str(options.studies.resolve()), "--conf", "bundle", str(bundle)]

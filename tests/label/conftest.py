@@ -92,7 +92,10 @@ def _free_port() -> int:
 
 
 def _serve(command: list[str], port: int, bundle: Path, studies: Path, log: Path) -> Iterator[Server]:
+    temporary = log.with_name("temporary")
+    temporary.mkdir(exist_ok=True)
     settings = {**os.environ, "OMP_NUM_THREADS": "1", "MONAI_LABEL_AUTO_UPDATE_SCORING": "false"}
+    settings["TMPDIR"] = str(temporary)
     with log.open("wb") as stream:
         process = subprocess.Popen(
             [str(PYTHON), "-m", *command, "--host", "127.0.0.1", "--port", str(port)],
@@ -119,6 +122,8 @@ def _serve(command: list[str], port: int, bundle: Path, studies: Path, log: Path
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        else:
+            assert not list(temporary.glob("brain-tumour-label-*")), "the app's folder was left behind"
 
 
 @pytest.fixture(scope="session", autouse=True)
