@@ -59,8 +59,11 @@ def _check(records: Sequence[SliceRecord], classes: Classes) -> None:
     for record in records:
         if len(record.probabilities) != len(classes) or not np.isfinite(record.probabilities).all():
             problem = f"its class probabilities {record.probabilities} are not {len(classes)} finite numbers"
-            names = "check that class_names are those of the training"
-            raise InputError(record.image, problem, f"{names} and that the checkpoint is of a finished training")
+            raise InputError(
+                record.image,
+                problem,
+                "check that class_names are those of the training and that the checkpoint is of a finished training",
+            )
 
 
 def _counts(records: Sequence[SliceRecord], bootstrap: GroupBootstrap) -> dict[str, Any]:

@@ -30,9 +30,22 @@ ARRAY = "array"
 _PICTURE_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"GIF8", b"RIFF")
 # What Pillow, nibabel and pydicom raise on broken files.
 BROKEN = (
-    *(OSError, EOFError, ValueError, TypeError, LookupError, AttributeError, NotImplementedError, ArithmeticError),
-    *(MemoryError, SyntaxError, struct.error, zlib.error, ImageFileError, HeaderDataError),
-    *(InvalidDicomError, BytesLengthException),
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    NotImplementedError,
+    ArithmeticError,
+    MemoryError,
+    SyntaxError,
+    struct.error,
+    zlib.error,
+    ImageFileError,
+    HeaderDataError,
+    InvalidDicomError,
+    BytesLengthException,
 )
 _VALUE_KINDS = (b"UL", b"UI", b"CS", b"DA", b"TM", b"OB", b"SH", b"LO", b"PN")  # of the first elements
 _LONGEST_FIRST_VALUE = 64  # bytes, where the kind is not written

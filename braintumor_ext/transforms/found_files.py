@@ -32,8 +32,19 @@ CLOSED = "that cannot be opened"
 OWN_OUTPUT = "in the output folder"
 
 LITTER_FOLDERS = {
-    *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "$recycle.bin", "__macosx"),
-    *(".appledouble", ".trashes", ".spotlight-v100", ".fseventsd", "system volume information", "lost+found"),
+    "@eadir",
+    "#recycle",
+    "#snapshot",
+    "@recycle",
+    "@recently-snapshot",
+    "$recycle.bin",
+    "__macosx",
+    ".appledouble",
+    ".trashes",
+    ".spotlight-v100",
+    ".fseventsd",
+    "system volume information",
+    "lost+found",
 }
 _LITTER_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store", ".directory"}
 _MASK_WORDS = "(?:mask|seg|segmentation|label|labels|gt|roi)"
