@@ -77,6 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             {"quick": options.quick, **({} if options.recipe is None else {"recipe": options.recipe})},
             n_draws,
             sources,
+            () if options.table_only else [model.name for model in comparison.models],
         )
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -132,6 +133,7 @@ def _comparison(options: argparse.Namespace) -> Comparison:
         tuple(options.seeds),
         options.folds or defaults["folds"],
         settings | dict(options.set),
+        dict(options.epochs_of),
         {"num_workers": options.num_workers},
         options.section,
         extra,
@@ -169,6 +171,15 @@ def _setting(text: str) -> tuple[str, Any]:
         return name, value
 
 
+def _epochs_of(text: str) -> tuple[str, int]:
+    name, found, value = text.partition("=")
+    if not (found and value.isdecimal() and int(value) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=N")
+    if name not in known_models(ROOT):
+        raise argparse.ArgumentTypeError(f"there is no model {name!r}; choose among {', '.join(known_models(ROOT))}")
+    return name, int(value)
+
+
 def _flag(text: str) -> bool:
     if text.lower() not in ("true", "false"):
         raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
@@ -191,6 +202,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="N", help="(default: 0)")
     parser.add_argument("--folds", type=int, metavar="K", help="of the grouped cross-validation (default: 5)")
     parser.add_argument("--epochs", type=int, metavar="N", help="(default: the config's, 100)")
+    parser.add_argument(
+        "--epochs_of", nargs="+", type=_epochs_of, default=[], metavar="MODEL=N", help="epochs of some models' own"
+    )
     parser.add_argument("--image_size", type=int, metavar="S", help="in pixels (default: the config's, 224)")
     parser.add_argument(
         "--pretrained", type=_flag, metavar="true|false", help="ImageNet weights (default: the config's)"

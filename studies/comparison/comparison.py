@@ -42,6 +42,7 @@ class Comparison:
         seeds: of splits and trainings.
         folds: K of the grouped cross-validation.
         settings: ids of the config and their values, the same for all models.
+        epochs_of: models' names to epochs of their own, such as fewer for one whose epochs take longer.
         machine: ids that do not change what is learnt, such as ``num_workers``.
         section: ``test``, or ``validation`` to choose between recipes without opening a test set.
         extra: slices that a recipe may train on beside each split's own.
@@ -57,6 +58,7 @@ class Comparison:
     seeds: Sequence[int] = (0,)
     folds: int = 5
     settings: Mapping[str, Any] = field(default_factory=dict)
+    epochs_of: Mapping[str, int] = field(default_factory=dict)
     machine: Mapping[str, Any] = field(default_factory=dict)
     section: str = "test"
     extra: ExtraSlices | None = None
@@ -77,12 +79,16 @@ class Comparison:
         ours = [model for model in self.models if model.name == OURS]
         others = [model for model in self.models if model.name != OURS]
         return [
-            RunPlan(model, split, self.settings, self.output_dir / "runs", self.machine)
+            RunPlan(model, split, self._settings_of(model), self.output_dir / "runs", self.machine)
             for some in (ours, others)
             for protocol in self.protocols
             for model in some
             for split in splits[protocol]
         ]
+
+    def _settings_of(self, model: ModelConfig) -> dict[str, Any]:
+        own = {"epochs": self.epochs_of[model.name]} if model.name in self.epochs_of else {}
+        return {**self.settings, **own}
 
     @property
     def sections(self) -> tuple[str, ...]:

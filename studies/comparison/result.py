@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from braintumor_ext.data.datalist import shown_name
 from braintumor_ext.engines.provenance import hardware, provenance
+from braintumor_ext.errors import InputError
 from braintumor_ext.keys import IMAGE
 from braintumor_ext.metrics import SliceRecord, read_records
 from studies.comparison.comparison import Comparison
@@ -28,6 +30,11 @@ class ComparisonResult:
         context: what else the report says of the comparison.
         n_draws: draws of the bootstraps.
         group_sources: how each image's group is known, of :func:`~studies.group_sources.read_group_sources`.
+        training: names of the models that are trained now, by the configs as they are; of the others a run counts
+            whatever has become of the configs since.
+
+    Raises:
+        InputError: of a run by such other configs there are several, or its slices are not the split's.
     """
 
     def __init__(
@@ -37,14 +44,18 @@ class ComparisonResult:
         context: Mapping[str, Any] | None = None,
         n_draws: int = 2000,
         group_sources: Mapping[str, str] | None = None,
+        training: Collection[str] = (),
     ) -> None:
         self.comparison, self.splits = comparison, splits
         self.grouping = describe_grouping([item[IMAGE] for item in comparison.items], group_sources)
         self.context, self.n_draws = dict(context or {}), n_draws
         self.milliseconds: Mapping[str, float] = {}
         """Each model's time for one image, once it has been measured."""
-        self.plans = comparison.plans(splits)
+        self.plans = [plan if plan.model.name in training else plan.as_stored() for plan in comparison.plans(splits)]
         self.names = portable_names(comparison.items, comparison.dataset_dir)
+        for plan in self.plans:
+            if plan.stored is not None:
+                self._check_slices(plan)
         found = measure_slices(comparison.items, comparison.dataset_dir)
         place, section, count = comparison.dataset_dir, comparison.section, len(comparison.classes)
         self.trivial_baselines = {
@@ -66,6 +77,7 @@ class ComparisonResult:
         """
         asked = self.comparison
         runs = [done for plan in self.plans if self.comparison.is_finished(plan) and (done := plan.finished())]
+        earlier = sum(plan.stored is not None for plan in self.plans)
         of_runs = {key: sorted({done[key] for done in runs}) for key in ("hardware", "torch") if runs}
         return {
             "title": f"Comparison of models on {asked.dataset_dir.resolve().name}",
@@ -74,9 +86,11 @@ class ComparisonResult:
                 "folds": asked.folds,
                 "seeds": list(asked.seeds),
                 **asked.settings,
+                **({"epochs_of": [f"{n} {e}" for n, e in asked.epochs_of.items()]} if asked.epochs_of else {}),
                 **self.context,
                 **provenance({}),
                 **of_runs,
+                **({"runs_by_earlier_configs": earlier} if earlier else {}),
                 **({"time_per_image_on": hardware()} if self.milliseconds else {}),
             },
             **asked.classes.stored(),
@@ -108,6 +122,15 @@ class ComparisonResult:
         return Run(
             plan.split.name, plan.split.seed, plan.split.fold, records, validation, done["cost"], done["hardware"]
         )
+
+    def _check_slices(self, plan: RunPlan) -> None:
+        """Raise where a run found without its hash predicted other slices than its split's."""
+        place, section = self.comparison.dataset_dir, self.comparison.section
+        split = {self.names[shown_name(item, place)] for item in plan.split.sections[section]}
+        path = plan.records_of(section)
+        if path.is_file() and split != {r.image for r in self._portable(read_records(path, self.comparison.classes))}:
+            remedy = "Give the data set, seeds and folds that it was made with"
+            raise InputError(path, f"its slices are not the {len(split)} of {plan.split.name}", remedy)
 
     def _renamed(self, baseline: ModelRuns) -> ModelRuns:
         return replace(baseline, runs=[replace(run, records=self._portable(run.records)) for run in baseline.runs])

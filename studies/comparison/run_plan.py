@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from braintumor_ext.errors import InputError
 from braintumor_ext.files import write_json
 from studies.comparison.models import ModelConfig
 from studies.comparison.splits import Split
@@ -27,6 +28,7 @@ class RunPlan:
         settings: further ids of the config and their values (``epochs``, ``image_size`` ...).
         root: the folder of all runs.
         machine: ids that do not change what is learnt (``num_workers``, ``device``), so no part of the hash.
+        stored: the folder of a finished run that stands for it, of :meth:`as_stored`.
     """
 
     model: ModelConfig
@@ -34,6 +36,7 @@ class RunPlan:
     settings: Mapping[str, Any]
     root: Path
     machine: Mapping[str, Any] = field(default_factory=dict)
+    stored: Path | None = None
 
     @property
     def sha256(self) -> str:
@@ -45,7 +48,28 @@ class RunPlan:
     @property
     def folder(self) -> Path:
         """Where its files are."""
-        return self.root / f"{self.model.name}-{self.split.name}-{self.sha256[:10]}"
+        return self.stored or self.root / f"{self.model.name}-{self.split.name}-{self.sha256[:10]}"
+
+    def as_stored(self) -> RunPlan:
+        """Return it with the finished run of its model, split, seed and settings, of whatever state of the configs.
+
+        A table outlives the configs that its runs were trained by: one more id in ``train.json`` changes every hash.
+
+        Raises:
+            InputError: there are several, none of them of the configs as they are.
+        """
+        if self.finished() is not None:
+            return self
+        wanted = {"settings": dict(self.settings), "random_seed": self.split.seed}
+        found = []
+        for path in sorted(self.root.glob(f"{self.model.name}-{self.split.name}-*/{RUN_JSON}")):
+            done = json.loads(path.read_text(encoding="utf-8"))
+            if {key: done.get(key) for key in wanted} == wanted:
+                found.append(path.parent)
+        if len(found) > 1:
+            names = ", ".join(path.name for path in found)
+            raise InputError(self.root, f"holds {len(found)} finished runs of one kind ({names})", "Keep one of them")
+        return replace(self, stored=found[0]) if found else self
 
     def finished(self) -> dict[str, Any] | None:
         """Return what ``run.json`` holds; None if the run has not come to its end."""

@@ -155,6 +155,18 @@ def test_the_evidence_gives_the_same_table_and_counts_as_finished(compared, phan
     assert context["hardware"] == sorted([here["hardware"], "another machine"])  # the trainings', not the table's
     assert context["torch"] == sorted([here["torch"], "0.1"])
     assert context["time_per_image_on"] == here["hardware"]
+    for path in (tmp_path / "copy" / "runs").iterdir():  # as if the configs had changed since
+        path.rename(path.with_name(path.name[:-10] + "0" * 10))
+    assert compare(elsewhere, tmp_path / "copy", *grouped, "--table_only").code == 0
+    assert told(tmp_path / "copy") == before
+    compare(elsewhere, tmp_path / "copy", *grouped, "--table_only", "--epochs_of", "resnet50=3")
+    assert [row["status"] for row in told(tmp_path / "copy")[:2]] == ["done", "not run"]
+    context = json.loads((tmp_path / "copy" / "comparison.json").read_text())["context"]
+    assert (context["epochs_of"], context["runs_by_earlier_configs"]) == (["resnet50 3"], 2)
+    table = next((tmp_path / "copy" / "runs").glob("ours-*-fold0-*")) / "test" / "per_image.csv"
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:-1]))
+    refused = compare(elsewhere, tmp_path / "copy", *grouped, "--table_only")
+    assert (refused.code, "its slices are not the 20 of grouped-seed0-fold0" in refused.err) == (2, True)
     same = compare(phantoms, output, *grouped, "--table_only", "--evidence", str(output))
     assert (same.code, "another folder" in same.err) == (2, True)
 
