@@ -16,6 +16,7 @@ from tests.conftest import REPOSITORY
 RESULTS = REPOSITORY / "studies" / "results" / "comparison"
 FINDINGS = RESULTS / "findings.md"
 LONGER = REPOSITORY / "studies" / "results" / "random-protocol"
+STRONG = REPOSITORY / "studies" / "results" / "strong-folds"
 
 
 def percent(estimate: dict) -> str:
@@ -97,8 +98,20 @@ def test_the_findings_tell_what_each_network_reached_in_the_folds(model: str, ro
         assert with_interval(found["segmentation"]["tumour_slices"]["dice"]) in text
 
 
-@pytest.mark.parametrize("folder", [RESULTS, LONGER])
-def test_every_trained_row_is_what_the_stored_predictions_give(folder: Path) -> None:
+def test_card_and_readme_tell_what_the_strong_folds_reached() -> None:
+    found = json.loads((STRONG / "comparison.json").read_text(encoding="utf-8"))["protocols"]["grouped"]["rows"]
+    (ours,) = (row for row in found if row["model"] == "ours")
+    masks, told = ours["summary"]["segmentation"], percent(ours["summary"]["classification"]["accuracy"])
+    card = (REPOSITORY / "docs" / "README.md").read_text(encoding="utf-8")
+    for text in ((REPOSITORY / "README.md").read_text(encoding="utf-8"), card):
+        assert told in text
+        assert with_interval(masks["tumour_slices"]["dice"]) in text
+    assert with_interval(ours["after_temperature"]["ece"]) in card
+    assert f"{100 * (1 - masks['no_tumour_slices']['raw']['value']):.1f}% of the no-tumour" in card
+
+
+@pytest.mark.parametrize(("folder", "of"), [(RESULTS, "random"), (LONGER, "random"), (STRONG, "grouped")])
+def test_every_trained_row_is_what_the_stored_predictions_give(folder: Path, of: str) -> None:
     result = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
     names, checked = result["class_names"], set()
     for protocol, found in result["protocols"].items():
@@ -125,4 +138,4 @@ def test_every_trained_row_is_what_the_stored_predictions_give(folder: Path) -> 
             if dice:
                 assert masks["dice"]["value"] == pytest.approx(np.mean(dice), abs=1e-6)
             checked.add((protocol, row["model"]))
-    assert ("random", "ours") in checked
+    assert (of, "ours") in checked
