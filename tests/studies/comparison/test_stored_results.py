@@ -16,7 +16,7 @@ from tests.conftest import REPOSITORY
 RESULTS = REPOSITORY / "studies" / "results" / "comparison"
 FINDINGS = RESULTS / "findings.md"
 LONGER = REPOSITORY / "studies" / "results" / "random-protocol"
-STRONG = REPOSITORY / "studies" / "results" / "strong-folds"
+STRONG = REPOSITORY / "studies" / "results" / "strong-recipe"
 
 
 def percent(estimate: dict) -> str:
@@ -98,7 +98,7 @@ def test_the_findings_tell_what_each_network_reached_in_the_folds(model: str, ro
         assert with_interval(found["segmentation"]["tumour_slices"]["dice"]) in text
 
 
-def test_card_and_readme_tell_what_the_strong_folds_reached() -> None:
+def test_card_and_readme_tell_what_the_strong_recipe_reached() -> None:
     found = json.loads((STRONG / "comparison.json").read_text(encoding="utf-8"))["protocols"]["grouped"]["rows"]
     (ours,) = (row for row in found if row["model"] == "ours")
     masks, told = ours["summary"]["segmentation"], percent(ours["summary"]["classification"]["accuracy"])
