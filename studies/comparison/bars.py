@@ -37,13 +37,11 @@ class BarRow:
         name: as it is shown.
         estimates: the metric's name to ``value`` and ``ci95`` ([lower, upper]) in [0, 1]; None where undefined, and
             no bar where ``value`` is.
-        note: text in the place of bars, such as ``not run``.
         published: a published accuracy in [0, 1]; None if there is none.
     """
 
     name: str
     estimates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    note: str = ""
     published: float | None = None
 
 
@@ -112,7 +110,6 @@ def _draw(axes: Axes, panel: BarPanel, metrics: Sequence[str]) -> None:
                 axes.plot(
                     estimate["ci95"], [height, height], color="black", marker="|", markersize=5, clip_on=False, **_LINE
                 )
-        axes.text(0.01, place, row.note, va="center", fontsize=9, style="italic", color="0.35")
         if row.published is not None:
             height = place - 0.4 + 0.5 * thickness
             axes.plot(row.published, height, "D", color=OKABE_ITO[4], markeredgecolor="white", markersize=7, zorder=4)

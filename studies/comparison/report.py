@@ -67,7 +67,7 @@ def write_comparison(result: Mapping[str, Any], output_dir: str | PathLike[str])
 
 
 def _panel(name: str, protocol: Mapping[str, Any], as_published: bool) -> BarPanel:
-    networks = [row for row in protocol["rows"] if not is_trivial_baseline(row)]
+    networks = [row for row in protocol["rows"] if not is_trivial_baseline(row) and row["status"] != NOT_RUN]
     baselines = {
         row["title"]: estimate_at(row["summary"], "classification", "accuracy")["value"]
         for row in protocol["rows"]
@@ -90,7 +90,6 @@ def _bars(row: Mapping[str, Any], as_published: bool) -> BarRow:
     return BarRow(
         row_name(row).replace(", partial", "\npartial"),
         {METRIC_NAMES[metric]: estimate_at(row["summary"], *path) for metric, path in paths.items()},
-        NOT_RUN if row["status"] == NOT_RUN else "",
         None if published is None else published.accuracy / 100,
     )
 

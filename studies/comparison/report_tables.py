@@ -64,10 +64,12 @@ def render_comparison(result: Mapping[str, Any]) -> str:
 
 def _shown(name: str, protocol: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
     """Return a protocol with what its part of the report asks of it."""
-    networks = [row for row in protocol["rows"] if not is_trivial_baseline(row)]
+    trained = [row for row in protocol["rows"] if row["status"] != NOT_RUN]
+    networks = [row for row in trained if not is_trivial_baseline(row)]
     return {
         **protocol,
         "name": name,
+        "trained": trained,
         "networks": networks,
         "beside": is_as_published(result, name),
         "places": len({place for row in networks for place in section_at(row, "cost").get("hardware", [])}),

@@ -26,8 +26,7 @@ OURS = BarRow(
 CLASS_ONLY = BarRow(
     "ResNet50", {"accuracy": {"value": 0.8, "ci95": None}, "macro F1": {"value": 0.7, "ci95": None}, "Dice": UNDEFINED}
 )
-NOT_RUN = BarRow("U-Net", dict.fromkeys(METRICS, UNDEFINED), note="not run")
-PANEL = BarPanel("Random", [OURS, CLASS_ONLY, NOT_RUN], {"nearest neighbour": 0.71, "file properties": 0.57})
+PANEL = BarPanel("Random", [OURS, CLASS_ONLY], {"nearest neighbour": 0.71, "file properties": 0.57})
 
 
 def axes_of(*panels: BarPanel) -> list[Axes]:
@@ -42,7 +41,7 @@ def test_each_defined_score_is_a_bar_from_zero_and_nothing_else_is() -> None:
 
 def test_bars_of_a_model_stand_around_its_name() -> None:
     (axes,) = axes_of(PANEL)
-    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["ours", "ResNet50", "U-Net"]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["ours", "ResNet50"]
     middles = [bar.get_y() + bar.get_height() / 2 for bar in axes.patches]
     assert np.round(middles).tolist() == [0, 0, 0, 1, 1]
     assert middles == sorted(middles)
@@ -71,12 +70,6 @@ def test_baselines_are_lines_at_their_accuracy_told_apart_and_named() -> None:
     ]
 
 
-def test_a_row_that_was_not_run_has_its_name_and_its_note() -> None:
-    (axes,) = axes_of(PANEL)
-    notes = [(text.get_text(), text.get_position()[1]) for text in axes.texts if text.get_text()]
-    assert notes == [("not run", 2)]
-
-
 def test_a_published_accuracy_is_a_mark_on_the_accuracys_bar() -> None:
     (axes,) = axes_of(PANEL)
     (mark,) = [line for line in axes.lines if line.get_marker() == "D"]
@@ -96,7 +89,6 @@ def test_protocols_stand_below_one_another_on_one_scale() -> None:
     [
         PANEL,
         BarPanel("nothing", []),
-        BarPanel("not run", [NOT_RUN]),
         BarPanel("baselines alone", [], {"a baseline": 0.5}),
     ],
     ids=lambda panel: panel.title,
