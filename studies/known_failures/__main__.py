@@ -9,17 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from braintumor_ext import Predictor
 from braintumor_ext.classes import Classes
 from braintumor_ext.errors import InputError
-from braintumor_ext.files import sha256_of, write_json
+from braintumor_ext.files import write_json
 from braintumor_ext.jsonable import jsonable
+from studies.drawn_slices import draw_slices, evaluated_predictor
 from studies.evaluated_slices import EvaluatedSlice, read_evaluated, read_metrics
 from studies.external_validation import write_sheet
-from studies.known_failures import draw_errors, known_failures, worst_errors, write_known_failures
-from studies.release import checkpoint_of
-
-ROOT = Path(__file__).resolve().parents[2]
+from studies.known_failures import known_failures, worst_errors, write_known_failures
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,15 +69,11 @@ def _slices(options: argparse.Namespace) -> list[EvaluatedSlice]:
     return list(pooled.values())
 
 
-def _draw(options: argparse.Namespace, measured: str | None, worst: Sequence) -> None:
+def _draw(options: argparse.Namespace, measured: str | None, worst: Sequence[EvaluatedSlice]) -> None:
     """Draw the surest errors; the sheet shows slices of the data set and is not for publication."""
-    checkpoint = checkpoint_of(options.checkpoint_dir)
-    if sha256_of(checkpoint) != measured:
-        problem = f"is another checkpoint than the one that {', '.join(map(str, options.evaluation))} is of"
-        raise InputError(checkpoint, problem, "Give the evaluated checkpoint, or leave --checkpoint_dir out")
-    pictures = draw_errors(Predictor.from_bundle(ROOT, checkpoint, options.device, amp=False), worst)
+    predictor = evaluated_predictor(options.checkpoint_dir, measured, options.device)
     sheet = options.output / "known_failures.png"
-    write_sheet(pictures, sheet)
+    write_sheet(draw_slices(predictor, worst), sheet)
     print(sheet)
 
 

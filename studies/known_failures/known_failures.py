@@ -9,17 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from braintumor_ext.classes import CLASSES, Classes, display_name
+from braintumor_ext.classes import CLASSES, Classes
 from braintumor_ext.data.suspicions import looks_like_ct
 from braintumor_ext.files import write_text
-from braintumor_ext.inference import Predictor
 from braintumor_ext.keys import UNKNOWN
 from braintumor_ext.metrics.bootstrap import GroupBootstrap
 from braintumor_ext.reporting import render_from
-from braintumor_ext.transforms import read_grey, read_mask
-from braintumor_ext.visualize import render_overlay
+from braintumor_ext.transforms import read_grey
 from studies.evaluated_slices import EvaluatedSlice
 from studies.group_sources import PATIENT, SIMILARITY
 
@@ -180,29 +177,6 @@ def worst_errors(slices: Sequence[EvaluatedSlice], count: int = 16) -> list[Eval
     """
     errors = [s for s in slices if s.record.true_class not in (UNKNOWN, s.record.predicted_class)]
     return sorted(errors, key=lambda s: (-s.record.confidence, s.source))[:count]
-
-
-def draw_errors(predictor: Predictor, slices: Sequence[EvaluatedSlice]) -> list[Image.Image]:
-    """Draw slices with both outlines and the class probabilities.
-
-    Args:
-        predictor: of the checkpoint that was evaluated.
-        slices: e.g. of :func:`worst_errors`.
-
-    Returns:
-        A picture for each slice that can still be read.
-    """
-    pictures = []
-    for slice_, prediction in zip(slices, predictor([s.path for s in slices]), strict=True):
-        if prediction.image is None or prediction.mask is None:
-            continue
-        true = None if slice_.mask is None else read_mask(slice_.mask)
-        note = f"true class: {display_name(predictor.classes[slice_.record.true_class])}"
-        shown = render_overlay(
-            prediction.image, prediction.mask, slice_.source, prediction.probabilities, true_mask=true, note=note
-        )
-        pictures.append(Image.fromarray(shown))
-    return pictures
 
 
 def write_known_failures(
