@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from braintumor_ext.inference.predictor import Predictor
 
-__version__ = "0.8.0"
+__version__ = "0.8.1"
 __all__ = ["Predictor", "__version__"]
 
 
