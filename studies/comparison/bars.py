@@ -22,6 +22,8 @@ _HATCHES = ("", "", "//")  # a second mark beside the colour, for prints in grey
 _DASHES = ((0, (5, 2)), (0, (1, 1.3)), (0, (5, 1.5, 1, 1.5)))
 _ROW = 0.42
 """Inches of a model's row."""
+_LEGEND_LINE = 14
+"""Points of a line of the legend."""
 _LINE: dict[str, Any] = {
     "linewidth": 1.4,
     "zorder": 3,
@@ -84,7 +86,7 @@ def comparison_figure(panels: Sequence[BarPanel], metrics: Sequence[str], title:
         raise ValueError(
             f"{len(panels)} panels, {len(metrics)} metrics: give at least one panel, at most three metrics"
         )
-    heights = [max(len(panel.rows), 1) * _ROW + 1.0 for panel in panels]
+    heights = [max(len(p.rows), 1) * _ROW + 0.75 + len(p.trivial_baselines) * _LEGEND_LINE / 72 for p in panels]
     figure = new_figure(9.6, sum(heights) + 1.1)
     if title:
         figure.suptitle(title, fontweight="bold")
@@ -123,16 +125,14 @@ def _draw(axes: Axes, panel: BarPanel, metrics: Sequence[str]) -> None:
         )
     axes.set_yticks(range(len(panel.rows)), [row.name for row in panel.rows])
     axes.set(xlim=(0, 1), ylim=(max(len(panel.rows), 1) - 0.45, -0.55))
-    axes.set_title(panel.title, fontsize=11, loc="left", pad=22 if panel.trivial_baselines else 6)
+    axes.set_title(panel.title, fontsize=11, loc="left", pad=6 + len(panel.trivial_baselines) * _LEGEND_LINE)
     axes.tick_params(axis="y", length=0)
     axes.tick_params(axis="x", labelbottom=True)
     axes.xaxis.set_major_locator(MultipleLocator(0.1))
     add_grid(axes, "x")
     axes.spines[["top", "right", "left"]].set_visible(False)
     if panel.trivial_baselines:
-        axes.legend(
-            loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=2, fontsize=8.5, frameon=False, borderaxespad=0.1
-        )
+        axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1), fontsize=8.5, frameon=False, borderaxespad=0.1)
 
 
 def _look(index: int) -> dict[str, Any]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.text import Text
 from PIL import Image
 
 from studies.comparison.bars import BarPanel, BarRow, comparison_figure, plot_comparison_bars
+from studies.comparison.trivial_baseline_runs import TITLES
 
 METRICS = ("accuracy", "macro F1", "Dice")
 UNDEFINED = {"value": None, "ci95": None}
@@ -68,6 +71,19 @@ def test_baselines_are_lines_at_their_accuracy_told_apart_and_named() -> None:
         "nearest neighbour, accuracy 0.710",
         "file properties, accuracy 0.570",
     ]
+
+
+def test_the_legend_of_trivial_baselines_lies_within_the_picture_between_title_and_bars() -> None:
+    ours = replace(OURS, name="ours: ResNet50 + CBAM + FPN")
+    figure = comparison_figure([BarPanel("Grouped protocol", [ours], dict.fromkeys(TITLES.values(), 0.5))], METRICS)
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    legend = axes.get_legend()
+    assert legend is not None
+    box = legend.get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.x1
+    (title,) = (text for text in axes.findobj(Text) if text.get_text() == "Grouped protocol")
+    assert axes.bbox.y1 <= box.y0 < box.y1 <= title.get_window_extent().y0 + 1
 
 
 def test_a_published_accuracy_is_a_mark_on_the_accuracys_bar() -> None:
